@@ -1,0 +1,19 @@
+//! The vocabulary of the agent as plain values: ids with units, CPU sets, the machine, and the
+//! stages Sample -> Snapshot -> Plan -> Step -> Outcome. Does no I/O, reads no clock.
+
+pub mod cpuset;
+pub mod decision;
+pub mod histogram;
+pub mod knob;
+pub mod plan;
+pub mod policy;
+pub mod qos;
+pub mod sample;
+pub mod snapshot;
+pub mod topology;
+pub mod units;
+
+pub use cpuset::CpuSet;
+pub use histogram::Histogram;
+pub use topology::Topology;
+pub use units::*;

@@ -1,0 +1,169 @@
+//! Decided state and the way to it: `Plan`, `Overlay`, `Step`, `Outcome`, `Finding`. Values only.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::cpuset::CpuSet;
+use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane};
+use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
+use crate::units::{MilliCpu, Nanos, Timestamp};
+
+/// Counts Plans; a Step of an older generation than the newest seen is dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Generation(pub u64);
+
+/// The whole decided state of the node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    pub generation: Generation,
+    pub built_at: Timestamp,
+    /// Time of the Snapshot it was built from.
+    pub snapshot_at: Timestamp,
+    pub pools: BTreeMap<PoolName, PoolPlan>,
+    pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
+    /// Since when the share pool's need is below its size; hysteresis needs it in the next turn.
+    pub share_low_since: Option<Timestamp>,
+}
+
+/// One named cpuset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolPlan {
+    pub cpus: CpuSet,
+    /// What the pool's workloads need, before rounding and bounds.
+    pub need: MilliCpu,
+}
+
+/// What one cgroup's files should hold. `None` leaves a file alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadPlan {
+    pub qos: QosLevel,
+    pub pool: PoolName,
+    pub cgroup: CgroupPath,
+    pub cpus: CpuSet,
+    pub cpu_weight: Option<CpuWeight>,
+    pub cpu_idle: Option<bool>,
+    pub cpu_max: Option<CpuMax>,
+}
+
+/// The fast path's answer: holds all reclaimed work down until it expires. Effective state is the
+/// minimum of Plan and Overlay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overlay {
+    pub began_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// All reclaimed work together keeps this much.
+    pub floor: MilliCpu,
+    pub cpu_idle: bool,
+    /// Whose wait began it.
+    pub victim: WorkloadName,
+    /// When the victim's first over-threshold wait was seen, kernel clock.
+    pub first_wait_at: Timestamp,
+}
+
+/// One write of one value into one file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    pub generation: Generation,
+    pub workload: WorkloadName,
+    pub cgroup: CgroupPath,
+    pub value: KnobValue,
+    /// The rule that asked for it, for `explain`.
+    pub rule: &'static str,
+}
+
+impl Step {
+    pub fn lane(&self) -> Lane {
+        self.value.knob().lane()
+    }
+
+    pub fn knob(&self) -> Knob {
+        self.value.knob()
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} = {}  [{}]", self.cgroup, self.knob().file(), self.value, self.rule)
+    }
+}
+
+/// What the kernel said to one Step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    pub step: Step,
+    pub result: Result<Applied, StepFailure>,
+    pub finished_at: Timestamp,
+    pub took: Nanos,
+}
+
+/// A Step that was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Written and read back.
+    Written,
+    /// The file held the value already.
+    AlreadyThere,
+    /// Observe mode: nothing was written.
+    DryRun,
+    /// A newer generation made it obsolete before it was written.
+    Superseded,
+}
+
+/// Why a Step was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepFailure {
+    pub kind: FailureKind,
+    /// The errno, when the kernel gave one.
+    pub errno: Option<i32>,
+    /// One sentence with operation, path and value.
+    pub message: String,
+}
+
+/// What a refusal means for the next turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FailureKind {
+    /// The cgroup is gone (ENOENT, ENODEV): forget it.
+    Vanished,
+    /// EBUSY, EAGAIN, EINTR: the next turn tries again.
+    Busy,
+    /// EINVAL, ERANGE: the value does not fit this kernel or this parent.
+    Invalid,
+    /// ENOSPC: an empty cpuset for a populated group.
+    NoSpace,
+    /// EACCES, EPERM, EROFS: not allowed; a finding until someone changes it.
+    Denied,
+    /// The file does not exist on this kernel.
+    Unsupported,
+    /// Written without an error, but the file holds something else.
+    Mismatch,
+    /// The deadline passed.
+    TimedOut,
+    /// Anything else.
+    Other,
+}
+
+impl FailureKind {
+    /// A fatal failure stops the Steps behind it: they may rely on it for safety.
+    pub const fn is_fatal(self) -> bool {
+        !matches!(self, FailureKind::Vanished | FailureKind::Unsupported)
+    }
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    Note,
+    Warning,
+    /// The Plan must not be carried out.
+    Fatal,
+}
+
+/// Something a person should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// Stable kebab-case id, for metrics and `doctor`.
+    pub rule: &'static str,
+    pub subject: String,
+    pub message: String,
+}

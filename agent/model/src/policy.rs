@@ -1,0 +1,106 @@
+//! What the operator wants. Values only: reading it from a file is the agent's, later sources
+//! (CRD, control plane) merge into the same struct.
+
+use crate::cpuset::CpuSet;
+use crate::knob::CpuWeight;
+use crate::units::{Micros, MilliCpu, Nanos};
+
+/// Whether Steps are written or only planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Observe,
+    Enforce,
+}
+
+/// The operator's wishes and limits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    pub mode: Mode,
+    pub reserve: Reserve,
+    pub share: SharePolicy,
+    pub reclaim: ReclaimPolicy,
+    pub suppression: SuppressionPolicy,
+    /// A Plan is never built from a source older than this.
+    pub max_sample_age: Nanos,
+    /// With stale input the last Plan is kept for this long, then reclaimed work shrinks to its
+    /// floor.
+    pub keep_stale_plan: Nanos,
+}
+
+/// CPUs kept for the system and the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// So many CPUs, spread over NUMA nodes, one hyper-thread at a time; 0 on small machines.
+    Count(u16),
+    Cpus(CpuSet),
+}
+
+/// Sizing of the share pool.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SharePolicy {
+    /// Measured usage is multiplied by this to leave room for bursts (1.25 is a quarter more).
+    pub usage_margin: f64,
+    /// The pool shrinks only when the need stayed lower for this long.
+    pub shrink_after: Nanos,
+    /// The pool shrinks by at most so many CPUs per tick (bounded: it gives CPUs to batch).
+    pub max_shrink_per_tick: u16,
+    /// Run-queue p99 that a shared workload without a target of its own should stay under.
+    pub default_target_p99: Micros,
+}
+
+/// What batch work gets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReclaimPolicy {
+    /// The reclaim pool never has fewer CPUs than this (they may overlap the share pool).
+    pub floor_cpus: u16,
+    /// Reclaimed work may run on idle CPUs of the share pool, at `weight`.
+    pub overlap_share: bool,
+    /// `cpu.weight` of reclaimed work that is not suppressed.
+    pub weight: CpuWeight,
+    /// Growth of the reclaim pool per tick, in CPUs; shrinking is not bounded.
+    pub max_growth_per_tick: u16,
+    /// BestEffort without annotation counts as reclaimed (default: it is shared).
+    pub best_effort_is_reclaimed: bool,
+}
+
+/// The fast path.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SuppressionPolicy {
+    pub enabled: bool,
+    /// Time an overlay lives unless it is renewed.
+    pub hold: Nanos,
+    /// All reclaimed work together keeps at least this much CPU while suppressed.
+    pub floor: MilliCpu,
+    /// Also set `cpu.idle`, which preempts at wake-up.
+    pub use_cpu_idle: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            mode: Mode::Observe,
+            reserve: Reserve::Count(0),
+            share: SharePolicy {
+                usage_margin: 1.25,
+                shrink_after: Nanos::from_secs(10),
+                max_shrink_per_tick: 1,
+                default_target_p99: Micros(5_000),
+            },
+            reclaim: ReclaimPolicy {
+                floor_cpus: 1,
+                overlap_share: true,
+                weight: CpuWeight::MIN,
+                max_growth_per_tick: 4,
+                best_effort_is_reclaimed: false,
+            },
+            suppression: SuppressionPolicy {
+                enabled: true,
+                hold: Nanos::from_millis(1_000),
+                floor: MilliCpu(100),
+                use_cpu_idle: true,
+            },
+            max_sample_age: Nanos::from_secs(3),
+            keep_stale_plan: Nanos::from_secs(10),
+        }
+    }
+}

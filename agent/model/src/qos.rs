@@ -1,0 +1,105 @@
+//! QoS levels and the names of workloads and pools.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// Who a workload is to the node (Katalyst's four levels).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum QosLevel {
+    DedicatedCores,
+    SharedCores,
+    ReclaimedCores,
+    SystemCores,
+}
+
+impl QosLevel {
+    pub const ALL: [QosLevel; 4] = [
+        QosLevel::DedicatedCores,
+        QosLevel::SharedCores,
+        QosLevel::ReclaimedCores,
+        QosLevel::SystemCores,
+    ];
+
+    /// The name in annotations and config.
+    pub const fn name(self) -> &'static str {
+        match self {
+            QosLevel::DedicatedCores => "dedicated_cores",
+            QosLevel::SharedCores => "shared_cores",
+            QosLevel::ReclaimedCores => "reclaimed_cores",
+            QosLevel::SystemCores => "system_cores",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<QosLevel> {
+        QosLevel::ALL.into_iter().find(|level| level.name() == name)
+    }
+}
+
+impl fmt::Display for QosLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:?}", &*self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self(text.into())
+            }
+        }
+    };
+}
+
+name!(
+    /// A workload as people name it: from config, or `namespace/pod`.
+    WorkloadName
+);
+name!(
+    /// A cgroup below the managed root, with a leading slash and no trailing one; the root
+    /// itself is `/`.
+    CgroupPath
+);
+name!(
+    /// A named cpuset: reserve, share, reclaim (dedicated, isolation, system, interrupt later).
+    PoolName
+);
+
+impl PoolName {
+    pub const RESERVE: &'static str = "reserve";
+    pub const SHARE: &'static str = "share";
+    pub const RECLAIM: &'static str = "reclaim";
+}

@@ -1,0 +1,195 @@
+//! Raw readings, as they came from the kernel, with their time and their faults. Knows nothing of
+//! rates, quantiles or decisions (`snapshot`, `derive`).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::histogram::Histogram;
+use crate::knob::Knobs;
+use crate::qos::{CgroupPath, QosLevel, WorkloadName};
+use crate::topology::Topology;
+use crate::units::{Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
+
+/// A value and when it was read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading<T> {
+    pub at: Timestamp,
+    pub value: T,
+}
+
+/// Why a source gives nothing new. Stale is not here: it is the age of `Source::latest`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SourceFault {
+    /// The thing does not exist on this host (no cgroup v2 mount, no such directory).
+    Absent { what: String },
+    /// The kernel or the build cannot do it (no BTF, PSI compiled out).
+    Unsupported { why: String },
+    /// It should work and does not.
+    Broken { error: String },
+}
+
+/// The newest good reading of a source, kept through faults, and the fault if there is one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Source<T> {
+    pub latest: Option<Reading<T>>,
+    pub fault: Option<SourceFault>,
+}
+
+impl<T> Default for Source<T> {
+    fn default() -> Self {
+        Source { latest: None, fault: None }
+    }
+}
+
+impl<T> Source<T> {
+    pub fn fresh(at: Timestamp, value: T) -> Source<T> {
+        Source { latest: Some(Reading { at, value }), fault: None }
+    }
+
+    pub fn value(&self) -> Option<&T> {
+        self.latest.as_ref().map(|reading| &reading.value)
+    }
+
+    /// Age of the newest good reading; `None` when there never was one.
+    pub fn age(&self, now: Timestamp) -> Option<Nanos> {
+        self.latest.as_ref().map(|reading| now.since(reading.at))
+    }
+}
+
+/// Everything the collector knows at one turn of the loop.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sample {
+    pub at: Timestamp,
+    pub topology: Source<Arc<Topology>>,
+    pub host: Source<HostSample>,
+    pub workloads: Source<BTreeMap<WorkloadName, WorkloadSample>>,
+    pub probe: Source<ProbeSample>,
+}
+
+/// `/proc/stat`, `/proc/meminfo`, `/proc/pressure`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostSample {
+    pub cpus: BTreeMap<CpuId, CpuTimes>,
+    pub cpu_pressure: Option<Pressure>,
+    pub memory_total: Option<Bytes>,
+    pub memory_available: Option<Bytes>,
+}
+
+/// One `cpuN` line of `/proc/stat`, cumulative, in microseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuTimes {
+    pub user: Micros,
+    pub nice: Micros,
+    pub system: Micros,
+    pub idle: Micros,
+    pub iowait: Micros,
+    pub irq: Micros,
+    pub softirq: Micros,
+    pub steal: Micros,
+}
+
+/// One PSI file (Documentation/accounting/psi.rst).
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Pressure {
+    pub some: PressureLine,
+    /// Absent for cpu at the root on older kernels.
+    pub full: Option<PressureLine>,
+}
+
+/// Averages are percent of wall time, `total` is cumulative stall time.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PressureLine {
+    pub avg10_pct: f64,
+    pub avg60_pct: f64,
+    pub avg300_pct: f64,
+    pub total: Micros,
+}
+
+/// `cpu.stat` of one cgroup, cumulative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuStat {
+    pub usage: Micros,
+    pub user: Micros,
+    pub system: Micros,
+    /// The next three exist only where the cpu controller is on.
+    pub nr_periods: Option<u64>,
+    pub nr_throttled: Option<u64>,
+    pub throttled: Option<Micros>,
+}
+
+/// What an operator (or, later, a pod) says about a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadSpec {
+    pub qos: QosLevel,
+    /// What it asked for; zero for most reclaimed work.
+    pub request: MilliCpu,
+    /// The run-queue wait its p99 should stay under; `None` takes the policy's default.
+    pub target_p99: Option<Micros>,
+}
+
+/// One cgroup that is a workload, with everything read from its directory.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkloadSample {
+    pub spec: WorkloadSpec,
+    pub cgroup: CgroupPath,
+    pub cgroup_id: CgroupId,
+    pub slot: SlotId,
+    pub at: Timestamp,
+    /// From `cgroup.events`.
+    pub populated: bool,
+    pub cpu_stat: Option<CpuStat>,
+    pub cpu_pressure: Option<Pressure>,
+    pub memory_current: Option<Bytes>,
+    pub knobs: Knobs,
+    /// One sentence per file that could not be read.
+    pub errors: Vec<String>,
+}
+
+/// What the BPF maps held at one time; all counters are cumulative since the probe was loaded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProbeSample {
+    pub slots: BTreeMap<SlotId, SlotSample>,
+    /// Ring-buffer records that did not fit.
+    pub lost_records: u64,
+    /// Time all CPUs together spent idle in the BPF's own accounting.
+    pub events: u64,
+}
+
+/// One tracked workload in the BPF maps.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SlotSample {
+    /// Run-queue waits, own throttling excluded.
+    pub waits: Histogram,
+    pub on_cpu: Nanos,
+    pub causes: WaitCauses,
+}
+
+/// Where the waited time of one victim went. The parts sum to `total`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WaitCauses {
+    pub total: Nanos,
+    /// Time other tracked workloads ran on the CPU the victim waited for.
+    pub by_offender: BTreeMap<SlotId, Nanos>,
+    /// Runnable but throttled by the victim's own `cpu.max`.
+    pub own_throttle: Nanos,
+    /// The victim's own group ran: its pool is too small, nobody else's fault.
+    pub own_group: Nanos,
+    /// The CPU was idle, stolen by the hypervisor, or handling interrupts.
+    pub idle_or_steal: Nanos,
+    /// Tasks of no tracked workload ran.
+    pub untracked: Nanos,
+    /// The bounded walk back ended before the wait's start.
+    pub unknown: Nanos,
+}
+
+/// A ring-buffer record: a victim began to wait longer than its threshold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    pub victim: SlotId,
+    pub cpu: CpuId,
+    /// When the first over-threshold wait of this burst was seen, kernel clock.
+    pub first_wait_at: Timestamp,
+    pub wait: Nanos,
+    /// Who ran on the CPU for most of the wait; untracked when nobody we know.
+    pub offender: SlotId,
+}

@@ -1,0 +1,8 @@
+//! (laid out, not yet filled)
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
+    anyhow::bail!("demo: laid out, not yet filled")
+}

@@ -1,0 +1,63 @@
+//! The one door to everything a developer or CI does: `cargo xtask COMMAND`. Owns the command
+//! line; every command lives in the module of its name.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks here")]
+
+mod bench;
+mod check;
+mod codegen;
+mod demo;
+mod deny;
+mod deps;
+mod ebpf;
+mod plot;
+mod setup;
+mod soak;
+mod test;
+mod tidy;
+mod vm;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "Build, check, test and show Berth")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install and cache what the other commands need (idempotent)
+    Setup(setup::Args),
+    /// Build the BPF programs
+    Ebpf(ebpf::Args),
+    /// Format, lints, tidiness, allowed crate edges, licences, generated code, docs
+    Check(check::Args),
+    /// Run the test tiers and print one closing line
+    Test(test::Args),
+    /// Boot a small VM with a real kernel
+    Vm(vm::Args),
+    /// A latency-critical service beside batch pods, under several managers and under Berth
+    Demo(demo::Args),
+    /// Run one benchmark and write bench/results/NAME.json
+    Bench(bench::Args),
+    /// Long forms of tests
+    Soak(soak::Args),
+    /// Regenerate the protobuf code in proto/
+    Codegen(codegen::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Setup(args) => setup::run(&args),
+        Command::Ebpf(args) => ebpf::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Vm(args) => vm::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Soak(args) => soak::run(&args),
+        Command::Codegen(args) => codegen::run(&args),
+    }
+}
