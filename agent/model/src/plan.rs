@@ -67,8 +67,18 @@ pub struct Step {
     pub workload: WorkloadName,
     pub cgroup: CgroupPath,
     pub value: KnobValue,
+    pub phase: Phase,
     /// The rule that asked for it, for `explain`.
     pub rule: &'static str,
+}
+
+/// Which half of a change a Step belongs to. All Takes come before all Gives, and no Give is tried
+/// after a Take failed: what one owner did not let go, another must not receive. Takes do not stop
+/// each other: one pod that cannot be suppressed must not spare the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Take,
+    Give,
 }
 
 impl Step {
@@ -136,8 +146,8 @@ pub enum FailureKind {
     Unsupported,
     /// Written without an error, but the file holds something else.
     Mismatch,
-    /// The deadline passed.
-    TimedOut,
+    /// Not tried: a Take of the same batch failed.
+    Held,
     /// Anything else.
     Other,
 }
