@@ -62,8 +62,10 @@ pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
         lane_findings: Vec::new(),
     };
     let mut shutdown = std::pin::pin!(shutdown);
-    let mut ticks = tokio::time::interval(Duration::from_nanos(node.deps.tick.0));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    // The collector paces the loop: a tick follows each reading of the cgroups. When that source
+    // hangs, the loop turns without it and sees its age.
+    let overdue = Duration::from_nanos(node.deps.tick.0 * 2);
+    let mut last_tick = tokio::time::Instant::now();
     loop {
         let expiry = sleep_until(node.deadline);
         tokio::select! {
@@ -72,7 +74,14 @@ pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
             bursts = node.deps.bursts.next() => node.bursts(bursts),
             Some(outcome) = node.deps.outcomes.recv() => node.outcome(outcome),
             () = expiry => node.expire(),
-            _ = ticks.tick() => node.tick(),
+            () = node.deps.collector.workloads.changed() => {
+                node.tick();
+                last_tick = tokio::time::Instant::now();
+            }
+            () = tokio::time::sleep_until(last_tick + overdue) => {
+                node.tick();
+                last_tick = tokio::time::Instant::now();
+            }
             Some(request) = node.deps.requests.recv() => node.request(request),
         }
     }

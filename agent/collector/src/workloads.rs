@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hostfs::cgroup::{PressureOf, WalkLimits, walk};
+use hostfs::cgroup::read::{PressureOf, read_knobs_noting};
+use hostfs::cgroup::walk::{WalkLimits, walk};
 use hostfs::{Cgroup, CgroupTree, ReadError};
 use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
@@ -13,6 +14,7 @@ use probe::{ProbeError, ProbeSource};
 use tracing::{info, warn};
 
 use crate::clock;
+use crate::host::fault_of;
 use crate::rules::{self, Rule};
 use crate::slots::Slots;
 use crate::Workloads;
@@ -219,20 +221,13 @@ fn probe_fault(error: &ProbeError) -> SourceFault {
     }
 }
 
-fn fault_of(error: ReadError) -> SourceFault {
-    match error {
-        ReadError::Absent { path } => SourceFault::Absent { what: path.display().to_string() },
-        error => SourceFault::Broken { error: error.to_string() },
-    }
-}
-
 fn read_one(tracked: &mut Tracked) -> Result<WorkloadSample, ReadError> {
     let at = clock::now();
     let cgroup = &tracked.cgroup;
     // The one file every cgroup has: absent means that the group is gone.
     let populated = cgroup.events()?.populated;
     let mut errors = Vec::new();
-    let knobs = hostfs::cgroup::read_knobs_noting(cgroup, &mut errors);
+    let knobs = read_knobs_noting(cgroup, &mut errors);
     if at.since(tracked.memory_at) >= MEMORY_EVERY {
         tracked.memory = noting(cgroup.memory_current(), &mut errors);
         tracked.memory_at = at;
