@@ -10,7 +10,7 @@ use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
 use model::sample::{ProbeSample, Source, SourceFault, WorkloadSample};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
-use probe::{ProbeError, ProbeSource};
+use probe::ProbeSource;
 use tracing::{info, warn};
 
 use crate::clock;
@@ -24,6 +24,8 @@ use crate::Workloads;
 const WALK_COST_DIVISOR: u64 = 100;
 /// `memory.current` moves slowly and costs a page-counter read with a flush on some kernels.
 const MEMORY_EVERY: Nanos = Nanos::from_secs(10);
+/// Slots of the probe's maps (`agent-ebpf-common::N_SLOTS`): workloads beyond are not measured.
+const N_SLOTS: u16 = 1024;
 /// Groups listed by one walk; beyond that a finding is raised instead of memory being spent.
 const MAX_GROUPS: usize = 50_000;
 
@@ -32,7 +34,7 @@ pub struct WorkloadReader {
     tree: CgroupTree,
     rules: Vec<Rule>,
     thresholds: Thresholds,
-    probe: Box<dyn ProbeSource + Send>,
+    probe: Box<dyn ProbeSource>,
     slots: Slots,
     open: BTreeMap<WorkloadName, Tracked>,
     unmatched: Vec<String>,
@@ -72,9 +74,9 @@ impl WorkloadReader {
         tree: CgroupTree,
         rules: Vec<Rule>,
         thresholds: Thresholds,
-        probe: Box<dyn ProbeSource + Send>,
+        probe: Box<dyn ProbeSource>,
     ) -> WorkloadReader {
-        let slots = Slots::new(probe.n_slots());
+        let slots = Slots::new(N_SLOTS);
         WorkloadReader {
             tree,
             rules,
@@ -203,7 +205,12 @@ impl WorkloadReader {
         let at = clock::now();
         match self.probe.read(at) {
             Ok(sample) => self.probe_seen = Source::fresh(at, sample),
-            Err(error) => self.probe_seen.fault = Some(probe_fault(&error)),
+            Err(probe::ReadError::Off { why }) => {
+                self.probe_seen.fault = Some(SourceFault::Unsupported { why });
+            }
+            Err(error) => {
+                self.probe_seen.fault = Some(SourceFault::Broken { error: error.to_string() });
+            }
         }
     }
 }
@@ -211,13 +218,6 @@ impl WorkloadReader {
 fn tell_probe(probe: &mut dyn ProbeSource, slot: SlotId, ids: &[CgroupId]) {
     if let Err(error) = probe.track(slot, ids) {
         warn!(%slot, %error, "The probe cannot track a workload");
-    }
-}
-
-fn probe_fault(error: &ProbeError) -> SourceFault {
-    match error.is_unsupported() {
-        true => SourceFault::Unsupported { why: error.to_string() },
-        false => SourceFault::Broken { error: error.to_string() },
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
+use model::Bytes;
 use model::CpuId;
 use model::sample::{HostSample, Pressure};
 use rustix::fs::{CWD, Mode, OFlags};
@@ -108,6 +109,14 @@ pub fn read_schedstat(host: &HostRoot) -> Result<BTreeMap<CpuId, Schedstat>, Rea
 /// Pressure of the whole machine; `Absent` without PSI, `Unsupported` with `psi=0`.
 pub fn read_pressure(host: &HostRoot, of: PressureOf) -> Result<Pressure, ReadError> {
     file::read_path(&pressure_path(host, of), parse_pressure)
+}
+
+/// Resident memory of this process; `None` where procfs is hidden. Always the process's own
+/// `/proc`, never that of the injected root.
+pub fn own_rss() -> Option<Bytes> {
+    let text = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = text.split_ascii_whitespace().nth(1)?.parse().ok()?;
+    Some(Bytes(pages * rustix::param::page_size() as u64))
 }
 
 pub(crate) fn pressure_path(host: &HostRoot, of: PressureOf) -> PathBuf {
