@@ -1,3 +1,5 @@
 //! The node agent: configuration, the loop, and the wiring of its edges.
 
 pub mod config;
+pub mod node_state;
+pub mod serve;
