@@ -155,16 +155,16 @@ mod tests {
 
     #[test]
     fn an_overloaded_run_ends_on_time_and_reports_what_waited() {
-        let service = service(Nanos::from_secs(60), 200.0);
+        let service = service(Nanos::from_secs(8), 200.0);
         let n_scheduled = arrivals::schedule(&service.shape, service.span, 1).len();
         let report = run(&service);
         assert_eq!(report.requests.len(), n_scheduled);
         assert_eq!(report.n_unfinished as usize, n_scheduled);
         assert_eq!(report.quiet.count() + report.burst.count(), n_scheduled as u64);
-        // 60 s of work per request: the run ends long before one is done
+        // 8 s of work per request: the run ends long before one is done
         assert!(clock::now().since(service.start_at) < Nanos::from_secs(30));
         let first = report.requests.first().expect("requests");
-        assert_eq!(first.latency_us, 300_000 - first.arrival_us);
+        assert!(first.latency_us.abs_diff(300_000 - first.arrival_us) <= 1, "{first:?}");
         assert_eq!(report.requests.iter().filter(|row| row.period == Period::Burst).count(), {
             report.burst.count() as usize
         });
