@@ -10,12 +10,15 @@ mod demo;
 mod deny;
 mod deps;
 mod ebpf;
+mod place;
 mod plot;
 mod setup;
 mod soak;
 mod test;
 mod tidy;
 mod vm;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -48,16 +51,17 @@ enum Command {
     Codegen(codegen::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> anyhow::Result<ExitCode> {
+    let done = match Cli::parse().command {
+        Command::Vm(args) => return vm::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Test(args) => test::run(&args),
-        Command::Vm(args) => vm::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Soak(args) => soak::run(&args),
         Command::Codegen(args) => codegen::run(&args),
-    }
+    };
+    done.map(|()| ExitCode::SUCCESS)
 }

@@ -1,8 +1,70 @@
-//! (laid out, not yet filled)
+//! `cargo xtask setup`: brings everything the other commands need, once. Each step says whether its
+//! result is already there; nothing here builds our own code.
+
+pub(crate) mod kernel;
+pub(crate) mod shell;
+pub(crate) mod versions;
+
+mod bpf;
+mod debs;
+mod machine;
+mod step;
+
+use std::path::Path;
+
+use clap::ValueEnum;
+
+use crate::place;
+use step::Step;
+use versions::Versions;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Only what one group needs; everything when left out
+    #[arg(long)]
+    group: Option<Group>,
+}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("setup: laid out, not yet filled")
+/// What a set-up is for, so that nobody waits for what he does not use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Group {
+    /// The agent: QEMU, guest kernels, the BPF tool chain
+    Agent,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    ensure(args.group.unwrap_or(Group::Agent))
+}
+
+/// Makes sure a group is set up; other commands call this before they need its tools.
+pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
+    let cache = place::cache()?;
+    let versions = versions::pinned()?;
+    let steps = match group {
+        Group::Agent => agent_steps(&cache, &versions),
+    };
+    step::run_missing(&steps, || machine::check(&versions.debian, &steps))
+}
+
+fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
+    let mut steps = vec![step::apt("agent", versions), busybox(cache, versions)];
+    for series in versions.kernel.keys() {
+        steps.push(Step {
+            name: format!("kernel {series} for the VM"),
+            is_present: Box::new(move || kernel::is_present(cache, series, versions)),
+            install: Box::new(move || kernel::install(cache, series, versions)),
+        });
+    }
+    steps.push(bpf::llvm(cache, versions));
+    steps.push(bpf::linker(cache, versions));
+    steps
+}
+
+fn busybox<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
+    let version = versions.unpacked.get("busybox-static").map_or("", |pin| pin.version.as_str());
+    Step {
+        name: "busybox for the VM".to_owned(),
+        is_present: Box::new(move || kernel::busybox_is_present(cache, version)),
+        install: Box::new(move || kernel::install_busybox(cache, version)),
+    }
 }

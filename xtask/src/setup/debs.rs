@@ -1,0 +1,96 @@
+//! Debian packages: what is installed, what the archive still has, fetching one and unpacking it
+//! below the cache. Never decides which package is wanted.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use super::shell;
+
+/// The installed version of a package; `None` when it is not (fully) installed.
+pub(super) fn installed(package: &str) -> Option<String> {
+    let output = Command::new("dpkg-query")
+        .args(["-W", "-f", "${db:Status-Status} ${Version}", package])
+        .output();
+    let text = String::from_utf8(output.ok()?.stdout).ok()?;
+    text.strip_prefix("installed ").map(str::to_owned)
+}
+
+/// Fetches package lists when this machine has none, as a fresh container image has not.
+pub(super) fn ensure_lists() -> anyhow::Result<()> {
+    let lists = Path::new("/var/lib/apt/lists");
+    let has_lists = fs::read_dir(lists).is_ok_and(|entries| {
+        entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
+    });
+    if has_lists { Ok(()) } else { shell::quiet(Command::new("apt-get").arg("update")) }
+}
+
+/// The archive's candidate for `package` if its version is the pinned one, otherwise the newest the archive
+/// has, with a notice. `package=version` is what apt-get takes.
+pub(super) fn pinned_or_newest(package: &str, version: &str) -> anyhow::Result<String> {
+    let known = shell::output(Command::new("apt-cache").args(["madison", package]))?;
+    let mut versions = known.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
+    if versions.clone().any(|candidate| candidate == version) {
+        return Ok(format!("{package}={version}"));
+    }
+    let newest =
+        versions.next().with_context(|| format!("the archive has no package {package}"))?;
+    println!("setup: {package} {version} has gone from the archive; taking {newest}");
+    Ok(format!("{package}={newest}"))
+}
+
+/// The newest package whose name matches `family`, when `package` itself has gone from the archive.
+pub(super) fn available(package: &str, family: &str) -> anyhow::Result<String> {
+    if !shell::output(Command::new("apt-cache").args(["madison", package]))?.trim().is_empty() {
+        return Ok(package.to_owned());
+    }
+    let found = shell::output(Command::new("apt-cache").args(["search", "--names-only", family]))?;
+    let names = found.lines().filter_map(|line| line.split_whitespace().next());
+    let newest = names.max_by_key(|name| numbers_in(name));
+    let newest =
+        newest.with_context(|| format!("the archive has neither {package} nor any {family}"))?;
+    println!("setup: {package} has gone from the archive; taking {newest}");
+    Ok(newest.to_owned())
+}
+
+/// Downloads `package=version` and unpacks it into `into`, which must be new.
+pub(super) fn fetch_and_unpack(target: &str, into: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
+    // Root's own cache folder is not readable by apt's sandbox user, which would only cost a warning each time.
+    let download = ["-o", "APT::Sandbox::User=root", "download", target];
+    shell::quiet(Command::new("apt-get").args(download).current_dir(into))?;
+    let deb = downloaded(into)?;
+    shell::quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
+    fs::remove_file(&deb).with_context(|| format!("remove {}", deb.display()))
+}
+
+fn downloaded(folder: &Path) -> anyhow::Result<PathBuf> {
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            return Ok(path);
+        }
+    }
+    bail!("apt-get download left no .deb in {}", folder.display())
+}
+
+fn numbers_in(name: &str) -> Vec<u64> {
+    name.split(|c: char| !c.is_ascii_digit()).filter_map(|part| part.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::numbers_in;
+
+    #[test]
+    fn package_names_order_by_their_numbers() {
+        let newer = "linux-image-6.12.117+deb12-cloud-amd64";
+        assert!(numbers_in(newer) > numbers_in("linux-image-6.12.99+deb12-cloud-amd64"));
+        assert!(
+            numbers_in("linux-image-6.1.0-56-cloud-amd64")
+                > numbers_in("linux-image-6.1.0-9-cloud-amd64")
+        );
+    }
+}

@@ -1,0 +1,175 @@
+//! A guest kernel below the cache: `kernel/6.1/{vmlinuz,modules/*.ko,order,package}`, taken out of Debian's
+//! cloud kernel package. `order` lists the modules so that each comes after what it depends on.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail};
+
+use super::versions::{KernelPin, Versions};
+use super::{debs, shell};
+
+/// Where the kernel of a series ("6.1") lies once set up.
+pub(crate) fn folder(cache: &Path, series: &str) -> PathBuf {
+    cache.join("kernel").join(series)
+}
+
+pub(super) fn is_present(cache: &Path, series: &str, versions: &Versions) -> bool {
+    let pin = versions.kernel.get(series).map(|pin| stamp(pin, &versions.modules.names));
+    pin.is_some() && fs::read_to_string(folder(cache, series).join("package")).ok() == pin
+}
+
+pub(super) fn install(cache: &Path, series: &str, versions: &Versions) -> anyhow::Result<()> {
+    let pin = versions
+        .kernel
+        .get(series)
+        .with_context(|| format!("no kernel {series} in versions.toml"))?;
+    let package = debs::available(&pin.package, &pin.family)?;
+    let target = debs::pinned_or_newest(&package, &pin.version)?;
+    let place = folder(cache, series);
+    let staging = place.with_extension("part");
+    let unpacked = staging.join("deb");
+    remove(&staging)?;
+    debs::fetch_and_unpack(&target, &unpacked)?;
+    copy_out(&unpacked, &staging, &versions.modules.names)?;
+    fs::remove_dir_all(&unpacked).with_context(|| format!("remove {}", unpacked.display()))?;
+    fs::write(staging.join("package"), stamp(pin, &versions.modules.names))?;
+    remove(&place)?;
+    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+}
+
+/// What the `package` file says: a changed pin or module list brings a new set-up.
+fn stamp(pin: &KernelPin, modules: &[String]) -> String {
+    format!("{}={} {}\n", pin.package, pin.version, modules.join(" "))
+}
+
+fn remove(folder: &Path) -> anyhow::Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
+    }
+    Ok(())
+}
+
+fn copy_out(unpacked: &Path, into: &Path, wanted: &[String]) -> anyhow::Result<()> {
+    let image = only_entry(&unpacked.join("boot"), "vmlinuz-")?;
+    fs::copy(&image, into.join("vmlinuz")).with_context(|| format!("copy {}", image.display()))?;
+    let mut found = BTreeMap::new();
+    collect_modules(&only_entry(&unpacked.join("lib/modules"), "")?.join("kernel"), &mut found)?;
+    let modules = into.join("modules");
+    fs::create_dir_all(&modules)?;
+    let mut order = Vec::new();
+    for name in wanted {
+        place_module(name, &found, &modules, &mut order)?;
+    }
+    fs::write(into.join("order"), order.join("\n") + "\n").context("write the module order")
+}
+
+fn only_entry(folder: &Path, prefix: &str) -> anyhow::Result<PathBuf> {
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            return Ok(entry.path());
+        }
+    }
+    bail!("nothing called {prefix}* in {}", folder.display())
+}
+
+/// Module name (with `_` for `-`, as the kernel has it) to its file.
+fn collect_modules(folder: &Path, found: &mut BTreeMap<String, PathBuf>) -> anyhow::Result<()> {
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect_modules(&path, found)?;
+        } else if let Some(name) =
+            path.file_name().and_then(|name| name.to_str()?.split_once(".ko"))
+        {
+            found.insert(name.0.replace('-', "_"), path.clone());
+        }
+    }
+    Ok(())
+}
+
+/// Puts a module and first all it depends on into `into`. A name the package has no file for is built into the
+/// kernel, as virtio_pci is on 6.12.
+fn place_module(
+    name: &str,
+    found: &BTreeMap<String, PathBuf>,
+    into: &Path,
+    order: &mut Vec<String>,
+) -> anyhow::Result<()> {
+    let Some(source) = found.get(name) else { return Ok(()) };
+    if order.iter().any(|placed| placed == name) {
+        return Ok(());
+    }
+    let bytes = read_module(source)?;
+    for dependency in dependencies(&bytes) {
+        place_module(&dependency, found, into, order)?;
+    }
+    fs::write(into.join(format!("{name}.ko")), bytes)
+        .with_context(|| format!("write module {name}"))?;
+    order.push(name.to_owned());
+    Ok(())
+}
+
+fn read_module(path: &Path) -> anyhow::Result<Vec<u8>> {
+    if path.extension().is_some_and(|extension| extension == "xz") {
+        let output = Command::new("xz").arg("-dc").arg(path).output().context("run xz")?;
+        if !output.status.success() {
+            bail!("xz -dc {}: {}", path.display(), String::from_utf8_lossy(&output.stderr));
+        }
+        return Ok(output.stdout);
+    }
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+/// The `depends=a,b` string of a module's modinfo section. It is the only NUL-terminated string of that form.
+fn dependencies(module: &[u8]) -> Vec<String> {
+    const KEY: &[u8] = b"\0depends=";
+    let Some(at) = module.windows(KEY.len()).position(|window| window == KEY) else {
+        return Vec::new();
+    };
+    let value = module[at + KEY.len()..].split(|&byte| byte == 0).next().unwrap_or_default();
+    let text = String::from_utf8_lossy(value);
+    text.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
+}
+
+/// Kept here because set-up and the VM both run it: the busybox that was unpacked into the cache.
+pub(crate) fn busybox(cache: &Path) -> PathBuf {
+    cache.join("busybox-static/bin/busybox")
+}
+
+pub(super) fn busybox_is_present(cache: &Path, version: &str) -> bool {
+    fs::read_to_string(cache.join("busybox-static/package")).is_ok_and(|stamp| stamp == version)
+}
+
+pub(super) fn install_busybox(cache: &Path, version: &str) -> anyhow::Result<()> {
+    let place = cache.join("busybox-static");
+    remove(&place)?;
+    debs::fetch_and_unpack(&debs::pinned_or_newest("busybox-static", version)?, &place)?;
+    shell::quiet(Command::new(busybox(cache)).arg("true"))?;
+    fs::write(place.join("package"), version).context("write busybox' stamp")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::dependencies;
+
+    #[track_caller]
+    fn check(module: &[u8], expected: &[&str]) {
+        assert_eq!(dependencies(module), expected);
+    }
+
+    #[test]
+    fn modinfo_rows() {
+        check(b"", &[]);
+        check(b"license=GPL\0depends=\0retpoline=Y\0", &[]);
+        check(
+            b"license=GPL\0depends=virtio,virtio_ring\0name=virtio_blk\0",
+            &["virtio", "virtio_ring"],
+        );
+        check(b"x\0depends=net-failover\0", &["net_failover"]);
+        check(b"printk depends=this is prose\0x\0depends=llc\0", &["llc"]);
+    }
+}

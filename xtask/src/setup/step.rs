@@ -1,0 +1,83 @@
+//! One step of the set-up and the runner that shows it. A step knows whether it is done; the runner
+//! skips, times and prints.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::versions::Versions;
+use super::{debs, shell};
+
+pub(super) struct Step<'a> {
+    pub(super) name: String,
+    pub(super) is_present: Box<dyn Fn() -> bool + 'a>,
+    pub(super) install: Box<dyn Fn() -> anyhow::Result<()> + 'a>,
+}
+
+/// Runs the steps that are not done, in order. `machine_is_fit` is asked only when there is something to do, so
+/// that a prepared machine of any kind works.
+pub(super) fn run_missing(
+    steps: &[Step<'_>],
+    machine_is_fit: impl Fn() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut checked = false;
+    let total = steps.len();
+    for (index, step) in steps.iter().enumerate() {
+        let title = format!("setup {}/{total}: {}", index + 1, step.name);
+        if (step.is_present)() {
+            continue;
+        }
+        if !checked {
+            machine_is_fit()?;
+            debs::ensure_lists().context("fetch Debian's package lists")?;
+            checked = true;
+        }
+        let began = Instant::now();
+        let spinner = spinner(&title);
+        let result = (step.install)();
+        spinner.finish_and_clear();
+        result.with_context(|| title.clone())?;
+        println!("{title} ({:.1} s)", began.elapsed().as_secs_f64());
+    }
+    if !checked {
+        println!("setup: {total} steps, all there");
+    }
+    Ok(())
+}
+
+/// A spinner on a terminal, a plain line elsewhere (a log should show what is being waited for).
+fn spinner(title: &str) -> ProgressBar {
+    let bar = ProgressBar::new_spinner();
+    if bar.is_hidden() {
+        println!("{title} ...");
+    }
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+        bar.set_style(style);
+    }
+    bar.set_message(title.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// All Debian packages of a group in one apt-get call.
+pub(super) fn apt<'a>(group: &'a str, versions: &'a Versions) -> Step<'a> {
+    let missing = move || -> Vec<(&String, &String)> {
+        let packages = versions.apt.get(group).into_iter().flatten();
+        packages.filter(|(package, _)| debs::installed(package).is_none()).collect()
+    };
+    Step {
+        name: format!("Debian packages of group {group}"),
+        is_present: Box::new(move || missing().is_empty()),
+        install: Box::new(move || {
+            let targets: Result<Vec<_>, _> = missing()
+                .into_iter()
+                .map(|(package, version)| debs::pinned_or_newest(package, version))
+                .collect();
+            let mut install = Command::new("apt-get");
+            install.args(["install", "-y", "--no-install-recommends"]).args(targets?);
+            shell::quiet(install.env("DEBIAN_FRONTEND", "noninteractive"))
+        }),
+    }
+}

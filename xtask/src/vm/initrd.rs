@@ -1,0 +1,132 @@
+//! The guest's root file system: busybox, our init, the modules, what the host wants in the guest with
+//! the shared libraries of each program, and the order what to run.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use super::cpio::Archive;
+use super::{Guest, Session, libs};
+use crate::setup::{kernel, shell};
+
+/// The initramfs of one guest, as bytes.
+pub(super) fn build(guest: &Guest, cache: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    for directory in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/out", "/etc/guest"] {
+        archive.directory(directory);
+    }
+    // The kernel opens it for init before any file system is mounted.
+    archive.character_device("/dev/console", 5, 1);
+    archive.file("/init", 0o755, include_bytes!("init.sh"));
+    archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
+    archive.file("/etc/group", 0o644, b"root:x:0:\n");
+    add_busybox(&mut archive, &kernel::busybox(cache))?;
+    add_modules(&mut archive, &kernel::folder(cache, guest.kernel.series()))?;
+    for (host, path) in &guest.files {
+        add_path(&mut archive, host, path)?;
+    }
+    add_order(&mut archive, guest);
+    Ok(archive.finish())
+}
+
+fn add_busybox(archive: &mut Archive, busybox: &Path) -> anyhow::Result<()> {
+    archive.file("/bin/busybox", 0o755, &read(busybox)?);
+    for applet in shell::output(Command::new(busybox).arg("--list"))?.lines() {
+        archive.symlink(&format!("/bin/{applet}"), "busybox");
+    }
+    Ok(())
+}
+
+fn add_modules(archive: &mut Archive, kernel: &Path) -> anyhow::Result<()> {
+    let order = fs::read_to_string(kernel.join("order"))
+        .with_context(|| format!("read {}/order", kernel.display()))?;
+    for name in order.split_whitespace() {
+        let module = read(&kernel.join(format!("modules/{name}.ko")))?;
+        archive.file(&format!("/lib/modules/{name}.ko"), 0o644, &module);
+    }
+    archive.file("/etc/guest/modules", 0o644, order.as_bytes());
+    Ok(())
+}
+
+/// A file with the libraries it needs, or a folder with all that is in it.
+fn add_path(archive: &mut Archive, host: &Path, guest: &str) -> anyhow::Result<()> {
+    if host.is_dir() {
+        archive.directory(guest);
+        for entry in fs::read_dir(host).with_context(|| format!("list {}", host.display()))? {
+            let entry = entry?;
+            add_path(
+                archive,
+                &entry.path(),
+                &format!("{guest}/{}", entry.file_name().to_string_lossy()),
+            )?;
+        }
+        return Ok(());
+    }
+    let content = read(host)?;
+    let permissions =
+        fs::metadata(host).with_context(|| format!("look at {}", host.display()))?.permissions();
+    archive.file(guest, permissions.mode(), &content);
+    if content.starts_with(b"\x7fELF") {
+        for library in libs::needed_by(host)? {
+            let name = library
+                .to_str()
+                .with_context(|| format!("odd library path {}", library.display()))?;
+            if !archive.contains(name) {
+                archive.file(name, 0o755, &read(&library)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn add_order(archive: &mut Archive, guest: &Guest) {
+    let session = match guest.session {
+        Session::Batch => "batch",
+        Session::Terminal { .. } => "terminal",
+    };
+    let window = match guest.session {
+        Session::Terminal { rows, columns } => format!("rows {rows} cols {columns}"),
+        Session::Batch => String::new(),
+    };
+    archive.file("/etc/guest/session", 0o644, session.as_bytes());
+    archive.file("/etc/guest/window", 0o644, window.as_bytes());
+    archive.file("/etc/guest/command", 0o644, command_script(guest).as_bytes());
+    let deadline_s = guest.timeout.as_secs() + super::GRACE.as_secs();
+    archive.file("/etc/guest/deadline", 0o644, deadline_s.to_string().as_bytes());
+}
+
+/// A script of one command, every word quoted.
+fn command_script(guest: &Guest) -> String {
+    let mut script = String::new();
+    for (key, value) in &guest.environment {
+        script += &format!("export {key}={}\n", quoted(value));
+    }
+    script += "exec";
+    for word in &guest.command {
+        script = script + " " + &quoted(word);
+    }
+    script + "\n"
+}
+
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("read {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("a b"), "'a b'");
+        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
+        assert_eq!(quoted(""), "''");
+    }
+}
