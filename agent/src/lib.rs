@@ -1,1 +1,3 @@
-//! (laid out, not yet filled)
+//! The node agent: configuration, the loop, and the wiring of its edges.
+
+pub mod config;

@@ -1,0 +1,402 @@
+//! The agent's configuration: one TOML file -> `RawConfig` (serde, unknown keys refused) ->
+//! `Config` (units typed, values checked). Pure but for `load`. An error names file, line, key,
+//! value and the allowed range; the agent exits 64 before it touches anything.
+
+mod check;
+
+use std::path::{Path, PathBuf};
+
+use model::CpuSet;
+use model::policy::{Mode, Policy, ReclaimPolicy, Reserve, SharePolicy, SuppressionPolicy};
+use model::qos::QosLevel;
+use model::sample::WorkloadSpec;
+use model::units::{Micros, MilliCpu, Nanos};
+use serde::Deserialize;
+use toml::Spanned;
+
+use self::check::Checker;
+
+/// Everything the agent needs to know before it starts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    pub host: HostConfig,
+    pub agent: AgentConfig,
+    pub policy: Policy,
+    pub workloads: Vec<WorkloadRule>,
+}
+
+/// Where the host's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostConfig {
+    /// `/` on the host itself, `/host` where a DaemonSet mounts it.
+    pub root: PathBuf,
+    /// The managed subtree, below the cgroup v2 mount: nothing outside is ever written.
+    pub managed_cgroup: String,
+}
+
+/// The agent as a process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentConfig {
+    pub runtime_dir: PathBuf,
+    pub socket: PathBuf,
+    /// `None` turns the admin listener off.
+    pub listen: Option<std::net::SocketAddr>,
+    pub tick: Nanos,
+    /// A cgroup (below the mount) the agent moves itself into, with `agent_weight`.
+    pub own_cgroup: Option<String>,
+    pub own_weight: u16,
+    /// How long the watchdog waits for a new agent before it restores the originals.
+    pub watchdog_grace: Nanos,
+    /// BPF run-queue probes; off leaves PSI.
+    pub probe: bool,
+    pub probe_memory_bytes: u64,
+}
+
+/// One `[[workload]]`: every cgroup that matches is a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadRule {
+    /// A path below the managed cgroup; `*` stands for one level, `**` for any number.
+    pub cgroup: String,
+    /// The name of the one match, or the prefix of many (`name/last-part-of-path`).
+    pub name: String,
+    pub spec: WorkloadSpec,
+}
+
+/// Why a configuration was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read the configuration {path}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// TOML that does not parse, or an unknown key; the message carries line and column.
+    #[error("{path}: {message}")]
+    Syntax { path: PathBuf, message: String },
+    #[error("{}:{line}: {key} = {value}: allowed is {allowed}", path.display())]
+    Value { path: PathBuf, line: usize, key: String, value: String, allowed: String },
+}
+
+/// Reads and checks a file.
+pub fn load(path: &Path) -> Result<Config, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    parse(path, &text)
+}
+
+/// Checks the text of a file; `path` is only for messages.
+pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
+    let raw: RawConfig = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        path: path.to_owned(),
+        message: error.to_string().trim_end().to_owned(),
+    })?;
+    let check = Checker { path, text };
+    Ok(Config {
+        host: host(&check, raw.host)?,
+        agent: agent(&check, raw.agent)?,
+        policy: policy(&check, raw.mode, raw.reserve, raw.share, raw.reclaim, raw.suppression)?,
+        workloads: workloads(&check, raw.workload)?,
+    })
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    mode: Option<Spanned<String>>,
+    #[serde(default)]
+    host: RawHost,
+    #[serde(default)]
+    agent: RawAgent,
+    #[serde(default)]
+    reserve: RawReserve,
+    #[serde(default)]
+    share: RawShare,
+    #[serde(default)]
+    reclaim: RawReclaim,
+    #[serde(default)]
+    suppression: RawSuppression,
+    #[serde(default)]
+    workload: Vec<RawWorkload>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawHost {
+    root: Option<Spanned<String>>,
+    managed_cgroup: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawAgent {
+    runtime_dir: Option<Spanned<String>>,
+    socket: Option<Spanned<String>>,
+    listen: Option<Spanned<String>>,
+    tick_ms: Option<Spanned<i64>>,
+    own_cgroup: Option<Spanned<String>>,
+    own_weight: Option<Spanned<i64>>,
+    watchdog_grace_ms: Option<Spanned<i64>>,
+    probe: Option<bool>,
+    probe_memory_mib: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReserve {
+    cpus: Option<Spanned<i64>>,
+    cpuset: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawShare {
+    usage_margin: Option<Spanned<f64>>,
+    shrink_after_ms: Option<Spanned<i64>>,
+    max_shrink_per_tick: Option<Spanned<i64>>,
+    default_target_p99_us: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawReclaim {
+    floor_cpus: Option<Spanned<i64>>,
+    overlap_share: Option<bool>,
+    weight: Option<Spanned<i64>>,
+    max_growth_per_tick: Option<Spanned<i64>>,
+    best_effort_is_reclaimed: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSuppression {
+    enabled: Option<bool>,
+    hold_ms: Option<Spanned<i64>>,
+    floor_milli_cpu: Option<Spanned<i64>>,
+    use_cpu_idle: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWorkload {
+    cgroup: Spanned<String>,
+    name: Spanned<String>,
+    qos: Spanned<String>,
+    request_milli_cpu: Option<Spanned<i64>>,
+    target_p99_us: Option<Spanned<i64>>,
+}
+
+fn host(check: &Checker<'_>, raw: RawHost) -> Result<HostConfig, ConfigError> {
+    Ok(HostConfig {
+        root: check.absolute("host.root", raw.root, "/")?.into(),
+        managed_cgroup: check.absolute("host.managed_cgroup", raw.managed_cgroup, "/")?,
+    })
+}
+
+fn agent(check: &Checker<'_>, raw: RawAgent) -> Result<AgentConfig, ConfigError> {
+    let runtime_dir: PathBuf =
+        check.absolute("agent.runtime_dir", raw.runtime_dir, "/run/berth")?.into();
+    let default_socket = runtime_dir.join("agent.sock");
+    let listen = raw.listen.unwrap_or_else(|| Spanned::new(0..0, "127.0.0.1:9910".into()));
+    Ok(AgentConfig {
+        socket: check
+            .absolute("agent.socket", raw.socket, &default_socket.to_string_lossy())?
+            .into(),
+        runtime_dir,
+        listen: match listen.get_ref().as_str() {
+            "off" => None,
+            _ => Some(check.parsed("agent.listen", &listen, "ADDRESS:PORT or \"off\"")?),
+        },
+        tick: Nanos::from_millis(check.int("agent.tick_ms", raw.tick_ms, 1000, 100..=60_000)?),
+        own_cgroup: match raw.own_cgroup {
+            Some(path) => Some(check.absolute("agent.own_cgroup", Some(path), "/")?),
+            None => None,
+        },
+        own_weight: check.int("agent.own_weight", raw.own_weight, 1000, 1..=10_000)?,
+        watchdog_grace: Nanos::from_millis(check.int(
+            "agent.watchdog_grace_ms",
+            raw.watchdog_grace_ms,
+            3000,
+            0..=8_000,
+        )?),
+        probe: raw.probe.unwrap_or(true),
+        probe_memory_bytes: check.int::<u64>(
+            "agent.probe_memory_mib",
+            raw.probe_memory_mib,
+            32,
+            4..=1024,
+        )? << 20,
+    })
+}
+
+fn policy(
+    check: &Checker<'_>,
+    mode: Option<Spanned<String>>,
+    reserve: RawReserve,
+    share: RawShare,
+    reclaim: RawReclaim,
+    suppression: RawSuppression,
+) -> Result<Policy, ConfigError> {
+    let default = Policy::default();
+    Ok(Policy {
+        mode: self::mode(check, mode)?,
+        reserve: self::reserve(check, reserve)?,
+        share: share_policy(check, share, &default.share)?,
+        reclaim: reclaim_policy(check, reclaim, &default.reclaim)?,
+        suppression: suppression_policy(check, suppression, &default.suppression)?,
+        ..default
+    })
+}
+
+fn mode(check: &Checker<'_>, raw: Option<Spanned<String>>) -> Result<Mode, ConfigError> {
+    match raw {
+        None => Ok(Mode::Observe),
+        Some(text) => match text.get_ref().as_str() {
+            "observe" => Ok(Mode::Observe),
+            "enforce" => Ok(Mode::Enforce),
+            _ => Err(check.refuse("mode", &text, "\"observe\" or \"enforce\"")),
+        },
+    }
+}
+
+fn reserve(check: &Checker<'_>, raw: RawReserve) -> Result<Reserve, ConfigError> {
+    match raw.cpuset {
+        None => Ok(Reserve::Count(check.int("reserve.cpus", raw.cpus, 0, 0..=1023)?)),
+        Some(list) if raw.cpus.is_some() => {
+            Err(check.refuse("reserve.cpuset", &list, "either reserve.cpus or reserve.cpuset"))
+        }
+        Some(list) => {
+            let cpus: CpuSet =
+                check.parsed("reserve.cpuset", &list, "a CPU list such as \"0,8\" or \"0-1\"")?;
+            Ok(Reserve::Cpus(cpus))
+        }
+    }
+}
+
+fn share_policy(
+    check: &Checker<'_>,
+    raw: RawShare,
+    default: &SharePolicy,
+) -> Result<SharePolicy, ConfigError> {
+    let shrink_ms = default.shrink_after.0 / 1_000_000;
+    Ok(SharePolicy {
+        usage_margin: check.float(
+            "share.usage_margin",
+            raw.usage_margin,
+            default.usage_margin,
+            1.0..=10.0,
+        )?,
+        shrink_after: Nanos::from_millis(check.int(
+            "share.shrink_after_ms",
+            raw.shrink_after_ms,
+            shrink_ms,
+            0..=3_600_000,
+        )?),
+        max_shrink_per_tick: check.int(
+            "share.max_shrink_per_tick",
+            raw.max_shrink_per_tick,
+            default.max_shrink_per_tick,
+            1..=1024,
+        )?,
+        default_target_p99: Micros(check.int(
+            "share.default_target_p99_us",
+            raw.default_target_p99_us,
+            default.default_target_p99.0,
+            100..=10_000_000,
+        )?),
+    })
+}
+
+fn reclaim_policy(
+    check: &Checker<'_>,
+    raw: RawReclaim,
+    default: &ReclaimPolicy,
+) -> Result<ReclaimPolicy, ConfigError> {
+    let weight = raw.weight.clone();
+    let value: u16 = check.int("reclaim.weight", raw.weight, default.weight.get(), 1..=10_000)?;
+    let weight = model::knob::CpuWeight::new(value).ok_or_else(|| {
+        check.refuse("reclaim.weight", &weight.unwrap_or_else(|| Spanned::new(0..0, 0)), "1..10000")
+    })?;
+    Ok(ReclaimPolicy {
+        floor_cpus: check.int(
+            "reclaim.floor_cpus",
+            raw.floor_cpus,
+            default.floor_cpus,
+            1..=1024,
+        )?,
+        overlap_share: raw.overlap_share.unwrap_or(default.overlap_share),
+        weight,
+        max_growth_per_tick: check.int(
+            "reclaim.max_growth_per_tick",
+            raw.max_growth_per_tick,
+            default.max_growth_per_tick,
+            1..=1024,
+        )?,
+        best_effort_is_reclaimed: raw
+            .best_effort_is_reclaimed
+            .unwrap_or(default.best_effort_is_reclaimed),
+    })
+}
+
+fn suppression_policy(
+    check: &Checker<'_>,
+    raw: RawSuppression,
+    default: &SuppressionPolicy,
+) -> Result<SuppressionPolicy, ConfigError> {
+    let hold_ms = default.hold.0 / 1_000_000;
+    Ok(SuppressionPolicy {
+        enabled: raw.enabled.unwrap_or(default.enabled),
+        hold: Nanos::from_millis(check.int(
+            "suppression.hold_ms",
+            raw.hold_ms,
+            hold_ms,
+            50..=600_000,
+        )?),
+        floor: MilliCpu(check.int(
+            "suppression.floor_milli_cpu",
+            raw.floor_milli_cpu,
+            default.floor.0,
+            10..=1_000_000,
+        )?),
+        use_cpu_idle: raw.use_cpu_idle.unwrap_or(default.use_cpu_idle),
+    })
+}
+
+fn workloads(check: &Checker<'_>, raw: Vec<RawWorkload>) -> Result<Vec<WorkloadRule>, ConfigError> {
+    raw.into_iter().map(|workload| self::workload(check, workload)).collect()
+}
+
+fn workload(check: &Checker<'_>, raw: RawWorkload) -> Result<WorkloadRule, ConfigError> {
+    let levels = QosLevel::ALL.map(QosLevel::name).join(", ");
+    let qos = QosLevel::from_name(raw.qos.get_ref())
+        .ok_or_else(|| check.refuse("workload.qos", &raw.qos, &format!("one of {levels}")))?;
+    if raw.name.get_ref().is_empty() || raw.name.get_ref().len() > 253 {
+        return Err(check.refuse("workload.name", &raw.name, "1 to 253 characters"));
+    }
+    let target = raw.target_p99_us;
+    Ok(WorkloadRule {
+        cgroup: check.absolute("workload.cgroup", Some(raw.cgroup), "/")?,
+        name: raw.name.into_inner(),
+        spec: WorkloadSpec {
+            qos,
+            request: MilliCpu(check.int(
+                "workload.request_milli_cpu",
+                raw.request_milli_cpu,
+                0,
+                0..=1_024_000,
+            )?),
+            target_p99: match target {
+                None => None,
+                target => Some(Micros(check.int(
+                    "workload.target_p99_us",
+                    target,
+                    0,
+                    100..=10_000_000,
+                )?)),
+            },
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests;
