@@ -23,7 +23,7 @@ fn check_tree(rule: TreeRule, files: &[(&str, &str)], expect: Expect) {
 }
 
 fn tree(files: &[(&str, &str)]) -> Tree {
-    Tree { files: files.iter().map(|(path, text)| SourceFile::new(path, *text)).collect() }
+    Tree::new(files.iter().map(|(path, text)| SourceFile::new(path, *text)).collect())
 }
 
 #[test]
@@ -396,6 +396,21 @@ fn items_under_cfg_test_are_no_production() {
         .filter_map(|(idx, line)| line.then_some(idx + 1))
         .collect();
     assert_eq!(production, [1, 4, 11]);
+}
+
+#[test]
+fn a_module_declared_for_tests_is_no_production() {
+    let declares = "mod real;\n#[cfg(test)]\nmod fake;\n#[cfg(test)]\nmod here { mod x; }\n";
+    let found = tree(&[
+        ("a/src/lib.rs", declares),
+        ("a/src/fake.rs", "fn f() {}\n"),
+        ("a/src/fake/part.rs", "fn f() {}\n"),
+        ("a/src/fake_not.rs", "fn f() {}\n"),
+        ("a/src/real.rs", declares),
+        ("a/src/real/fake.rs", "fn f() {}\n"),
+    ]);
+    let n_lines: Vec<usize> = found.files.iter().map(SourceFile::n_production_lines).collect();
+    assert_eq!(n_lines, [1, 0, 0, 1, 1, 0]);
 }
 
 #[test]

@@ -39,8 +39,23 @@ impl Tree {
         let listed = String::from_utf8(listed.stdout).context("a file name is not UTF-8")?;
         let mut paths: Vec<&str> = listed.split('\0').filter(|path| !path.is_empty()).collect();
         paths.sort_unstable();
-        let files = paths.into_iter().filter_map(|path| read_text(root, path)).collect();
-        Ok(Tree { files })
+        Ok(Tree::new(paths.into_iter().filter_map(|path| read_text(root, path)).collect()))
+    }
+
+    /// Files that another one declares as `#[cfg(test)] mod name;` lose their production lines.
+    pub(super) fn new(mut files: Vec<SourceFile>) -> Tree {
+        let test_only: Vec<String> = files.iter().flat_map(SourceFile::test_modules).collect();
+        for file in &mut files {
+            let own = file.path.strip_suffix(".rs").unwrap_or(&file.path);
+            let below = |module: &String| {
+                own.strip_prefix(module)
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            if test_only.iter().any(below) {
+                file.production.fill(false);
+            }
+        }
+        Tree { files }
     }
 
     pub(super) fn get(&self, path: &str) -> Option<&SourceFile> {
@@ -101,6 +116,21 @@ impl SourceFile {
     /// Number of lines outside of tests.
     pub(super) fn n_production_lines(&self) -> usize {
         self.production.iter().filter(|line| **line).count()
+    }
+
+    /// Paths, without `.rs`, of the modules this file declares for tests only.
+    fn test_modules(&self) -> Vec<String> {
+        let folder = match self.path.rsplit_once('/').unwrap_or(("", &self.path)) {
+            (folder, "lib.rs" | "main.rs") => folder,
+            _ => self.path.strip_suffix(".rs").unwrap_or(&self.path),
+        };
+        let behind = self.code.split("#[cfg(test)]").skip(1).map(str::trim_start);
+        let declared = behind.filter_map(|rest| {
+            let rest = rest.strip_prefix("pub(crate) ").unwrap_or(rest);
+            let (name, _) = rest.strip_prefix("mod ")?.split_once(';')?;
+            (!name.contains('{')).then_some(name)
+        });
+        declared.map(|name| format!("{folder}/{}", name.trim())).collect()
     }
 
     /// Test code by its place: such a file holds no production line.
