@@ -2,8 +2,9 @@
 //! or a request, asks `advisor::turn` what follows, hands Steps to the lanes and publishes. Awaits
 //! no host I/O; deciding is not done here.
 
-mod publish;
+pub mod publish;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use actuator::{Batch, LaneHandle, Order};
@@ -11,7 +12,9 @@ use advisor::turn::{Effects, TurnState};
 use collector::{Collector, clock};
 use model::decision::Decision;
 use model::knob::Lane;
-use model::plan::{FailureKind, Finding, Generation, Outcome, Severity, Step};
+use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
+use model::qos::{CgroupPath, PoolName, QosLevel};
+use model::sample::Sample;
 use model::policy::Mode;
 use model::{Nanos, Timestamp};
 use tokio::sync::mpsc;
@@ -21,7 +24,7 @@ use self::publish::Publisher;
 use crate::burst_stream::BurstStream;
 use crate::latency::SuppressionClock;
 use crate::recorder::{Record, Recorder};
-use crate::serve::Request;
+use crate::node_state::{Refusal, Request};
 use crate::watchdog::WatchdogKeeper;
 
 /// Everything the loop talks to.
@@ -47,8 +50,10 @@ struct Loop {
     clock: SuppressionClock,
     deadline: Option<Timestamp>,
     slow_batch_sent: Option<Timestamp>,
-    prepared: std::collections::BTreeSet<model::qos::CgroupPath>,
+    prepared: BTreeSet<CgroupPath>,
     lane_findings: Vec<Finding>,
+    /// Pools of the Plan that was written last.
+    checkpointed: Option<BTreeMap<PoolName, PoolPlan>>,
 }
 
 /// Runs until `shutdown`; then restores every original.
@@ -58,12 +63,15 @@ pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
         clock: SuppressionClock::default(),
         deadline: None,
         slow_batch_sent: None,
-        prepared: std::collections::BTreeSet::new(),
+        prepared: BTreeSet::new(),
         lane_findings: Vec::new(),
+        checkpointed: None,
     };
     let mut shutdown = std::pin::pin!(shutdown);
-    let mut ticks = tokio::time::interval(Duration::from_nanos(node.deps.tick.0));
-    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    // The collector paces the loop: a tick follows each reading of the cgroups. When that source
+    // hangs, the loop turns without it and sees its age.
+    let overdue = Duration::from_nanos(node.deps.tick.0 * 2);
+    let mut last_tick = tokio::time::Instant::now();
     loop {
         let expiry = sleep_until(node.deadline);
         tokio::select! {
@@ -72,7 +80,14 @@ pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
             bursts = node.deps.bursts.next() => node.bursts(bursts),
             Some(outcome) = node.deps.outcomes.recv() => node.outcome(outcome),
             () = expiry => node.expire(),
-            _ = ticks.tick() => node.tick(),
+            () = node.deps.collector.workloads.changed() => {
+                node.tick();
+                last_tick = tokio::time::Instant::now();
+            }
+            () = tokio::time::sleep_until(last_tick + overdue) => {
+                node.tick();
+                last_tick = tokio::time::Instant::now();
+            }
             Some(request) = node.deps.requests.recv() => node.request(request),
         }
     }
@@ -91,7 +106,7 @@ impl Loop {
     fn bursts(&mut self, bursts: Vec<model::sample::Burst>) {
         for burst in bursts {
             let before = self.deps.turn.overlay().map(|overlay| overlay.began_at);
-            let effects = self.deps.turn.burst(clock::now(), burst);
+            let effects = self.deps.turn.burst(clock::now(), &burst);
             let began = self.deps.turn.overlay().filter(|new| Some(new.began_at) != before);
             if let (Some(overlay), Some(step)) = (began, effects.fast.first()) {
                 self.clock.began(step.generation, overlay.first_wait_at, effects.fast.len());
@@ -148,23 +163,32 @@ impl Loop {
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();
         }
-        if let Some(bytes) = self.deps.turn.checkpoint() {
-            self.deps.recorder.record(Record::Checkpoint(bytes));
-        }
+        self.checkpoint();
         self.deps.publisher.publish(&self.deps.turn, findings, self.clock.quantiles());
+    }
+
+    /// Keeps the last Plan for the next agent, whenever its pools changed.
+    fn checkpoint(&mut self) {
+        let Some(plan) = self.deps.turn.plan() else {
+            return;
+        };
+        if self.checkpointed.as_ref() != Some(&plan.pools) {
+            self.checkpointed = Some(plan.pools.clone());
+            self.deps.recorder.record(Record::Checkpoint(model::wire::plan_json(plan)));
+        }
     }
 
     /// Opens files and records originals of new workloads, so that the first suppression is as
     /// fast as the second.
-    fn prepare(&mut self, sample: &model::sample::Sample) {
-        if self.deps.turn.mode() == Mode::Observe {
+    fn prepare(&mut self, sample: &Sample) {
+        if self.deps.turn.policy().mode == Mode::Observe {
             return;
         }
         let Some(workloads) = sample.workloads.value() else {
             return;
         };
         for workload in workloads.values() {
-            let wanted = workload.spec.qos == model::qos::QosLevel::ReclaimedCores;
+            let wanted = workload.spec.qos == QosLevel::ReclaimedCores;
             if wanted && !self.prepared.contains(&workload.cgroup) {
                 let order = Order::Prepare(workload.cgroup.clone());
                 if self.deps.fast.send(order).is_ok() {
@@ -198,7 +222,7 @@ impl Loop {
         let Some(generation) = steps.first().map(|step| step.generation) else {
             return;
         };
-        let batch = Batch { generation, mode: self.deps.turn.mode(), steps };
+        let batch = Batch { generation, mode: self.deps.turn.policy().mode, steps };
         let handle = match lane {
             Lane::Fast => &self.deps.fast,
             Lane::Slow => &self.deps.slow,
@@ -252,22 +276,24 @@ impl Loop {
         }
     }
 
-    fn set_mode(&mut self, mode: Mode) -> Result<Mode, String> {
+    fn set_mode(&mut self, mode: Mode) -> Result<Mode, Refusal> {
         if let (Mode::Enforce, Some(why)) = (mode, &self.deps.observe_only) {
-            return Err(why.clone());
+            return Err(Refusal(why.clone()));
         }
-        let previous = self.deps.turn.mode();
+        let previous = self.deps.turn.policy().mode;
         if previous == mode {
             return Ok(previous);
         }
         info!(?mode, ?previous, "Mode changed");
-        self.deps.turn.set_mode(mode);
+        let policy = model::policy::Policy { mode, ..self.deps.turn.policy().clone() };
+        self.deps.turn.set_policy(policy);
         self.prepared.clear();
         if mode == Mode::Observe {
             for handle in [&self.deps.fast, &self.deps.slow] {
                 let (reply, _restored) = std::sync::mpsc::sync_channel(1);
                 if handle.send(Order::Restore(reply)).is_err() {
-                    return Err("a lane hangs in the kernel; originals are not restored".into());
+                    let why = "a lane hangs in the kernel; originals are not restored";
+                    return Err(Refusal(why.to_owned()));
                 }
             }
         }

@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use actuator::lane::LaneDeps;
 use actuator::{HostFiles, LaneHandle};
-use advisor::turn::TurnState;
+use advisor::turn::{Restored, TurnState};
 use anyhow::Context;
 use collector::rules::Rule;
 use collector::workloads::{Thresholds, WorkloadReader};
 use collector::{Collector, SourcePlan, clock};
 use hostfs::{CgroupTree, HostRoot};
-use model::Nanos;
+use model::{Bytes, Nanos};
 use model::knob::Lane;
 use model::plan::Outcome;
 use model::policy::{Mode, Policy};
 use model::qos::CgroupPath;
 use model::sample::SourceFault;
 use prometheus_client::registry::Registry;
-use probe::{BurstReader, ProbeSource};
+use probe::{BurstReader, LoadOptions, OffProbe, ProbeSource};
 use state::{AgentLock, Originals};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
@@ -39,6 +39,9 @@ use crate::{admin, priority};
 
 /// Outcomes waiting for the loop: a batch of 1000 Steps fits.
 const OUTCOMES: usize = 4096;
+/// One record per victim and this long is enough: the first one suppresses, later ones only renew
+/// what lives for a second or more.
+const BURST_GAP: Nanos = Nanos::from_millis(50);
 /// Requests waiting for the loop.
 const REQUESTS: usize = 16;
 
@@ -46,7 +49,7 @@ const REQUESTS: usize = 16;
 pub struct Edges {
     /// `Err` says why this host is observe-only.
     pub tree: Result<CgroupTree, String>,
-    pub probe: Box<dyn ProbeSource + Send>,
+    pub probe: Box<dyn ProbeSource>,
     pub bursts: Option<BurstReader>,
     pub probe_status: ProbeStatus,
 }
@@ -99,30 +102,40 @@ pub fn open_edges(config: &Config) -> anyhow::Result<Edges> {
 fn open_probe(
     config: &Config,
     host: &HostRoot,
-) -> (Box<dyn ProbeSource + Send>, Option<BurstReader>, ProbeStatus) {
+) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
     if !config.agent.probe {
-        let text = "turned off by agent.probe = false".to_owned();
-        return (Box::new(probe::Off::new(&text)), None, ProbeStatus { loaded: false, text });
+        return probe_off("turned off by agent.probe = false".to_owned());
     }
-    match probe::open(host.sys(), config.agent.probe_memory_bytes) {
-        Ok((probe, bursts)) => {
-            let text = probe.describe();
+    let facts = probe::probe_host(&config.host.root);
+    let plan = probe::read_plan(&facts, Bytes(config.agent.probe_memory_bytes));
+    let options = LoadOptions { burst_gap: BURST_GAP, ..LoadOptions::default() };
+    match probe::load(&config.host.root, &plan, options) {
+        Ok(mut probe) => {
+            let text = format!("attached: {plan}");
             info!(probe = %text, "BPF probes attached");
-            (Box::new(probe), Some(bursts), ProbeStatus { loaded: true, text })
+            let bursts = probe.take_bursts();
+            (Box::new(probe), bursts, ProbeStatus { loaded: true, text })
         }
         Err(error) => {
             let text = kit::chain(&error).to_string();
             error!(error = %text, "No BPF probes: suppression falls back to pressure");
-            (Box::new(probe::Off::new(&text)), None, ProbeStatus { loaded: false, text })
+            probe_off(text)
         }
     }
+}
+
+fn probe_off(
+    why: String,
+) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+    let status = ProbeStatus { loaded: false, text: why.clone() };
+    (Box::new(OffProbe { why }), None, status)
 }
 
 /// Starts the reading threads.
 pub fn start_collector(
     config: &Config,
     tree: Result<CgroupTree, String>,
-    probe: Box<dyn ProbeSource + Send>,
+    probe: Box<dyn ProbeSource>,
 ) -> anyhow::Result<Collector> {
     let host = HostRoot::new(&config.host.root);
     let tick = config.agent.tick;
@@ -261,8 +274,12 @@ fn restored_turn(config: &Config, policy: Policy) -> TurnState {
     let mut turn = TurnState::new(policy);
     match state::load_checkpoint(&path) {
         Ok(None) => {}
-        Ok(Some(bytes)) => match turn.restore(&bytes) {
-            Ok(()) => info!("Continuing from the checkpoint"),
+        Ok(Some(bytes)) => match model::wire::plan_from_json(&bytes) {
+            Ok(plan) => {
+                info!(generation = plan.generation.0, "Continuing from the checkpoint");
+                let restored = Restored { plan: Some(plan), ..Restored::default() };
+                turn = TurnState::restored(turn.policy().clone(), restored);
+            }
             Err(error) => {
                 error!(error = %kit::chain(&error), "The checkpoint is not used: clean start");
             }
@@ -296,6 +313,26 @@ fn start_servers(
     Ok(())
 }
 
+/// Follows the published state from its first value on; `None` when there never will be one.
+async fn once_published(
+    state: &mut watch::Receiver<Option<Arc<NodeState>>>,
+) -> Option<watch::Receiver<Arc<NodeState>>> {
+    let first = state.wait_for(Option::is_some).await.ok()?.clone()?;
+    let (follow, following) = watch::channel(first);
+    let mut source = state.clone();
+    tokio::spawn(async move {
+        while source.changed().await.is_ok() {
+            let next = source.borrow_and_update().clone();
+            if let Some(next) = next
+                && follow.send(next).is_err()
+            {
+                return;
+            }
+        }
+    });
+    Some(following)
+}
+
 async fn serve_socket(
     config: &Config,
     facts: StartFacts,
@@ -303,6 +340,9 @@ async fn serve_socket(
     requests: mpsc::Sender<Request>,
     stop: impl Future<Output = ()>,
 ) {
+    let Some(state) = once_published(&mut state).await else {
+        return;
+    };
     let doctor_config = config.clone();
     let doctor = Arc::new(move || doctor::checks(&doctor_config, &facts));
     let deps = ServeDeps { state, requests, doctor, clock: clock::now };

@@ -17,54 +17,64 @@
 
 use model::CpuSet;
 use model::knob::{KnobTable, KnobValue, Knobs, Lane};
-use model::plan::{Generation, Plan, Step, WorkloadPlan};
+use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
 use model::qos::{CgroupPath, WorkloadName};
 
 /// The writes that turn `believed` into `effective`. A value that is not known is written.
 pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
-    let mut phases: [Vec<Step>; 4] = Default::default();
+    let mut stages: [Vec<Step>; 4] = Default::default();
     for (name, workload) in &effective.workloads {
         let unknown = Knobs::default();
         let now = believed.get(&workload.cgroup).unwrap_or(&unknown);
-        let mut emit = |phase: Phase, rule, value| {
-            phases[phase as usize].push(Step {
+        let mut emit = |stage: Stage, rule, value| {
+            stages[stage as usize].push(Step {
                 generation: effective.generation,
                 workload: name.clone(),
                 cgroup: workload.cgroup.clone(),
                 value,
+                phase: stage.phase(),
                 rule,
             });
         };
         fast(now, workload, &mut emit);
         slow(now, workload, &mut emit);
     }
-    phases.into_iter().flatten().collect()
+    stages.into_iter().flatten().collect()
 }
 
 /// In the order they are carried out. Fast and slow files have an actuator each, so only the
 /// order inside a lane counts.
 #[derive(Clone, Copy)]
-enum Phase {
+enum Stage {
     Tighten,
     Loosen,
     Shrink,
     Widen,
 }
 
-fn fast(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Phase, &'static str, KnobValue)) {
+impl Stage {
+    const fn phase(self) -> Phase {
+        match self {
+            Stage::Tighten | Stage::Shrink => Phase::Take,
+            Stage::Loosen | Stage::Widen => Phase::Give,
+        }
+    }
+}
+
+fn fast(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
     let idle = wanted.cpu_idle.filter(|idle| now.cpu_idle != Some(*idle));
     let max = wanted.cpu_max.filter(|max| now.cpu_max != Some(*max));
     let lets_go = idle == Some(false);
     if idle == Some(true) {
-        emit(Phase::Tighten, "suppress", KnobValue::CpuIdle(true));
+        emit(Stage::Tighten, "suppress", KnobValue::CpuIdle(true));
     }
     let tightens = max.is_some_and(|max| now.cpu_max.is_none_or(|now| is_less(max, now)));
     if let Some(max) = max.filter(|_| tightens) {
         let rule = if wanted.cpu_idle == Some(true) { "suppress" } else { "ceiling" };
-        emit(Phase::Tighten, rule, KnobValue::CpuMax(max));
+        emit(Stage::Tighten, rule, KnobValue::CpuMax(max));
     }
     if lets_go {
-        emit(Phase::Loosen, "let-go", KnobValue::CpuIdle(false));
+        emit(Stage::Loosen, "let-go", KnobValue::CpuIdle(false));
     }
     let is_idle = match wanted.cpu_idle {
         Some(idle) => idle,
@@ -72,10 +82,10 @@ fn fast(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Phase, &'stati
     };
     let weight = wanted.cpu_weight.filter(|weight| lets_go || now.cpu_weight != Some(*weight));
     if let Some(weight) = weight.filter(|_| !is_idle) {
-        emit(Phase::Loosen, "weight", KnobValue::CpuWeight(weight));
+        emit(Stage::Loosen, "weight", KnobValue::CpuWeight(weight));
     }
     if let Some(max) = max.filter(|_| !tightens) {
-        emit(Phase::Loosen, "let-go", KnobValue::CpuMax(max));
+        emit(Stage::Loosen, "let-go", KnobValue::CpuMax(max));
     }
 }
 
@@ -90,23 +100,23 @@ fn is_less(a: model::knob::CpuMax, b: model::knob::CpuMax) -> bool {
     }
 }
 
-fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Phase, &'static str, KnobValue)) {
+fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
     if wanted.cpus.is_empty() || now.cpuset_cpus == Some(wanted.cpus) {
         return;
     }
     let pool_value = KnobValue::CpusetCpus(wanted.cpus);
     // An unknown or empty (inheriting) set stands for all CPUs: any set is a cut of it.
     let Some(held) = now.cpuset_cpus.filter(|held| !held.is_empty()) else {
-        return emit(Phase::Shrink, "pool", pool_value);
+        return emit(Stage::Shrink, "pool", pool_value);
     };
     let kept = held.intersection(&wanted.cpus);
     if kept == wanted.cpus {
-        return emit(Phase::Shrink, "pool-shrink", pool_value);
+        return emit(Stage::Shrink, "pool-shrink", pool_value);
     }
     if !kept.is_empty() && kept != held {
-        emit(Phase::Shrink, "pool-shrink", KnobValue::CpusetCpus(kept));
+        emit(Stage::Shrink, "pool-shrink", KnobValue::CpusetCpus(kept));
     }
-    emit(Phase::Widen, "pool-grow", pool_value);
+    emit(Stage::Widen, "pool-grow", pool_value);
 }
 
 /// The writes that put back what stood in the files before Berth came. All of them widen what
@@ -126,6 +136,7 @@ pub fn release(believed: &KnobTable, originals: &KnobTable, generation: Generati
                 workload: workload_of(cgroup),
                 cgroup: cgroup.clone(),
                 value,
+                phase: Phase::Give,
                 rule: "restore",
             }));
         }

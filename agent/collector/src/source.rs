@@ -57,11 +57,11 @@ impl<T> SourceHandle<T> {
         source
     }
 
-    /// Waits for the first value or fault.
-    pub async fn first(&mut self) {
-        let ready = |source: &Source<Arc<T>>| source.latest.is_some() || source.fault.is_some();
-        // An error means that the thread is gone, and then nothing will come.
-        let _ = self.latest.wait_for(ready).await;
+    /// Waits for the next value or fault; for ever when the thread is gone. Cancel-safe.
+    pub async fn changed(&mut self) {
+        if self.latest.changed().await.is_err() {
+            std::future::pending().await
+        }
     }
 }
 

@@ -65,8 +65,66 @@ pub fn required(text: &str, key: &'static str) -> Result<u64, ParseError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// Text made of what kernel files are made of, in any order, and of what they never hold.
+    pub(crate) fn arb_text() -> impl Strategy<Value = String> {
+        const PIECES: [&str; 48] = [
+            " ",
+            " ",
+            " ",
+            "\n",
+            "\n",
+            "\n",
+            "0",
+            "1",
+            "7",
+            "10",
+            "100000",
+            "4294967296",
+            "18446744073709551615",
+            "18446744073709551616",
+            "-1",
+            "-",
+            ",",
+            ":",
+            "/",
+            "=",
+            ".",
+            "a",
+            "ff",
+            "max",
+            "some",
+            "full",
+            "avg10=",
+            "0.00",
+            "total=",
+            "populated",
+            "frozen",
+            "usage_usec",
+            "user_usec",
+            "system_usec",
+            "anon",
+            "8:0",
+            "rbytes=",
+            "root",
+            " invalid",
+            "(",
+            "cpu",
+            "version 15",
+            "MemTotal:",
+            " kB",
+            "cgroup2",
+            "\\040",
+            "*",
+            "é\u{0}",
+        ];
+        prop::collection::vec(prop::sample::select(&PIECES[..]), 0..60)
+            .prop_map(|pieces| pieces.concat())
+    }
 
     #[test]
     fn numbers_are_digits_only() {

@@ -156,7 +156,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "\\PC*") {
+        fn no_text_panics(text in crate::parse::tests::arb_text()) {
             let _ = parse_pressure(&text);
         }
 

@@ -49,10 +49,10 @@ impl Publisher {
         };
         let cost = self.cost.read();
         let state = NodeState {
-            snapshot: Arc::new(snapshot.clone()),
-            plan: Arc::new(plan.clone()),
+            snapshot: Arc::clone(snapshot),
+            plan: Arc::clone(plan),
             overlay: turn.overlay().cloned(),
-            mode: turn.mode(),
+            mode: turn.policy().mode,
             findings,
             suppression: SuppressionStats {
                 n_events: quantiles.n_events,

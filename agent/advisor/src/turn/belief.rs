@@ -243,7 +243,7 @@ impl Belief {
                 None
             }
             // The next tick tries again by itself.
-            FailureKind::Busy | FailureKind::TimedOut => finding(Severity::Note, "step-busy"),
+            FailureKind::Busy | FailureKind::Held => finding(Severity::Note, "step-busy"),
             kind => {
                 // What the file holds now is not known.
                 if kind == FailureKind::Mismatch {

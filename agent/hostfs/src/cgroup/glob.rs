@@ -140,7 +140,10 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(pattern in "\\PC*", path in "\\PC*") {
+        fn no_text_panics(
+            pattern in crate::parse::tests::arb_text(),
+            path in crate::parse::tests::arb_text(),
+        ) {
             glob_matches(&pattern, &path);
         }
     }

@@ -180,7 +180,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_panics(text in "\\PC*") {
+        fn no_text_panics(text in crate::parse::tests::arb_text()) {
             layout(&text, Path::new("/sys/fs/cgroup"));
             unescaped(&text);
         }

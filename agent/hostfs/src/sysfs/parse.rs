@@ -118,7 +118,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_panics(text in "[0-9a-f,: kBMemTotal\\n-]*|\\PC*") {
+        fn no_text_panics(text in crate::parse::tests::arb_text()) {
             let _ = (cpu_list(&text), cpu_mask(&text), package_id(&text));
             let _ = (distances(&text), mem_total(&text), kilobytes(&text));
         }

@@ -189,7 +189,7 @@ fn io_stat_may_name_a_device_without_values() {
 
 proptest! {
     #[test]
-    fn no_text_panics(text in "([a-z_]{0,8}[ =:]?[0-9]{0,20}[\\n ,-]?){0,20}|\\PC*") {
+    fn no_text_panics(text in crate::parse::tests::arb_text()) {
         let _ = (cpu_stat(&text), cpu_weight(&text), cpu_max(&text), cpus(&text), mems(&text));
         let _ = (partition(&text), memory_limit(&text), memory_stat(&text), events(&text));
         let _ = (procs(&text), controllers(&text), io_stat(&text));
