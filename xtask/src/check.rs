@@ -107,10 +107,12 @@ fn run_one(check: Check, root: &Path, args: &Args) -> anyhow::Result<String> {
 
 /// The BPF programs are outside the workspace, so they are named here once more.
 fn fmt(root: &Path) -> anyhow::Result<String> {
-    status(cargo(root).args(["fmt", "--all", "--check"]))?;
+    status(cargo(root).args(["fmt", "--all", "--check", "--", "-l"]))?;
     let ebpf = root.join("agent-ebpf/Cargo.toml");
     if ebpf.exists() {
-        status(cargo(root).args(["fmt", "--check", "--manifest-path"]).arg(ebpf))?;
+        status(
+            cargo(root).args(["fmt", "--check", "--manifest-path"]).arg(ebpf).args(["--", "-l"]),
+        )?;
     }
     Ok(String::new())
 }

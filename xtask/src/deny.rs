@@ -16,9 +16,16 @@ const VERSION: &str = "0.20.2";
 /// on every day and without a network.
 pub(crate) fn run(root: &Path) -> anyhow::Result<String> {
     let program = install(&place::cache()?)?;
-    let arguments = ["--locked", "--log-level", "error", "check", "bans", "licenses", "sources"];
-    let mut command = Command::new(program);
-    status(command.current_dir(root).args(arguments)).map(|()| String::new())
+    // The BPF programs have a lockfile of their own; what they link is shipped too.
+    for manifest in ["Cargo.toml", "agent-ebpf/Cargo.toml"] {
+        if root.join(manifest).exists() {
+            let mut command = Command::new(&program);
+            command.current_dir(root).args(["--locked", "--log-level", "error"]);
+            command.args(["--config", "deny.toml", "--manifest-path", manifest, "check"]);
+            status(command.args(["bans", "licenses", "sources"]))?;
+        }
+    }
+    Ok(String::new())
 }
 
 /// Installs the pinned version below `cache` unless it is there, and says where it is. Takes about

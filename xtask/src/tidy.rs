@@ -56,6 +56,7 @@ const FILE_RULES: &[fn(&SourceFile) -> Vec<Finding>] = &[
     rust::ignored_test,
     rust::file_name,
     rust::type_name,
+    rust::host_file,
     text::developer_path,
     text::outside_reference,
     text::shell_options,

@@ -19,6 +19,16 @@ const EMPTY_SUFFIXES: [&str; 6] = ["Manager", "Helper", "Util", "Utils", "Common
 /// of eBPF workspaces.
 const ALLOWED_FOLDER: &str = "agent-ebpf/common";
 
+/// Rooms of the agent that open files: the host's (`hostfs`), the kernel's BPF and its types
+/// (`probe`), the agent's own folder (`state`), its configuration, the group of its socket.
+const OPENS_FILES: [&str; 5] = [
+    "agent/hostfs/",
+    "agent/probe/",
+    "agent/state/",
+    "agent/src/config.rs",
+    "agent/src/serve/socket.rs",
+];
+
 /// Every file opens with what it owns and what it does not.
 pub(super) fn module_doc(file: &SourceFile) -> Vec<Finding> {
     if !file.is_rust() || file.is_generated() {
@@ -96,6 +106,25 @@ pub(super) fn file_name(file: &SourceFile) -> Vec<Finding> {
     if file.file_name() == "mod.rs" {
         let message = "use `foo.rs` beside `foo/` instead of `mod.rs`".to_owned();
         findings.push(Finding::error(file, 0, "file-name", message));
+    }
+    findings
+}
+
+/// Everything the agent reads or writes on the host goes through `hostfs`, below its root.
+pub(super) fn host_file(file: &SourceFile) -> Vec<Finding> {
+    let is_agent = file.path.starts_with("agent/");
+    if !is_agent || OPENS_FILES.iter().any(|room| file.path.starts_with(room)) {
+        return Vec::new();
+    }
+    let mut findings = Vec::new();
+    for call in ["fs::read", "fs::write", "File::open", "File::create", "OpenOptions::new"] {
+        for (at, _) in file.code.match_indices(call) {
+            let line = line_of(&file.code, at);
+            if file.production.get(line - 1).is_some_and(|is_production| *is_production) {
+                let message = format!("`{call}` outside of hostfs: host files have one door");
+                findings.push(Finding::error(file, line, "host-file", message));
+            }
+        }
     }
     findings
 }

@@ -149,6 +149,23 @@ fn names() {
 }
 
 #[test]
+fn host_file() {
+    let text = "let a = std::fs::read_to_string(p);\nfs::create_dir_all(p);\n\
+                #[cfg(test)]\nmod tests { fn f() { fs::write(p, b); } }\n";
+    let check = |path, expect| check(super::rust::host_file, path, text, expect);
+    check("agent/hostfs/src/file.rs", expect![""]);
+    check("agent/src/config.rs", expect![""]);
+    check("agent/advisor/tests/it/main.rs", expect![""]);
+    check("xtask/src/vm.rs", expect![""]);
+    check(
+        "agent/src/wire.rs",
+        expect![[r#"
+            agent/src/wire.rs:1: [host-file] `fs::read` outside of hostfs: host files have one door
+        "#]],
+    );
+}
+
+#[test]
 fn unwrap_budget() {
     let lines = |n: usize| "// line\n".repeat(n);
     let body = "x.unwrap();\ny.expect(\"why\");\nz.expect(\n  \"invariant: sorted above\");\n";
@@ -385,6 +402,32 @@ fn code_comments_and_literals_are_told_apart() {
     check_code("let r#type = 'ü'; x", "let r#type =     ; x");
     check_code("\"open", "     ");
     check_code("", "");
+}
+
+/// Every file of the project is a case: what is left as code must have matching brackets, which a
+/// literal or a comment taken for code would break. Cut anywhere, a file must not panic it.
+#[test]
+fn brackets_match_in_the_code_of_every_file() {
+    let tree = Tree::read(crate::place::repo()).expect("the checkout is readable");
+    let files: Vec<&SourceFile> = tree.files.iter().filter(|file| file.is_rust()).collect();
+    assert!(files.len() > 20, "{} files", files.len());
+    for file in files {
+        let mut open = Vec::new();
+        for byte in file.code.bytes() {
+            match byte {
+                b'(' | b'[' | b'{' => open.push(byte),
+                b')' => assert_eq!(open.pop(), Some(b'('), "{}", file.path),
+                b']' => assert_eq!(open.pop(), Some(b'['), "{}", file.path),
+                b'}' => assert_eq!(open.pop(), Some(b'{'), "{}", file.path),
+                _ => {}
+            }
+        }
+        assert!(open.is_empty(), "{}", file.path);
+        for (cut, _) in file.text.char_indices().step_by(199) {
+            let part = SourceFile::new(&file.path, &file.text[..cut]);
+            assert_eq!(part.code.len(), cut, "{} cut at {cut}", file.path);
+        }
+    }
 }
 
 #[test]
