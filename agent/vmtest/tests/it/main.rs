@@ -1,6 +1,9 @@
 //! The one binary of tests that run in the guest. Modules by what they try: `probe_*` BPF, `cgroup_*`
 //! the kernel's knobs, `agent_*` the agent as a process.
 
+mod agent_control;
+mod agent_faults;
+mod agent_process;
 mod cgroup_faults;
 mod cgroup_knobs;
 mod cgroup_refusals;

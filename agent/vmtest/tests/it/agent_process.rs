@@ -1,0 +1,181 @@
+//! The agent as a process: started on a scene of cgroups with a configuration of its own, watched
+//! through its files and its socket, killed in every way. No tests here.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use vmtest::{Load, TestCgroup, wait_for, wait_until};
+
+/// Under emulation with every CPU busy a second may take several.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+
+/// Files that the agent may change, with what stood in them before.
+pub(crate) const KNOBS: [&str; 4] = ["cpu.idle", "cpu.weight", "cpu.max", "cpuset.cpus.effective"];
+
+/// A latency-critical service and batch pods, each a cgroup, without load.
+pub(crate) struct Scene {
+    pub(crate) root: TestCgroup,
+    pub(crate) api: TestCgroup,
+    pub(crate) pods: Vec<TestCgroup>,
+    _batch: TestCgroup,
+    name: String,
+}
+
+impl Scene {
+    #[track_caller]
+    pub(crate) fn new(name: &str, n_pods: usize) -> Scene {
+        let controllers = ["cpu", "cpuset", "memory"];
+        let root = TestCgroup::new(name);
+        root.pass_on(&controllers);
+        let api = root.child("api");
+        let batch = root.child("batch");
+        batch.pass_on(&controllers);
+        let pods = (0..n_pods).map(|n| batch.child(&format!("pod-{n}"))).collect();
+        Scene { root, api, pods, _batch: batch, name: name.to_owned() }
+    }
+
+    /// Two hogs in every pod and a service that works 6 of every 20 ms.
+    #[track_caller]
+    pub(crate) fn contend(&self) -> Vec<Load> {
+        let mut loads: Vec<Load> = self.pods.iter().map(|pod| pod.spin(8, None)).collect();
+        let (period, work) = (Duration::from_millis(20), Duration::from_millis(6));
+        loads.extend((0..8).map(|_| self.api.periodic(period, work, None)));
+        loads
+    }
+
+    pub(crate) fn config(&self, mode: &str, agent_keys: &str) -> String {
+        let name = &self.name;
+        format!(
+            "mode = \"{mode}\"\n[agent]\nruntime_dir = \"/run/berth-{name}\"\nlisten = \"off\"\n\
+             watchdog_grace_ms = 1000\n{agent_keys}\n\
+             [[workload]]\ncgroup = \"/t-{name}/api\"\nname = \"api\"\nqos = \"shared_cores\"\n\
+             request_milli_cpu = 1000\ntarget_p99_us = 5000\n\
+             [[workload]]\ncgroup = \"/t-{name}/batch/*\"\nname = \"batch\"\nqos = \"reclaimed_cores\"\n"
+        )
+    }
+
+    #[track_caller]
+    pub(crate) fn knobs(&self) -> Vec<String> {
+        let cgroups = self.pods.iter().chain([&self.api]);
+        cgroups.flat_map(|group| KNOBS.map(|file| format!("{file}={}", group.read(file)))).collect()
+    }
+
+    pub(crate) fn is_suppressed(&self) -> bool {
+        self.pods
+            .iter()
+            .all(|pod| pod.read("cpu.idle") == "1" && pod.read("cpu.max") != "max 100000")
+    }
+}
+
+/// A running agent; killed when dropped. Its watchdog ends by itself.
+pub(crate) struct Agent {
+    child: Child,
+    pub(crate) dir: PathBuf,
+    pub(crate) log: PathBuf,
+}
+
+impl Agent {
+    /// Starts the agent and returns at once.
+    #[track_caller]
+    pub(crate) fn spawn(scene: &Scene, config: &str) -> Agent {
+        let dir = PathBuf::from(format!("/run/berth-{}", scene.name));
+        let config_path = PathBuf::from(format!("/tmp/{}.toml", scene.name));
+        let log = PathBuf::from(format!("/tmp/{}.log", scene.name));
+        fs::write(&config_path, config).expect("write the configuration");
+        let log_file =
+            fs::File::options().create(true).append(true).open(&log).expect("open the log");
+        let child = Command::new("berth-agent")
+            .args(["run", "--config"])
+            .arg(&config_path)
+            .stdout(Stdio::null())
+            .stderr(log_file)
+            .spawn()
+            .expect("start berth-agent");
+        Agent { child, dir, log }
+    }
+
+    /// Starts the agent on a fresh runtime directory and waits until it answers on its socket.
+    #[track_caller]
+    pub(crate) fn start(scene: &Scene, config: &str) -> Agent {
+        let _absent = fs::remove_dir_all(format!("/run/berth-{}", scene.name));
+        let _absent = fs::remove_file(format!("/tmp/{}.log", scene.name));
+        let agent = Agent::spawn(scene, config);
+        agent.wait_for_socket();
+        agent
+    }
+
+    #[track_caller]
+    pub(crate) fn wait_for_socket(&self) {
+        wait_until("the agent to answer on its socket", LIMIT, || {
+            self.berth(&["pools"]).status.success()
+        });
+    }
+
+    /// Runs the CLI against this agent.
+    #[track_caller]
+    pub(crate) fn berth(&self, args: &[&str]) -> Output {
+        Command::new("berth")
+            .arg("--socket")
+            .arg(self.dir.join("agent.sock"))
+            .args(args)
+            .output()
+            .expect("run berth")
+    }
+
+    pub(crate) fn log_text(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    pub(crate) fn decisions(&self) -> String {
+        fs::read_to_string(self.dir.join("decisions.log")).unwrap_or_default()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    #[track_caller]
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.pid()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("a pid"), signal).expect("signal the agent");
+    }
+
+    /// SIGKILL, then reaped: nothing of it runs when this returns, its watchdog does.
+    #[track_caller]
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("kill the agent");
+        self.child.wait().expect("reap the agent");
+    }
+
+    /// SIGTERM and the exit code.
+    #[track_caller]
+    pub(crate) fn stop(mut self) -> i32 {
+        self.signal(rustix::process::Signal::TERM);
+        let status = wait_for("the agent to stop", LIMIT, || self.child.try_wait().ok().flatten());
+        status.code().unwrap_or(-1)
+    }
+
+    /// Exit code and log of an agent that is expected to end by itself.
+    #[track_caller]
+    pub(crate) fn outcome(mut self) -> (i32, String) {
+        let status =
+            wait_for("the agent to give up", LIMIT, || self.child.try_wait().ok().flatten());
+        (status.code().unwrap_or(-1), self.log_text())
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _gone = self.child.kill();
+        let _gone = self.child.wait();
+        if std::thread::panicking() {
+            let (log, decisions) = (self.log_text(), self.decisions());
+            // Straight to the descriptor: a failing test has more important things to say first.
+            let _told = writeln!(std::io::stderr(), "--- log\n{log}\n--- decisions\n{decisions}");
+        }
+    }
+}
