@@ -38,8 +38,9 @@ impl Workplace {
     }
 }
 
-/// A boot takes 2 to 5 s, four times that on a busy host. About one in forty hung on a host with many times more to
-/// do than CPUs: the emulator's timers ran wild before init had started, and the next boot was well.
+/// A boot takes 2 to 5 s, four times that on a busy host. With ten times more to do than CPUs, two of some fifty hung
+/// just before init (a CPU that idled and was not woken); none of forty did since `tsc=reliable`. It may be rarer
+/// and not gone, and the next boot is well.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 const BOOT_ATTEMPTS: u32 = 3;
 
