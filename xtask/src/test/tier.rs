@@ -12,7 +12,7 @@ use super::libtest::{self, Tally};
 use crate::vm::{self, Guest, Kernel, Stream};
 
 /// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
-const VM_LIMIT: Duration = Duration::from_secs(20 * 60);
+const VM_LIMIT: Duration = Duration::from_secs(12 * 60);
 
 /// Tables, properties, scenarios and parsers: `cargo test` over the workspace's default members.
 pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
