@@ -5,6 +5,7 @@ use agent_ebpf_common::{
 };
 use aya_ebpf::Global;
 
+use crate::kernel::Access;
 use crate::{kernel, maps};
 
 /// Cells in `TASKS` minus one; a power of two minus one.
@@ -48,21 +49,21 @@ pub fn look_up(task: u64, pid: u32, generation: u32) -> Option<(&'static mut Tas
     Some((cell, slot))
 }
 
+/// The wait goes on in the queue of `cpu`; what was throttled before is not the wait's.
 #[inline(always)]
-pub fn begin(cell: &mut TaskCell, task: u64, cpu: u32, now: u64) {
+pub fn queue<A: Access>(cell: &mut TaskCell, cfs_rq: u64, cpu: u32) {
     cell.cpu = cpu;
-    cell.cfs_rq = kernel::cfs_rq(task);
-    cell.throttle_base_ns = kernel::throttle_clock_ns(cell.cfs_rq);
-    cell.wait_start_ns = now;
+    cell.throttle_base_ns = kernel::throttle_clock_ns::<A>(cfs_rq);
+    cell.cfs_rq = cfs_rq;
 }
 
 /// How much of the wait so far was the victim's own `cpu.max`.
 #[inline(always)]
-pub fn throttled_ns(cell: &TaskCell, wait_ns: u64) -> u64 {
-    if cell.cfs_rq == 0 {
+pub fn throttled_ns<A: Access>(cell: &TaskCell, cfs_rq: u64, wait_ns: u64) -> u64 {
+    if cell.cfs_rq == 0 || cell.cpu == CPU_UNKNOWN {
         return 0;
     }
-    let throttled = kernel::throttle_clock_ns(cell.cfs_rq).saturating_sub(cell.throttle_base_ns);
+    let throttled = kernel::throttle_clock_ns::<A>(cfs_rq).saturating_sub(cell.throttle_base_ns);
     if throttled < wait_ns { throttled } else { wait_ns }
 }
 

@@ -2,3 +2,8 @@
 //! the kernel's knobs, `agent_*` the agent as a process.
 
 mod environment;
+mod probe_accounting;
+mod probe_bursts;
+mod probe_causes;
+mod probe_faults;
+mod probe_kit;
