@@ -40,16 +40,17 @@ pub fn arm(cell: &TaskCell, cpu: u32) {
     }
 }
 
-/// A watched task was switched in on `queue`'s CPU after `contended_ns`.
+/// A watched task was switched in on `queue`'s CPU after `contended_ns` of waiting for
+/// `waited_on`, which is another one after a migration.
 #[inline(always)]
-pub fn ended(cell: &TaskCell, queue: &mut CpuCell, cpu: u32, now: u64, contended_ns: u64) {
+pub fn ended(cell: &TaskCell, queue: &mut CpuCell, waited_on: u32, now: u64, contended_ns: u64) {
     let Some(setting) = watched(cell.slot) else { return };
     let pending = &mut queue.pending[cell.pid as usize & (N_PENDING - 1)];
     if pending.pid == cell.pid {
         pending.wait_start_ns = 0;
     }
     if contended_ns > setting.threshold_ns {
-        report(queue, cell.slot, cpu, now, contended_ns, &setting);
+        report(queue, cell.slot, waited_on, now, contended_ns, &setting);
     }
 }
 

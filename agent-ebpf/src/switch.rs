@@ -3,7 +3,9 @@
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
 
-use agent_ebpf_common::{CpuCell, N_SEGMENTS, SLOT_IDLE, SLOT_UNTRACKED, Segment, TaskCell};
+use agent_ebpf_common::{
+    CPU_UNKNOWN, CpuCell, N_SEGMENTS, SLOT_IDLE, SLOT_UNTRACKED, Segment, TaskCell,
+};
 
 use crate::kernel::{Access, Probed};
 use crate::{burst, kernel, maps, wait};
@@ -27,6 +29,10 @@ fn leave<A: Access>(queue: &mut CpuCell, prev: u64, cpu: u32, now: u64, generati
     // `current` is the outgoing task here, and its pid cheaper to get than to read.
     let pid = bpf_get_current_pid_tgid() as u32;
     if pid == 0 {
+        if queue.head == 0 && generation.1 != 0 {
+            push(queue, generation.1, SLOT_IDLE);
+            queue.slot = SLOT_IDLE;
+        }
         return;
     }
     if queue.pid != pid || queue.generation != generation.0 {
@@ -58,7 +64,8 @@ fn settle(queue: &mut CpuCell, prev: u64, pid: u32, cpu: u32, changed_ns: u64) {
         return;
     }
     let known = queue.slot != SLOT_UNTRACKED && queue.slot != SLOT_IDLE;
-    if queue.run_start_ns != 0 && changed_ns > queue.run_start_ns {
+    // Also for what ran before the probe saw its first switch here: since then, at least.
+    if changed_ns > queue.run_start_ns {
         if known && queue.pid == pid {
             charge(queue.slot, cpu, changed_ns - queue.run_start_ns);
         }
@@ -104,8 +111,9 @@ fn end_wait<A: Access>(cell: &TaskCell, queue: &mut CpuCell, next: u64, cpu: u32
         // It migrated while it waited: the clock it began with is the other CPU's.
         wait::throttled_ns::<Probed>(cell, cell.cfs_rq, wait_ns)
     };
-    wait::count(cell, cpu, now, throttled_ns);
-    burst::ended(cell, queue, cpu, now, wait_ns - throttled_ns);
+    let waited_on = if cell.cpu == CPU_UNKNOWN { cpu } else { cell.cpu };
+    wait::count(cell, cpu, waited_on, now, throttled_ns);
+    burst::ended(cell, queue, waited_on, now, wait_ns - throttled_ns);
 }
 
 #[inline(always)]

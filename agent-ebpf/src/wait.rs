@@ -41,6 +41,9 @@ pub fn look_up(task: u64, pid: u32, generation: u32) -> Option<(&'static mut Tas
         if slot == SLOT_UNTRACKED && cell.wait_start_ns != 0 {
             return None;
         }
+        if cell.wait_start_ns != 0 {
+            maps::count_lost_stamp();
+        }
         cell.wait_start_ns = 0;
         cell.pid = pid;
     }
@@ -67,10 +70,10 @@ pub fn throttled_ns<A: Access>(cell: &TaskCell, cfs_rq: u64, wait_ns: u64) -> u6
     if throttled < wait_ns { throttled } else { wait_ns }
 }
 
-/// Counts a wait that just ended on `cpu`. Throttling is taken to come first: a throttled task
+/// Counts a wait for `waited_on` that just ended on `cpu`. Throttling is taken to come first: a throttled task
 /// waits for its quota, then for the CPU.
 #[inline(always)]
-pub fn count(cell: &TaskCell, cpu: u32, now: u64, throttled_ns: u64) -> Option<()> {
+pub fn count(cell: &TaskCell, cpu: u32, waited_on: u32, now: u64, throttled_ns: u64) -> Option<()> {
     let wait_ns = now.saturating_sub(cell.wait_start_ns);
     let contended_ns = wait_ns - throttled_ns;
     let counters = maps::slot_cell(cell.slot, cpu)?;
@@ -84,7 +87,6 @@ pub fn count(cell: &TaskCell, cpu: u32, now: u64, throttled_ns: u64) -> Option<(
             maps::add(&raw mut (*counters).own_throttle_ns, throttled_ns);
         }
     }
-    let waited_on = if cell.cpu == CPU_UNKNOWN { cpu } else { cell.cpu };
     attribute_wait(cell.slot, waited_on, cell.wait_start_ns + throttled_ns, now);
     Some(())
 }

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use model::{CgroupId, Nanos, SlotId};
+use model::{CgroupId, Nanos, SlotId, Timestamp};
 use probe::{DEFAULT_MAP_BUDGET, LoadOptions, ProbeSource as _, ReadPlan, SchedProbe};
 
 /// cgroup v2's root directory has this id on every host.
@@ -46,6 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     rows.push(row("switch_with_probe", with.iter().map(|run| run.ns).collect(), switches));
     rows.push(row("added_per_switch_paired", added, switches));
     rows.push(row("bpf_ns_per_switch", per_switch, switches));
+    rows.push(row("read_300_slots", read_times(&plan)?, 300));
     println!("{{\"rows\":[\n  {}\n]}}", rows.join(",\n  "));
     Ok(())
 }
@@ -72,6 +73,20 @@ fn counted(probe: &SchedProbe, span: Duration) -> Result<(f64, Vec<String>), Box
         row(&format!("run_{}", stats.name), vec![per_run], stats.run_cnt)
     });
     Ok((total as f64 / switches as f64, rows.collect()))
+}
+
+/// Draining the maps of a full node, which the agent does once a second.
+fn read_times(plan: &ReadPlan) -> Result<Vec<f64>, Box<dyn Error>> {
+    let mut probe = probe::load(Path::new("/"), plan, LoadOptions::default())?;
+    for slot in 1..=300_u16 {
+        probe.track(SlotId(slot), &[CgroupId(1 << 40 | u64::from(slot))])?;
+    }
+    let timed = (0..20).map(|_| {
+        let began = Instant::now();
+        probe.read(Timestamp(0))?;
+        Ok(began.elapsed().as_nanos() as f64)
+    });
+    timed.collect()
 }
 
 struct Run {

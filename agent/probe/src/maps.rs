@@ -90,6 +90,11 @@ impl SchedProbe {
         Ok(())
     }
 
+    /// Waits that were lost because two runnable tasks shared a cell (`MapPlan::n_tasks`).
+    pub fn lost_stamps(&self) -> Result<u64, ReadError> {
+        Ok(self.cpu_cells()?.iter().map(|cell| cell.lost_stamps).sum())
+    }
+
     /// What the programs cost while `enable_stats` was on.
     pub fn run_stats(&self) -> Vec<ProgramStats> {
         let programs = self.ebpf.programs();

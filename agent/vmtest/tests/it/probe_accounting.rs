@@ -101,11 +101,14 @@ fn a_load_that_was_there_first_counts_from_now() {
     let mut probe = load();
     let at_start = usage(&early);
     track(&mut probe, &[&early]);
-    sleep_ms(1000);
+    sleep_ms(3000);
     drop(spinner);
     sleep_ms(50);
     let counted = Nanos(usage(&early).0 - at_start.0);
-    assert_close("since tracked", read(&mut probe, 1).on_cpu, counted, 5, Nanos(SLACK.0 + TICK.0));
+    // At the start the file may be late by as long as the host puts an emulated CPU aside.
+    let late = Nanos::from_millis(300);
+    assert_close("since tracked", read(&mut probe, 1).on_cpu, counted, 1, late);
+    assert!(counted > Nanos::from_millis(1000), "{counted}");
 }
 
 /// The fallback for kernels that refuse BTF-typed programs counts the same.

@@ -99,6 +99,23 @@ fn slots_outside_the_maps_are_refused() {
     }
 }
 
+/// 10k cgroups of one workload fit; more than the map holds is an error that says so, and the
+/// probe goes on.
+#[test]
+fn ten_thousand_cgroups() {
+    guest();
+    let ids = |n: u64| (1..=n).map(|id| CgroupId(1 << 40 | id)).collect::<Vec<_>>();
+    let mut probe = load();
+    probe.track(SlotId(1), &ids(10_000)).expect("10k fit");
+    let error = probe.track(SlotId(2), &ids(40_000)[10_000..]).expect_err("40k do not");
+    assert!(matches!(error, ReadError::Update { map: "CGROUPS", .. }), "{error:?}");
+    probe.untrack(SlotId(2)).expect("they are forgotten");
+    probe.track(SlotId(2), &ids(11_000)[10_000..]).expect("there is room again");
+    probe.track(SlotId(1), &ids(1)).expect("most go");
+    let sample = probe.read(crate::probe_kit::now()).expect("the maps are read");
+    assert_eq!(sample.slots.len(), 2);
+}
+
 /// Loading and unloading leave no descriptor behind.
 #[test]
 fn loading_again_and_again() {
