@@ -8,10 +8,13 @@ use agent_ebpf_common::{
 };
 use aya_ebpf::Global;
 
+use crate::kernel::Probed;
 use crate::{kernel, maps, wait};
 
 /// Bounds the cost of looking at other CPUs to one foreign cache line per millisecond and CPU.
 const PEER_CHECK_NS: u64 = 1_000_000;
+/// Bounds one switch; the agent's own wake-ups then see 16 CPUs each.
+const MAX_PEERS: u64 = 16;
 
 #[unsafe(no_mangle)]
 static N_CPUS: Global<u32> = Global::new(1);
@@ -37,30 +40,42 @@ pub fn arm(cell: &TaskCell, cpu: u32) {
     }
 }
 
-/// A watched task was switched in on `queue`'s CPU after `contended_ns`.
+/// A watched task was switched in on `queue`'s CPU after `contended_ns` of waiting for
+/// `waited_on`, which is another one after a migration.
 #[inline(always)]
-pub fn ended(cell: &TaskCell, queue: &mut CpuCell, cpu: u32, now: u64, contended_ns: u64) {
+pub fn ended(cell: &TaskCell, queue: &mut CpuCell, waited_on: u32, now: u64, contended_ns: u64) {
     let Some(setting) = watched(cell.slot) else { return };
     let pending = &mut queue.pending[cell.pid as usize & (N_PENDING - 1)];
     if pending.pid == cell.pid {
         pending.wait_start_ns = 0;
     }
     if contended_ns > setting.threshold_ns {
-        report(queue, cell.slot, cpu, now, contended_ns, &setting);
+        report(queue, cell.slot, waited_on, now, contended_ns, &setting);
     }
 }
 
-/// Looks at this CPU's watched waits if one is due, and at another CPU's now and then.
+/// Looks at this CPU's watched waits if one is due, and at other CPUs' now and then: one for each
+/// millisecond since the last time, so that a machine with few switches is not seen late.
 #[inline(always)]
 pub fn check(queue: &mut CpuCell, cpu: u32, now: u64) {
     if queue.next_check_ns != 0 && now >= queue.next_check_ns {
         scan_cpu(cpu, now);
-    } else if now - queue.peer_checked_ns >= PEER_CHECK_NS {
-        queue.peer_checked_ns = now;
-        let peer = if queue.peer + 1 < u64::from(N_CPUS.load()) { queue.peer + 1 } else { 0 };
-        queue.peer = peer;
-        scan_cpu(peer as u32, now);
+        return;
     }
+    let since_ns = now.saturating_sub(queue.peer_checked_ns);
+    if since_ns < PEER_CHECK_NS {
+        return;
+    }
+    queue.peer_checked_ns = now;
+    let mut peer = queue.peer as u32;
+    for nth in 0..MAX_PEERS {
+        if nth * PEER_CHECK_NS > since_ns {
+            break;
+        }
+        peer = if peer + 1 < N_CPUS.load() { peer + 1 } else { 0 };
+        scan_cpu(peer, now);
+    }
+    queue.peer = u64::from(peer);
 }
 
 /// Not inlined, for the same reason as `wait::attribute_wait`.
@@ -105,11 +120,11 @@ fn due(queue: &mut CpuCell, cpu: u32, pending: &Pending, now: u64) -> u64 {
     if !waits_here {
         return 0;
     }
-    if kernel::throttled_since(cell.cfs_rq) != 0 {
+    if kernel::throttled_since::<Probed>(cell.cfs_rq) != 0 {
         return now + setting.threshold_ns;
     }
     let wait_ns = now.saturating_sub(pending.wait_start_ns);
-    let contended_ns = wait_ns - wait::throttled_ns(cell, wait_ns);
+    let contended_ns = wait_ns - wait::throttled_ns::<Probed>(cell, cell.cfs_rq, wait_ns);
     if contended_ns < setting.threshold_ns {
         return now + (setting.threshold_ns - contended_ns);
     }

@@ -15,27 +15,29 @@ mod wake;
 use aya_ebpf::macros::{btf_tracepoint, raw_tracepoint};
 use aya_ebpf::programs::{BtfTracePointContext, RawTracePointContext};
 
+use kernel::{Direct, Probed};
+
 #[btf_tracepoint(function = "sched_waking")]
 pub fn btf_waking(ctx: BtfTracePointContext) -> i32 {
-    wake::on_waking(ctx.arg(0));
+    wake::on_waking::<Direct>(ctx.arg(0));
     0
 }
 
 #[btf_tracepoint(function = "sched_wakeup")]
 pub fn btf_wakeup(ctx: BtfTracePointContext) -> i32 {
-    wake::on_wakeup(ctx.arg(0));
+    wake::on_wakeup::<Direct>(ctx.arg(0));
     0
 }
 
 #[btf_tracepoint(function = "sched_wakeup_new")]
 pub fn btf_wakeup_new(ctx: BtfTracePointContext) -> i32 {
-    wake::on_wakeup_new(ctx.arg(0));
+    wake::on_wakeup_new::<Direct>(ctx.arg(0));
     0
 }
 
 #[btf_tracepoint(function = "sched_switch")]
 pub fn btf_switch(ctx: BtfTracePointContext) -> i32 {
-    switch::on_switch(ctx.arg(1), ctx.arg(2));
+    switch::on_switch::<Direct>(ctx.arg(1), ctx.arg(2));
     0
 }
 
@@ -47,25 +49,25 @@ pub fn btf_attach(_ctx: BtfTracePointContext) -> i32 {
 
 #[raw_tracepoint(tracepoint = "sched_waking")]
 pub fn raw_waking(ctx: RawTracePointContext) -> i32 {
-    wake::on_waking(ctx.arg(0));
+    wake::on_waking::<Probed>(ctx.arg(0));
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_wakeup")]
 pub fn raw_wakeup(ctx: RawTracePointContext) -> i32 {
-    wake::on_wakeup(ctx.arg(0));
+    wake::on_wakeup::<Probed>(ctx.arg(0));
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_wakeup_new")]
 pub fn raw_wakeup_new(ctx: RawTracePointContext) -> i32 {
-    wake::on_wakeup_new(ctx.arg(0));
+    wake::on_wakeup_new::<Probed>(ctx.arg(0));
     0
 }
 
 #[raw_tracepoint(tracepoint = "sched_switch")]
 pub fn raw_switch(ctx: RawTracePointContext) -> i32 {
-    switch::on_switch(ctx.arg(1), ctx.arg(2));
+    switch::on_switch::<Probed>(ctx.arg(1), ctx.arg(2));
     0
 }
 

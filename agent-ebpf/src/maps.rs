@@ -3,6 +3,7 @@
 
 use core::arch::asm;
 
+use aya_ebpf::helpers::bpf_get_smp_processor_id;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, RingBuf};
 
@@ -74,6 +75,17 @@ pub fn generation() -> (u32, u64) {
     let changed_ns =
         if user.changed_ns > kernel.changed_ns { user.changed_ns } else { kernel.changed_ns };
     (user.number.wrapping_add(kernel.number) as u32, changed_ns)
+}
+
+/// A task that waits lost its cell to another one with the same low bits in its pid.
+#[inline(always)]
+pub fn count_lost_stamp() {
+    // SAFETY: a plain helper call.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    if let Some(cell) = CPUS.get_ptr_mut(cpu) {
+        // SAFETY: a whole live map value that this CPU alone counts in.
+        unsafe { (*cell).lost_stamps += 1 };
+    }
 }
 
 /// Pushes a record; false when the ring is full.

@@ -3,12 +3,15 @@
 
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_smp_processor_id, bpf_ktime_get_ns};
 
-use agent_ebpf_common::{CpuCell, N_SEGMENTS, SLOT_IDLE, SLOT_UNTRACKED, Segment, TaskCell};
+use agent_ebpf_common::{
+    CPU_UNKNOWN, CpuCell, N_SEGMENTS, SLOT_IDLE, SLOT_UNTRACKED, Segment, TaskCell,
+};
 
+use crate::kernel::{Access, Probed};
 use crate::{burst, kernel, maps, wait};
 
 #[inline(always)]
-pub fn on_switch(prev: u64, next: u64) {
+pub fn on_switch<A: Access>(prev: u64, next: u64) {
     // SAFETY: plain helper calls.
     let (now, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
     let Some(queue) = maps::CPUS.get_ptr_mut(cpu) else { return };
@@ -16,16 +19,20 @@ pub fn on_switch(prev: u64, next: u64) {
     let queue = unsafe { &mut *queue };
     queue.events += 1;
     let (generation, changed_ns) = maps::generation();
-    leave(queue, prev, cpu, now, (generation, changed_ns));
-    enter(queue, next, cpu, now, generation);
+    leave::<A>(queue, prev, cpu, now, (generation, changed_ns));
+    enter::<A>(queue, next, cpu, now, generation);
     burst::check(queue, cpu, now);
 }
 
 #[inline(always)]
-fn leave(queue: &mut CpuCell, prev: u64, cpu: u32, now: u64, generation: (u32, u64)) {
+fn leave<A: Access>(queue: &mut CpuCell, prev: u64, cpu: u32, now: u64, generation: (u32, u64)) {
     // `current` is the outgoing task here, and its pid cheaper to get than to read.
     let pid = bpf_get_current_pid_tgid() as u32;
     if pid == 0 {
+        if queue.head == 0 && generation.1 != 0 {
+            push(queue, generation.1, SLOT_IDLE);
+            queue.slot = SLOT_IDLE;
+        }
         return;
     }
     if queue.pid != pid || queue.generation != generation.0 {
@@ -39,8 +46,9 @@ fn leave(queue: &mut CpuCell, prev: u64, cpu: u32, now: u64, generation: (u32, u
         charge(slot, cpu, now.saturating_sub(queue.run_start_ns));
     }
     let Some((cell, _)) = wait::look_up(prev, pid, generation.0) else { return };
-    if kernel::is_runnable(prev) {
-        wait::begin(cell, prev, cpu, now);
+    if kernel::is_runnable::<A>(prev) {
+        cell.wait_start_ns = now;
+        wait::queue::<A>(cell, kernel::cfs_rq::<A>(prev), cpu);
         burst::arm(cell, cpu);
     } else {
         cell.wait_start_ns = 0;
@@ -56,7 +64,8 @@ fn settle(queue: &mut CpuCell, prev: u64, pid: u32, cpu: u32, changed_ns: u64) {
         return;
     }
     let known = queue.slot != SLOT_UNTRACKED && queue.slot != SLOT_IDLE;
-    if queue.run_start_ns != 0 && changed_ns > queue.run_start_ns {
+    // Also for what ran before the probe saw its first switch here: since then, at least.
+    if changed_ns > queue.run_start_ns {
         if known && queue.pid == pid {
             charge(queue.slot, cpu, changed_ns - queue.run_start_ns);
         }
@@ -68,15 +77,15 @@ fn settle(queue: &mut CpuCell, prev: u64, pid: u32, cpu: u32, changed_ns: u64) {
 }
 
 #[inline(always)]
-fn enter(queue: &mut CpuCell, next: u64, cpu: u32, now: u64, generation: u32) {
-    let pid = kernel::pid(next);
+fn enter<A: Access>(queue: &mut CpuCell, next: u64, cpu: u32, now: u64, generation: u32) {
+    let pid = kernel::pid::<A>(next);
     let mut slot = SLOT_IDLE;
     if pid != 0 {
         match wait::look_up(next, pid, generation) {
             Some((cell, found)) => {
                 slot = found;
                 if cell.wait_start_ns != 0 && slot != SLOT_UNTRACKED {
-                    end_wait(cell, queue, cpu, now);
+                    end_wait::<A>(cell, queue, next, cpu, now);
                 }
                 cell.wait_start_ns = 0;
             }
@@ -93,11 +102,18 @@ fn enter(queue: &mut CpuCell, next: u64, cpu: u32, now: u64, generation: u32) {
 }
 
 #[inline(always)]
-fn end_wait(cell: &TaskCell, queue: &mut CpuCell, cpu: u32, now: u64) {
+fn end_wait<A: Access>(cell: &TaskCell, queue: &mut CpuCell, next: u64, cpu: u32, now: u64) {
     let wait_ns = now.saturating_sub(cell.wait_start_ns);
-    let throttled_ns = wait::throttled_ns(cell, wait_ns);
-    wait::count(cell, cpu, now, throttled_ns);
-    burst::ended(cell, queue, cpu, now, wait_ns - throttled_ns);
+    let cfs_rq = kernel::cfs_rq::<A>(next);
+    let throttled_ns = if cfs_rq == cell.cfs_rq {
+        wait::throttled_ns::<A>(cell, cfs_rq, wait_ns)
+    } else {
+        // It migrated while it waited: the clock it began with is the other CPU's.
+        wait::throttled_ns::<Probed>(cell, cell.cfs_rq, wait_ns)
+    };
+    let waited_on = if cell.cpu == CPU_UNKNOWN { cpu } else { cell.cpu };
+    wait::count(cell, cpu, waited_on, now, throttled_ns);
+    burst::ended(cell, queue, waited_on, now, wait_ns - throttled_ns);
 }
 
 #[inline(always)]

@@ -5,6 +5,7 @@ use agent_ebpf_common::{
 };
 use aya_ebpf::Global;
 
+use crate::kernel::Access;
 use crate::{kernel, maps};
 
 /// Cells in `TASKS` minus one; a power of two minus one.
@@ -40,6 +41,9 @@ pub fn look_up(task: u64, pid: u32, generation: u32) -> Option<(&'static mut Tas
         if slot == SLOT_UNTRACKED && cell.wait_start_ns != 0 {
             return None;
         }
+        if cell.wait_start_ns != 0 {
+            maps::count_lost_stamp();
+        }
         cell.wait_start_ns = 0;
         cell.pid = pid;
     }
@@ -48,28 +52,28 @@ pub fn look_up(task: u64, pid: u32, generation: u32) -> Option<(&'static mut Tas
     Some((cell, slot))
 }
 
+/// The wait goes on in the queue of `cpu`; what was throttled before is not the wait's.
 #[inline(always)]
-pub fn begin(cell: &mut TaskCell, task: u64, cpu: u32, now: u64) {
+pub fn queue<A: Access>(cell: &mut TaskCell, cfs_rq: u64, cpu: u32) {
     cell.cpu = cpu;
-    cell.cfs_rq = kernel::cfs_rq(task);
-    cell.throttle_base_ns = kernel::throttle_clock_ns(cell.cfs_rq);
-    cell.wait_start_ns = now;
+    cell.throttle_base_ns = kernel::throttle_clock_ns::<A>(cfs_rq);
+    cell.cfs_rq = cfs_rq;
 }
 
 /// How much of the wait so far was the victim's own `cpu.max`.
 #[inline(always)]
-pub fn throttled_ns(cell: &TaskCell, wait_ns: u64) -> u64 {
-    if cell.cfs_rq == 0 {
+pub fn throttled_ns<A: Access>(cell: &TaskCell, cfs_rq: u64, wait_ns: u64) -> u64 {
+    if cell.cfs_rq == 0 || cell.cpu == CPU_UNKNOWN {
         return 0;
     }
-    let throttled = kernel::throttle_clock_ns(cell.cfs_rq).saturating_sub(cell.throttle_base_ns);
+    let throttled = kernel::throttle_clock_ns::<A>(cfs_rq).saturating_sub(cell.throttle_base_ns);
     if throttled < wait_ns { throttled } else { wait_ns }
 }
 
-/// Counts a wait that just ended on `cpu`. Throttling is taken to come first: a throttled task
+/// Counts a wait for `waited_on` that just ended on `cpu`. Throttling is taken to come first: a throttled task
 /// waits for its quota, then for the CPU.
 #[inline(always)]
-pub fn count(cell: &TaskCell, cpu: u32, now: u64, throttled_ns: u64) -> Option<()> {
+pub fn count(cell: &TaskCell, cpu: u32, waited_on: u32, now: u64, throttled_ns: u64) -> Option<()> {
     let wait_ns = now.saturating_sub(cell.wait_start_ns);
     let contended_ns = wait_ns - throttled_ns;
     let counters = maps::slot_cell(cell.slot, cpu)?;
@@ -83,7 +87,6 @@ pub fn count(cell: &TaskCell, cpu: u32, now: u64, throttled_ns: u64) -> Option<(
             maps::add(&raw mut (*counters).own_throttle_ns, throttled_ns);
         }
     }
-    let waited_on = if cell.cpu == CPU_UNKNOWN { cpu } else { cell.cpu };
     attribute_wait(cell.slot, waited_on, cell.wait_start_ns + throttled_ns, now);
     Some(())
 }

@@ -151,7 +151,7 @@ pub struct ProbeSample {
     pub slots: BTreeMap<SlotId, SlotSample>,
     /// Ring-buffer records that did not fit.
     pub lost_records: u64,
-    /// Time all CPUs together spent idle in the BPF's own accounting.
+    /// Context switches that BPF saw on all CPUs; standing still, the programs are not attached.
     pub events: u64,
 }
 

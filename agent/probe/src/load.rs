@@ -231,6 +231,9 @@ fn object_error(error: EbpfError) -> LoadError {
         EbpfError::MapError(MapError::SyscallError(error)) => {
             kernel_error(format!("bpf({})", error.call), error.io_error)
         }
+        EbpfError::BtfError(aya::BtfError::LoadError { io_error, .. }) => {
+            kernel_error("loading the object's BTF".to_owned(), io_error)
+        }
         other => LoadError::BadObject { why: chain(&other) },
     }
 }

@@ -100,6 +100,11 @@ impl SchedProbe {
         Ok(())
     }
 
+    /// Waits that were lost because two runnable tasks shared a cell (`MapPlan::n_tasks`).
+    pub fn lost_stamps(&self) -> Result<u64, ReadError> {
+        Ok(self.cpu_cells()?.iter().map(|cell| cell.lost_stamps).sum())
+    }
+
     /// What the programs cost while `enable_stats` was on.
     pub fn run_stats(&self) -> Vec<ProgramStats> {
         let programs = self.ebpf.programs();
@@ -178,7 +183,7 @@ impl SchedProbe {
             key: u64::from(idx),
             source,
         })?;
-        Ok(sum_shards(&shards.0, &self.row(idx)?.0))
+        Ok(sum_shards(&shards.0, &self.row(idx)?.0, |slot| self.tracked.contains_key(&slot)))
     }
 }
 
@@ -319,9 +324,14 @@ fn add_running(
     }
 }
 
-/// Adds the shards up. The parts of the waited time are read at slightly different times; what
-/// `total` has beyond them is unknown, and it is never less than they are.
-fn sum_shards(shards: &common::SlotShards, row: &common::OffenderRow) -> SlotSample {
+/// Adds the shards up. An offender that is tracked no more counts as untracked. The parts of the
+/// waited time are read at slightly different times; what `total` has beyond them is unknown,
+/// and it is never less than they are.
+fn sum_shards(
+    shards: &common::SlotShards,
+    row: &common::OffenderRow,
+    is_tracked: impl Fn(SlotId) -> bool,
+) -> SlotSample {
     let sum = |field: fn(&common::SlotCell) -> u64| {
         Nanos(shards.shards.iter().map(field).fold(0, u64::saturating_add))
     };
@@ -329,17 +339,17 @@ fn sum_shards(shards: &common::SlotShards, row: &common::OffenderRow) -> SlotSam
     for shard in &shards.shards {
         waits.add(&Histogram { buckets: shard.waits });
     }
-    let by_offender: BTreeMap<SlotId, Nanos> = (0_u16..)
-        .zip(row.waited_for_ns)
-        .filter(|(_, waited_ns)| *waited_ns != 0)
-        .map(|(slot, waited_ns)| (SlotId(slot), Nanos(waited_ns)))
-        .collect();
+    let waited_for = (0_u16..).map(SlotId).zip(row.waited_for_ns.map(Nanos));
+    let (by_offender, gone): (BTreeMap<SlotId, Nanos>, BTreeMap<SlotId, Nanos>) = waited_for
+        .filter(|(_, waited)| *waited != Nanos(0))
+        .partition(|(slot, _)| is_tracked(*slot));
+    let gone: u64 = gone.values().map(|waited| waited.0).sum();
     let mut causes = WaitCauses {
         total: sum(|cell| cell.waited_ns),
         own_throttle: sum(|cell| cell.own_throttle_ns),
         own_group: sum(|cell| cell.own_group_ns),
         idle_or_steal: sum(|cell| cell.idle_ns),
-        untracked: sum(|cell| cell.untracked_ns),
+        untracked: Nanos(sum(|cell| cell.untracked_ns).0 + gone),
         unknown: sum(|cell| cell.unknown_ns),
         by_offender,
     };
@@ -366,3 +376,6 @@ where
 fn updating(map: &'static str, key: u32) -> impl Fn(MapError) -> ReadError {
     move |source| ReadError::Update { map, key: u64::from(key), source }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,3 +9,8 @@ mod cgroup_knobs;
 mod cgroup_refusals;
 mod cgroup_signals;
 mod environment;
+mod probe_accounting;
+mod probe_bursts;
+mod probe_causes;
+mod probe_faults;
+mod probe_kit;
