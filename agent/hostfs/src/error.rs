@@ -27,7 +27,7 @@ pub enum ReadError {
     },
     #[error("{path} holds {value:?}, which is not {expected}")]
     Malformed { path: PathBuf, value: String, expected: &'static str },
-    /// The kernel hides the value for now: `cpu.weight` shows 0 while `cpu.idle` is 1.
+    /// The kernel hides the value for now: `cpu.weight` shows 0 or 1 while `cpu.idle` is 1.
     #[error("{path} shows {value:?} because {why}")]
     Hidden { path: PathBuf, value: String, why: &'static str },
 }

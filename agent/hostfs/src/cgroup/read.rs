@@ -72,14 +72,20 @@ impl Cgroup {
         self.read(CgroupFile::CpuIdle, flag)
     }
 
-    /// `Hidden` while `cpu.idle` is 1.
+    /// `Hidden` while `cpu.idle` is 1. The file then shows 0 (6.1) or 1 (6.12), so a 1 has to be
+    /// asked about.
     pub fn cpu_weight(&self) -> Result<CpuWeight, ReadError> {
         let weight = self.read(CgroupFile::CpuWeight, parse::cpu_weight)?;
-        weight.ok_or_else(|| ReadError::Hidden {
+        let hidden = |value: u16| ReadError::Hidden {
             path: self.file_path(CgroupFile::CpuWeight),
-            value: "0".to_owned(),
+            value: value.to_string(),
             why: "cpu.idle is 1",
-        })
+        };
+        match weight {
+            None => Err(hidden(0)),
+            Some(CpuWeight::MIN) if matches!(self.cpu_idle(), Ok(true)) => Err(hidden(1)),
+            Some(weight) => Ok(weight),
+        }
     }
 
     /// As written; empty means "inherit".

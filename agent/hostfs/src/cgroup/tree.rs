@@ -1,5 +1,5 @@
-//! `CgroupTree`: the managed root, from which cgroups are opened by their path below it. Creates
-//! and removes groups for callers that own a subtree (tests, the demo); the agent never does.
+//! `CgroupTree`: the managed root, from which cgroups are opened by their path below it. Makes and
+//! removes no groups: those belong to the runtime or to systemd.
 
 use std::path::{Path, PathBuf};
 

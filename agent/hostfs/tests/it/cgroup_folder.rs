@@ -58,13 +58,13 @@ fn every_knob_is_written_and_read_back() {
     let folder = folder(&KNOBS);
     let quota = CpuMax { quota: Some(Micros(5000)), period: Micros(100_000) };
     for (value, text) in [
-        (KnobValue::CpuIdle(true), "1"),
         (KnobValue::CpuWeight(CpuWeight::new(10_000).expect("in range")), "10000"),
         (KnobValue::CpuWeight(CpuWeight::MIN), "1"),
         (KnobValue::CpuMax(CpuMax::UNLIMITED), "max 100000"),
         (KnobValue::CpuMax(quota), "5000 100000"),
         (KnobValue::CpusetCpus(cpus("0-3,6")), "0-3,6"),
         (KnobValue::CpusetCpus(CpuSet::EMPTY), "\n"),
+        (KnobValue::CpuIdle(true), "1"),
     ] {
         write_knob(&folder.cgroup, value).expect("write");
         assert_eq!(folder.text(value.knob().file()), text);
@@ -105,6 +105,17 @@ fn what_cannot_be_read_is_none_and_noted() {
             "/cpuset.cpus.effective is not offered by this kernel",
         ]
     );
+}
+
+/// 6.12 shows 1 where 6.1 shows 0; only `cpu.idle` tells it from a weight of 1.
+#[test]
+fn a_weight_of_one_is_a_weight_unless_the_group_is_idle() {
+    let folder = folder(&[("cpu.idle", "1\n"), ("cpu.weight", "1\n")]);
+    let error = read_knob(&folder.cgroup, Knob::CpuWeight).expect_err("hidden");
+    assert!(matches!(error, ReadError::Hidden { .. }), "{error}");
+    folder.write("cpu.idle", "0\n");
+    let weight = read_knob(&folder.cgroup, Knob::CpuWeight).expect("a weight");
+    assert_eq!(weight, KnobValue::CpuWeight(CpuWeight::MIN));
 }
 
 #[test]
