@@ -49,7 +49,7 @@ fn sample(second: u64) -> Sample {
 }
 
 fn workload(slot: u16, at: Timestamp, second: u64) -> WorkloadSample {
-    let shared = slot % 3 == 0;
+    let shared = slot.is_multiple_of(3);
     let qos = if shared { QosLevel::SharedCores } else { QosLevel::ReclaimedCores };
     let usage = Micros(second * (500_000 + u64::from(slot) * 2000));
     WorkloadSample {
