@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use advisor::{PlanInput, effective, plan, steps};
 use model::knob::{KnobTable, KnobValue};
-use model::plan::{Overlay, Plan, Step};
-use model::qos::{CgroupPath, WorkloadName};
-use model::{MilliCpu, Timestamp};
+use model::plan::{Overlay, Plan, Step, WorkloadPlan};
+use model::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
+use model::{CpuId, MilliCpu, Timestamp};
 use proptest::prelude::*;
 
 use crate::node::{arb_policy, arb_seconds, ids};
@@ -134,6 +134,36 @@ proptest! {
             carry(&mut files, &mut believed, &wanted)?;
             previous = Some(planned);
         }
+    }
+}
+
+/// Cpusets that no planner would give: everybody gives and takes at once.
+fn arb_sets() -> impl Strategy<Value = Plan> {
+    proptest::collection::vec(proptest::collection::btree_set(0u16..6, 1..5), 3).prop_map(|sets| {
+        let workloads = sets.into_iter().enumerate().map(|(idx, cpus)| {
+            let workload = WorkloadPlan {
+                qos: QosLevel::SharedCores,
+                pool: PoolName::from("any"),
+                cgroup: CgroupPath::new(format!("/w{idx}")),
+                cpus: cpus.into_iter().map(CpuId).collect(),
+                cpu_weight: None,
+                cpu_idle: None,
+                cpu_max: None,
+            };
+            (WorkloadName::new(format!("w{idx}")), workload)
+        });
+        Plan { workloads: workloads.collect(), ..Plan::default() }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1000))]
+
+    #[test]
+    fn any_exchange_of_cpus_is_safe(first in arb_sets(), second in arb_sets()) {
+        let (mut files, mut believed) = (Files::default(), KnobTable::new());
+        carry(&mut files, &mut believed, &first)?;
+        carry(&mut files, &mut believed, &second)?;
     }
 }
 
