@@ -150,14 +150,16 @@ impl Node {
         }
     }
 
-    /// What the kernel answers to one Step.
+    /// What the kernel answers to one Step. The path counts: a release knows no names.
     pub(crate) fn apply(&mut self, step: &Step) -> Outcome {
-        let denied = self.denied.contains(&(step.workload.clone(), step.knob()));
         let online = self.topology.online();
-        let result = match self.cgroups.get_mut(&step.workload) {
+        let at_path = self.cgroups.iter_mut().find(|(name, _)| path_of(name) == step.cgroup);
+        let result = match at_path {
             None => Err((FailureKind::Vanished, 2)),
-            Some(_) if denied => Err((FailureKind::Denied, 13)),
-            Some(cgroup) => {
+            Some((name, _)) if self.denied.contains(&(name.clone(), step.knob())) => {
+                Err((FailureKind::Denied, 13))
+            }
+            Some((_, cgroup)) => {
                 cgroup.write(step.value, &online).map_err(|errno| (FailureKind::Invalid, errno))
             }
         };

@@ -1,1 +1,179 @@
-//! tests
+//! What the loop owes its actuators: growing generations, no hot loops, silence when nothing
+//! changed. Longer stories are `sim`'s scenarios.
+
+use std::collections::BTreeMap;
+
+use model::knob::{CpuMax, CpuWeight, Knobs};
+use model::plan::{Applied, FailureKind, StepFailure};
+use model::policy::Policy;
+use model::qos::{CgroupPath, QosLevel};
+use model::sample::{ProbeSample, Source, WorkloadSample, WorkloadSpec};
+use model::{CgroupId, CpuId, CpuSet, MilliCpu, Nanos};
+
+use super::*;
+use crate::testkit::*;
+
+fn at(ms: u64) -> Timestamp {
+    Timestamp(ms * 1_000_000)
+}
+
+fn read(ms: u64, slot: u16, qos: QosLevel) -> WorkloadSample {
+    WorkloadSample {
+        spec: WorkloadSpec { qos, request: MilliCpu(500), target_p99: None },
+        cgroup: CgroupPath::new(format!("/{slot}")),
+        cgroup_id: CgroupId(u64::from(slot)),
+        slot: SlotId(slot),
+        at: at(ms),
+        populated: true,
+        cpu_stat: None,
+        cpu_pressure: None,
+        memory_current: None,
+        knobs: Knobs {
+            cpu_idle: Some(false),
+            cpu_weight: Some(CpuWeight::DEFAULT),
+            cpu_max: Some(CpuMax::UNLIMITED),
+            cpuset_cpus: Some(CpuSet::EMPTY),
+            cpuset_effective: None,
+        },
+        errors: Vec::new(),
+    }
+}
+
+/// `web` in slot 1, `ml` in slot 2, with files as a fresh cgroup has them.
+fn sample(ms: u64) -> Sample {
+    let web = read(ms, 1, QosLevel::SharedCores);
+    let ml = read(ms, 2, QosLevel::ReclaimedCores);
+    let workloads = BTreeMap::from([("web".into(), web), ("ml".into(), ml)]);
+    Sample {
+        at: at(ms),
+        topology: Source::fresh(at(ms), Arc::new(machine(1, 4, 1))),
+        workloads: Source::fresh(at(ms), workloads),
+        probe: Source::fresh(at(ms), ProbeSample::default()),
+        ..Sample::default()
+    }
+}
+
+fn burst(ms: u64, victim: u16) -> Burst {
+    Burst {
+        victim: SlotId(victim),
+        cpu: CpuId(0),
+        first_wait_at: at(ms),
+        wait: Nanos::from_millis(5),
+        offender: SlotId(2),
+    }
+}
+
+fn answer(turn: &mut TurnState, ms: u64, steps: &[Step], result: Result<Applied, FailureKind>) {
+    for step in steps {
+        let result = result.clone().map_err(|kind| StepFailure {
+            kind,
+            errno: None,
+            message: "refused".to_owned(),
+        });
+        let step = step.clone();
+        turn.outcome(&Outcome { step, result, finished_at: at(ms), took: Nanos(0) });
+    }
+}
+
+fn all(effects: &Effects) -> Vec<Step> {
+    effects.fast.iter().chain(&effects.slow).cloned().collect()
+}
+
+#[test]
+fn generations_grow_over_ticks_and_bursts() {
+    let mut turn = TurnState::new(Policy::default());
+    let mut seen = Vec::new();
+    let mut note = |effects: &Effects| seen.extend(all(effects).first().map(|s| s.generation));
+    note(&turn.tick(at(1000), sample(1000)));
+    note(&turn.burst(at(1100), &burst(1100, 1)));
+    note(&turn.expire(at(2100)));
+    note(&turn.tick(at(2200), sample(2200)));
+    assert_eq!(seen.len(), 4);
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    assert!(turn.plan().expect("planned").generation <= seen[3]);
+}
+
+#[test]
+fn a_burst_is_answered_once_and_only_for_slots_we_know() {
+    let mut turn = TurnState::new(Policy::default());
+    assert_eq!(turn.burst(at(10), &burst(10, 1)), Effects::default());
+    let first = turn.tick(at(1000), sample(1000));
+    answer(&mut turn, 1001, &all(&first), Ok(Applied::Written));
+    assert_eq!(turn.burst(at(1100), &burst(1100, 77)), Effects::default());
+    let begun = turn.burst(at(1100), &burst(1100, 1));
+    let lines: Vec<String> = begun.fast.iter().map(|step| step.to_string()).collect();
+    assert_eq!(lines, ["/2/cpu.idle = 1  [suppress]", "/2/cpu.max = 10000 100000  [suppress]"]);
+    assert_eq!((begun.slow.len(), begun.next_deadline), (0, Some(at(2100))));
+    // a second record while the Steps are under way renews, and writes nothing
+    let renewed = turn.burst(at(1101), &burst(1101, 1));
+    assert_eq!((renewed.fast.len(), renewed.next_deadline), (0, Some(at(2101))));
+    // too early a deadline does nothing
+    assert_eq!(turn.expire(at(2000)).fast, vec![]);
+    // an Outcome that never came: after two seconds the Steps are believed lost
+    let again = turn.burst(at(3200), &burst(3200, 1));
+    assert_eq!(again.fast.len(), 2);
+}
+
+#[test]
+fn observe_mode_repeats_nothing_and_blames_nobody() {
+    let mut turn = TurnState::new(Policy::default());
+    let first = turn.tick(at(1000), sample(1000));
+    assert!(!first.fast.is_empty() && !first.slow.is_empty());
+    answer(&mut turn, 1001, &all(&first), Ok(Applied::DryRun));
+    let second = turn.tick(at(2000), sample(2000));
+    assert_eq!((all(&second), second.findings, second.decisions), (vec![], vec![], vec![]));
+}
+
+#[test]
+fn a_vanished_cgroup_is_left_alone_until_it_is_seen_again() {
+    let mut turn = TurnState::new(Policy::default());
+    let first = turn.tick(at(1000), sample(1000));
+    answer(&mut turn, 1500, &all(&first), Err(FailureKind::Vanished));
+    // a Sample read before it vanished proves nothing
+    assert_eq!(all(&turn.tick(at(1600), sample(1400))), vec![]);
+    assert!(!all(&turn.tick(at(2600), sample(2600))).is_empty());
+}
+
+#[test]
+fn refused_files_are_tried_ever_more_rarely() {
+    let mut turn = TurnState::new(Policy::default());
+    let mut tried = Vec::new();
+    for second in 1..=70 {
+        let effects = turn.tick(at(second * 1000), sample(second * 1000));
+        let steps = all(&effects);
+        if !steps.is_empty() {
+            tried.push(second);
+        }
+        answer(&mut turn, second * 1000, &steps, Err(FailureKind::Denied));
+    }
+    assert_eq!(tried, [1, 2, 4, 8, 16, 32, 64]);
+}
+
+#[test]
+fn without_a_topology_nothing_is_planned() {
+    let mut turn = TurnState::new(Policy::default());
+    let effects = turn.tick(at(1000), Sample::default());
+    assert_eq!(effects.findings[0].rule, "no-snapshot");
+    assert!(turn.plan().is_none() && all(&effects).is_empty());
+}
+
+#[test]
+fn a_restart_goes_on_from_the_checkpoint() {
+    let mut turn = TurnState::new(Policy::default());
+    turn.tick(at(1000), sample(1000));
+    let plan = turn.plan().map(|plan| Plan::clone(plan));
+    let originals = turn.originals().clone();
+    let generation = plan.as_ref().map(|plan| plan.generation);
+    let restored = Restored { plan, originals: originals.clone() };
+    let mut again = TurnState::restored(Policy::default(), restored);
+    // files now hold our values; the originals stay those of the first start
+    let mut ours = sample(2000);
+    if let Some(workloads) = ours.workloads.latest.as_mut() {
+        for workload in workloads.value.values_mut() {
+            workload.knobs.cpu_weight = Some(CpuWeight::MIN);
+        }
+    }
+    again.tick(at(2000), ours);
+    assert_eq!(again.originals(), &originals);
+    assert!(again.plan().map(|plan| plan.generation) > generation);
+}

@@ -1,0 +1,6 @@
+//! Properties on random nodes. The oracles share no code with what they judge: sets are
+//! `BTreeSet`s, a cgroup tree is a map, the kernel's quirks are written out again here.
+
+mod node;
+mod planning;
+mod stepping;
