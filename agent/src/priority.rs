@@ -4,8 +4,8 @@
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use thread_priority::unix::{
-    RealtimeThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id,
+    NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
 };
 use thread_priority::{ThreadPriority, ThreadPriorityValue};
 use tracing::warn;
@@ -39,5 +39,15 @@ pub fn lock_memory() -> bool {
             warn!(%error, "Memory is not locked; suppression is slower under memory pressure");
             false
         }
+    }
+}
+
+/// Puts the calling thread back to ordinary scheduling: threads inherit the policy of the thread
+/// that starts them.
+pub fn ordinary() {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+    let priority = ThreadPriority::Crossplatform(ThreadPriorityValue::MIN);
+    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), priority, policy) {
+        warn!(error = ?error, "A serving thread keeps the loop's priority");
     }
 }

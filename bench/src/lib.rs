@@ -1,1 +1,11 @@
-//! (laid out, not yet filled)
+//! Loads, baselines and measurement of the demo and the benches. Runs inside the guest (or a
+//! delegated cgroup subtree); booting a VM, tables and plots are `xtask`'s.
+
+pub mod arrivals;
+pub mod cgroup;
+pub mod clock;
+pub mod demo;
+pub mod histogram;
+pub mod load;
+pub mod procfs;
+pub mod rule65;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use hostfs::cgroup::{Cgroup, CgroupFile, CgroupTree};
-use hostfs::{ReadError, WriteError};
+use hostfs::{Cgroup, CgroupFile, CgroupTree, ReadError, WriteError, read_knob};
 use model::CgroupId;
 use model::knob::{Knob, KnobValue};
 use model::plan::{FailureKind, StepFailure};
@@ -48,10 +47,17 @@ impl KnobFiles for HostFiles {
     }
 
     fn effective(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<KnobValue, StepFailure> {
-        hostfs::cgroup::read_effective(self.cgroup(cgroup)?, knob).map_err(unread)
+        let cgroup = self.cgroup(cgroup)?;
+        match knob {
+            Knob::CpusetCpus => cgroup.cpuset_effective().map(KnobValue::CpusetCpus),
+            Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax => read_knob(cgroup, knob),
+        }
+        .map_err(unread)
     }
 
     fn write(&mut self, cgroup: &CgroupPath, knob: Knob, text: &str) -> Result<(), StepFailure> {
+        // A write of no bytes never reaches the file: an empty value is an empty line.
+        let text = if text.is_empty() { "\n" } else { text };
         self.cgroup(cgroup)?.write(file_of(knob), text).map_err(unwritten)
     }
 

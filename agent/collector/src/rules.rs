@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hostfs::cgroup::glob_matches;
+use hostfs::cgroup::glob::glob_matches;
 use model::CgroupId;
 use model::qos::{CgroupPath, WorkloadName};
 use model::sample::WorkloadSpec;

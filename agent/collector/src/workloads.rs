@@ -3,25 +3,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hostfs::cgroup::{PressureOf, WalkLimits, walk};
+use hostfs::cgroup::read::{PressureOf, read_knobs_noting};
+use hostfs::cgroup::walk::{WalkLimits, walk};
 use hostfs::{Cgroup, CgroupTree, ReadError};
 use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
 use model::sample::{ProbeSample, Source, SourceFault, WorkloadSample};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
-use probe::{ProbeError, ProbeSource};
+use probe::ProbeSource;
 use tracing::{info, warn};
 
+use crate::Workloads;
 use crate::clock;
+use crate::host::fault_of;
 use crate::rules::{self, Rule};
 use crate::slots::Slots;
-use crate::Workloads;
 
 /// A walk may cost at most this share of the time between two walks: on a node with 10,000
 /// cgroups (80 ms a walk) new groups are then seen every 8 s, on an ordinary node every second.
 const WALK_COST_DIVISOR: u64 = 100;
 /// `memory.current` moves slowly and costs a page-counter read with a flush on some kernels.
 const MEMORY_EVERY: Nanos = Nanos::from_secs(10);
+/// Slots of the probe's maps (`agent-ebpf-common::N_SLOTS`): workloads beyond are not measured.
+const N_SLOTS: u16 = 1024;
 /// Groups listed by one walk; beyond that a finding is raised instead of memory being spent.
 const MAX_GROUPS: usize = 50_000;
 
@@ -30,7 +34,7 @@ pub struct WorkloadReader {
     tree: CgroupTree,
     rules: Vec<Rule>,
     thresholds: Thresholds,
-    probe: Box<dyn ProbeSource + Send>,
+    probe: Box<dyn ProbeSource>,
     slots: Slots,
     open: BTreeMap<WorkloadName, Tracked>,
     unmatched: Vec<String>,
@@ -70,9 +74,9 @@ impl WorkloadReader {
         tree: CgroupTree,
         rules: Vec<Rule>,
         thresholds: Thresholds,
-        probe: Box<dyn ProbeSource + Send>,
+        probe: Box<dyn ProbeSource>,
     ) -> WorkloadReader {
-        let slots = Slots::new(probe.n_slots());
+        let slots = Slots::new(N_SLOTS);
         WorkloadReader {
             tree,
             rules,
@@ -201,7 +205,12 @@ impl WorkloadReader {
         let at = clock::now();
         match self.probe.read(at) {
             Ok(sample) => self.probe_seen = Source::fresh(at, sample),
-            Err(error) => self.probe_seen.fault = Some(probe_fault(&error)),
+            Err(probe::ReadError::Off { why }) => {
+                self.probe_seen.fault = Some(SourceFault::Unsupported { why });
+            }
+            Err(error) => {
+                self.probe_seen.fault = Some(SourceFault::Broken { error: error.to_string() });
+            }
         }
     }
 }
@@ -212,27 +221,13 @@ fn tell_probe(probe: &mut dyn ProbeSource, slot: SlotId, ids: &[CgroupId]) {
     }
 }
 
-fn probe_fault(error: &ProbeError) -> SourceFault {
-    match error.is_unsupported() {
-        true => SourceFault::Unsupported { why: error.to_string() },
-        false => SourceFault::Broken { error: error.to_string() },
-    }
-}
-
-fn fault_of(error: ReadError) -> SourceFault {
-    match error {
-        ReadError::Absent { path } => SourceFault::Absent { what: path.display().to_string() },
-        error => SourceFault::Broken { error: error.to_string() },
-    }
-}
-
 fn read_one(tracked: &mut Tracked) -> Result<WorkloadSample, ReadError> {
     let at = clock::now();
     let cgroup = &tracked.cgroup;
     // The one file every cgroup has: absent means that the group is gone.
     let populated = cgroup.events()?.populated;
     let mut errors = Vec::new();
-    let knobs = hostfs::cgroup::read_knobs_noting(cgroup, &mut errors);
+    let knobs = read_knobs_noting(cgroup, &mut errors);
     if at.since(tracked.memory_at) >= MEMORY_EVERY {
         tracked.memory = noting(cgroup.memory_current(), &mut errors);
         tracked.memory_at = at;
@@ -266,4 +261,3 @@ pub fn spawn(
 ) -> std::io::Result<crate::SourceHandle<Workloads>> {
     crate::source::spawn(plan, move |now| reader.read(now))
 }
-

@@ -3,6 +3,7 @@
 
 pub mod cpuset;
 pub mod decision;
+pub mod derive;
 pub mod histogram;
 pub mod knob;
 pub mod plan;
@@ -12,6 +13,7 @@ pub mod sample;
 pub mod snapshot;
 pub mod topology;
 pub mod units;
+pub mod wire;
 
 pub use cpuset::CpuSet;
 pub use histogram::Histogram;

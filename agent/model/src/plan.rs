@@ -23,6 +23,9 @@ pub struct Plan {
     pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
     /// Since when the share pool's need is below its size; hysteresis needs it in the next turn.
     pub share_low_since: Option<Timestamp>,
+    /// For how many Plans in a row a shared workload's run-queue p99 was over its target; one
+    /// late second is noise, two are a reason to move CPUs.
+    pub share_late_ticks: u8,
 }
 
 /// One named cpuset.

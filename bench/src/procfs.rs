@@ -1,0 +1,105 @@
+//! The few numbers of /proc the measurements need: node CPU time, one process's CPU time and
+//! memory, run-queue delay of a thread. Parsing is separate from reading.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use model::units::{Bytes, Micros, Nanos};
+
+/// USER_HZ is 100 on every Linux ABI of x86-64 and arm64.
+const TICK: Micros = Micros(10_000);
+
+/// Busy and total time of all CPUs together, cumulative, in clock ticks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeTime {
+    pub busy: u64,
+    pub total: u64,
+}
+
+impl NodeTime {
+    pub fn read() -> Result<NodeTime> {
+        let text = fs::read_to_string("/proc/stat").context("reading /proc/stat")?;
+        node_time(&text).context("/proc/stat has no line \"cpu\"")
+    }
+
+    /// Share of the time since `earlier` in which CPUs were busy, 0..=1.
+    pub fn utilisation_since(self, earlier: NodeTime) -> f64 {
+        let total = self.total.saturating_sub(earlier.total);
+        let busy = self.busy.saturating_sub(earlier.busy);
+        if total == 0 { 0.0 } else { busy as f64 / total as f64 }
+    }
+}
+
+/// CPU time a process has used, all threads.
+pub fn process_cpu(pid: u32) -> Result<Micros> {
+    let path = format!("/proc/{pid}/stat");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    process_cpu_of(&text).with_context(|| format!("{path} has no CPU times"))
+}
+
+/// Resident memory of a process.
+pub fn process_rss(pid: u32) -> Result<Bytes> {
+    let path = format!("/proc/{pid}/status");
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
+    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = kib.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    Ok(Bytes(kib.with_context(|| format!("{path} has no VmRSS"))? * 1024))
+}
+
+/// Time a thread was runnable but not running: second number of its `schedstat`.
+pub fn run_delay(schedstat: &str) -> Option<Nanos> {
+    schedstat.split_ascii_whitespace().nth(1)?.parse().ok().map(Nanos)
+}
+
+/// `true` where cgroup v2 is mounted at `root`.
+pub fn is_cgroup_v2(root: &Path) -> bool {
+    root.join("cgroup.controllers").exists()
+}
+
+fn node_time(stat: &str) -> Option<NodeTime> {
+    let line = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    let ticks: Vec<u64> =
+        line.split_ascii_whitespace().map_while(|word| word.parse().ok()).collect();
+    // user nice system idle iowait irq softirq steal; guest times are part of user and nice
+    let total = ticks.iter().take(8).sum();
+    let idle = ticks.get(3)? + ticks.get(4)?;
+    Some(NodeTime { busy: total - idle, total })
+}
+
+fn process_cpu_of(stat: &str) -> Option<Micros> {
+    // the command name may hold spaces and parentheses; fields count from behind the last one
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_ascii_whitespace().skip(11);
+    let user: u64 = fields.next()?.parse().ok()?;
+    let system: u64 = fields.next()?.parse().ok()?;
+    Some(Micros((user + system) * TICK.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn node_time_counts_iowait_as_idle_and_guest_once() {
+        let stat = "cpu  10 1 5 80 4 0 0 0 7 1\ncpu0 1 2 3\n";
+        assert_eq!(node_time(stat), Some(NodeTime { busy: 16, total: 100 }));
+        assert_eq!(node_time("intr 1\n"), None);
+        let later = NodeTime { busy: 66, total: 200 };
+        assert_eq!(later.utilisation_since(NodeTime { busy: 16, total: 100 }), 0.5);
+        assert_eq!(later.utilisation_since(later), 0.0);
+    }
+
+    #[test]
+    fn a_process_may_be_named_like_a_trap() {
+        let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0";
+        assert_eq!(process_cpu_of(stat), Some(Micros(420_000)));
+        assert_eq!(process_cpu_of("42"), None);
+    }
+
+    #[test]
+    fn run_delay_is_the_second_number() {
+        assert_eq!(run_delay("100 250 3\n"), Some(Nanos(250)));
+        assert_eq!(run_delay(""), None);
+    }
+}
