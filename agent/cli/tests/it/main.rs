@@ -5,4 +5,5 @@ mod commands;
 mod fake;
 #[path = "../../src/fixture.rs"]
 mod fixture;
+mod terminal;
 mod unreachable;
