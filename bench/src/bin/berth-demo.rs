@@ -41,6 +41,9 @@ struct Cli {
     /// Service load in bursts, in percent of half the node
     #[arg(long, default_value_t = 85.0)]
     share_pct: f64,
+    /// Threads of the service per CPU
+    #[arg(long, default_value_t = 1)]
+    workers_per_cpu: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -48,9 +51,6 @@ struct Cli {
 const ALL_PHASES: &str = "alone,unmanaged,k8s,rule65,static,berth";
 /// CPU time of a request on an undisturbed CPU.
 const REQUEST: Nanos = Nanos::from_millis(3);
-/// Threads of the service: two per CPU of the small VM, so that a request behind a slow one can
-/// overtake it.
-const WORKERS_PER_CPU: usize = 2;
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
@@ -68,7 +68,7 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         program: cli.load,
         shape: driver::shape(n_cpus, cli.share_pct, REQUEST, quiet, burst),
         seed: cli.seed,
-        n_workers: n_cpus * WORKERS_PER_CPU,
+        n_workers: n_cpus * cli.workers_per_cpu,
         request: REQUEST,
         speed,
     };
