@@ -1,3 +1,22 @@
-//! The node agent: configuration, the loop, and the wiring of its edges.
+//! The node agent: configuration, the loop, and the wiring of its edges. Decides nothing itself
+//! (`advisor`), opens no host file (`hostfs`, `probe`), writes no cgroup (`actuator`).
 
+pub mod cli;
 pub mod config;
+
+pub mod wire;
+
+pub mod node_loop;
+pub mod node_state;
+
+pub mod admin;
+pub mod burst_stream;
+pub mod doctor;
+pub mod latency;
+pub mod metrics;
+pub mod once;
+pub mod priority;
+pub mod recorder;
+pub mod self_cost;
+pub mod serve;
+pub mod watchdog;

@@ -1,3 +1,7 @@
-//! Entry point of the node agent.
+//! Entry point of the node agent; everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    agent::cli::main()
+}

@@ -1,1 +1,10 @@
-//! (laid out, not yet filled)
+//! The messages Berth's programs exchange, generated from `proto/berth/**` by `cargo xtask codegen`
+//! and committed. Knows no inner type of any program: conversions live at each program's edge.
+
+#[expect(clippy::allow_attributes_without_reason, reason = "tonic writes bare allows")]
+#[expect(clippy::clone_on_ref_ptr, reason = "tonic clones its Arcs with a dot")]
+#[expect(clippy::too_many_lines, reason = "one match arm per call in the generated server")]
+#[path = "gen/berth.v1.rs"]
+pub mod v1;
+
+mod json;

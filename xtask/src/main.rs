@@ -51,16 +51,26 @@ enum Command {
     Codegen(codegen::Args),
 }
 
-fn main() -> anyhow::Result<ExitCode> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<ExitCode> {
     let done = match Cli::parse().command {
         Command::Vm(args) => return vm::run(&args),
+        Command::Test(args) => return test::run(&args),
+        Command::Soak(args) => return soak::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Check(args) => check::run(&args),
-        Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
-        Command::Soak(args) => soak::run(&args),
         Command::Codegen(args) => codegen::run(&args),
     };
     done.map(|()| ExitCode::SUCCESS)

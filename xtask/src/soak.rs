@@ -1,8 +1,25 @@
-//! (laid out, not yet filled)
+//! `cargo xtask soak NAME`: the long forms of tests, too long for every change. One row per soak.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::test::{self, Cases};
+use crate::vm::Kernel;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    name: Soak,
+}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("soak: laid out, not yet filled")
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Soak {
+    /// All VM cases on every kernel, where `test` runs all on one and the smoke set on the other
+    Vm,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    match args.name {
+        Soak::Vm => test::run_vm_cases(&[(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::All)]),
+    }
 }

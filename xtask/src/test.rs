@@ -1,8 +1,152 @@
-//! (laid out, not yet filled)
+//! `cargo xtask test`: sets up, builds and runs the tiers, and closes with one line over all of them.
+//! Owns the order, the list of allowed skips and the times; a tier's own run is in `tier`.
+
+mod build;
+mod libtest;
+mod tier;
+
+use std::fs;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+
+use crate::vm::Kernel;
+use crate::{ebpf, place, setup};
+use libtest::Tally;
+pub(crate) use tier::Cases;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// One tier only
+    #[arg(long)]
+    tier: Option<Tier>,
+}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("test: laid out, not yet filled")
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Tier {
+    /// Tables, properties, scenarios, parsers
+    Unit,
+    /// Cases on a real kernel in a VM
+    Vm,
+    /// Real peers: kubelet, etcd, containerd
+    E2e,
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let wanted = |tier| args.tier.is_none_or(|only| only == tier);
+    let mut report = Report::default();
+    // Every tier's object and programs; a failure here is told and the tiers that can still run do.
+    report.phase("set-up and BPF", || prepare().map(|()| Tally::default()));
+    if wanted(Tier::Unit) {
+        report.phase("unit", tier::unit);
+    }
+    if wanted(Tier::Vm) {
+        run_guests(&mut report, &[(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::Smoke)]);
+    }
+    if wanted(Tier::E2e) {
+        report.phase("e2e (no tests yet)", || Ok(Tally::default()));
+    }
+    report.close()
+}
+
+/// The cases given, a guest each, and the closing line. For soak.
+pub(crate) fn run_vm_cases(guests: &[(Kernel, Cases)]) -> anyhow::Result<ExitCode> {
+    let mut report = Report::default();
+    report.phase("set-up and BPF", || prepare().map(|()| Tally::default()));
+    run_guests(&mut report, guests);
+    report.close()
+}
+
+fn prepare() -> anyhow::Result<()> {
+    setup::ensure(setup::Group::Agent)?;
+    ebpf::ensure_built().map(drop)
+}
+
+fn run_guests(report: &mut Report, guests: &[(Kernel, Cases)]) {
+    let mut files = Vec::new();
+    report.phase("build for the VM", || {
+        files = build::guest_files()?;
+        Ok(Tally::default())
+    });
+    if files.is_empty() {
+        return;
+    }
+    let out = place::target().join("vmtest-out");
+    for &(kernel, cases) in guests {
+        report.phase(&format!("vm {} {cases:?}", kernel.series()), || {
+            tier::vm(&files, kernel, cases, &out)
+        });
+    }
+}
+
+/// What the phases came to.
+#[derive(Debug, Default)]
+struct Report {
+    tally: Tally,
+    lines: Vec<String>,
+}
+
+impl Report {
+    /// Runs a phase; one that cannot run counts as one failure.
+    fn phase(&mut self, name: &str, run: impl FnOnce() -> anyhow::Result<Tally>) {
+        println!("=== {name}");
+        let began = Instant::now();
+        let tally = run().unwrap_or_else(|error| {
+            println!("{name}: {error:#}");
+            Tally { failed: 1, ..Tally::default() }
+        });
+        self.lines.push(format!(
+            "{name:<24} {:>5.1} min   {}",
+            began.elapsed().as_secs_f64() / 60.0,
+            tally.line()
+        ));
+        self.tally.add(tally);
+    }
+
+    /// The closing line is the last that is printed, also when tests failed.
+    fn close(mut self) -> anyhow::Result<ExitCode> {
+        let path = place::repo().join("agent/vmtest/skips.txt");
+        let listed =
+            fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        for skip in self.tally.skips.clone() {
+            let is_listed = is_listed(&listed, &skip.name);
+            println!(
+                "skipped: {}: {}{}",
+                skip.name,
+                skip.why,
+                if is_listed { "" } else { " (NOT LISTED)" }
+            );
+            if !is_listed {
+                self.tally.skipped -= 1;
+                self.tally.failed += 1;
+            }
+        }
+        println!("=== minutes");
+        for line in &self.lines {
+            println!("{line}");
+        }
+        println!("{}", self.tally.line());
+        Ok(if self.tally.failed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+fn is_listed(skips: &str, name: &str) -> bool {
+    let rows = skips.lines().filter(|line| !line.starts_with('#'));
+    rows.filter_map(|line| line.split_once(": ")).any(|(listed, _)| listed == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_listed;
+
+    #[test]
+    fn a_skip_is_listed_by_its_whole_name_and_with_a_reason() {
+        let skips = "# NAME: why\ngpu_clock: no device here\nno_reason\n";
+        assert!(is_listed(skips, "gpu_clock"));
+        assert!(!is_listed(skips, "gpu"));
+        assert!(!is_listed(skips, "no_reason"));
+        assert!(!is_listed(skips, "# NAME"));
+    }
 }

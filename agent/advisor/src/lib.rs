@@ -1,1 +1,17 @@
-//! (laid out, not yet filled)
+//! Deciding, and nothing else: every function here takes values and returns values. Reads no
+//! clock, file, environment or randomness, logs nothing; explanations are `Decision`s and
+//! `Finding`s. `turn` is the loop as a state machine, driven by the agent and by `sim` alike.
+
+pub mod effective;
+pub mod plan;
+pub mod steps;
+pub mod suppress;
+#[cfg(test)]
+mod testkit;
+pub mod turn;
+
+pub use effective::effective;
+pub use plan::{PlanInput, PlanReport, plan};
+pub use steps::{release, steps};
+pub use suppress::{RenewInput, SuppressInput, renew, suppress};
+pub use turn::{Effects, TurnState};

@@ -3,6 +3,7 @@
 
 pub mod cpuset;
 pub mod decision;
+pub mod derive;
 pub mod histogram;
 pub mod knob;
 pub mod plan;

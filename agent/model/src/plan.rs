@@ -23,6 +23,9 @@ pub struct Plan {
     pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
     /// Since when the share pool's need is below its size; hysteresis needs it in the next turn.
     pub share_low_since: Option<Timestamp>,
+    /// For how many Plans in a row a shared workload's run-queue p99 was over its target; one
+    /// late second is noise, two are a reason to move CPUs.
+    pub share_late_ticks: u8,
 }
 
 /// One named cpuset.
@@ -67,8 +70,18 @@ pub struct Step {
     pub workload: WorkloadName,
     pub cgroup: CgroupPath,
     pub value: KnobValue,
+    pub phase: Phase,
     /// The rule that asked for it, for `explain`.
     pub rule: &'static str,
+}
+
+/// Which half of a change a Step belongs to. All Takes come before all Gives, and no Give is tried
+/// after a Take failed: what one owner did not let go, another must not receive. Takes do not stop
+/// each other: one pod that cannot be suppressed must not spare the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Take,
+    Give,
 }
 
 impl Step {
@@ -136,8 +149,8 @@ pub enum FailureKind {
     Unsupported,
     /// Written without an error, but the file holds something else.
     Mismatch,
-    /// The deadline passed.
-    TimedOut,
+    /// Not tried: a Take of the same batch failed.
+    Held,
     /// Anything else.
     Other,
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use model::CgroupId;
-use model::knob::Knob;
+use model::knob::{Knob, Lane};
 use model::qos::CgroupPath;
 use serde::{Deserialize, Serialize};
 
@@ -69,9 +69,13 @@ struct WireOriginal {
 }
 
 impl Originals {
-    /// Opens `DIR/originals.log`, reading what an earlier agent left.
-    pub fn open(runtime_dir: &Path) -> Result<Originals, OriginalsError> {
-        let path = runtime_dir.join("originals.log");
+    /// Opens the journal of one lane, reading what an earlier agent left. Each lane has its own
+    /// file (`originals-fast.log`, `originals-slow.log`), so that no two threads share one.
+    pub fn open(runtime_dir: &Path, lane: Lane) -> Result<Originals, OriginalsError> {
+        let path = runtime_dir.join(match lane {
+            Lane::Fast => "originals-fast.log",
+            Lane::Slow => "originals-slow.log",
+        });
         let read = |source| OriginalsError::Read { path: path.clone(), source };
         let mut file = OpenOptions::new()
             .read(true)

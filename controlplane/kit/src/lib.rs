@@ -1,1 +1,11 @@
-//! (laid out, not yet filled)
+//! What every Berth process needs around its work: error chains for logs, tracing to stderr, the
+//! signals that end it, and the admin port. Knows no domain type of any program.
+
+pub mod admin;
+mod error_chain;
+mod logs;
+mod signals;
+
+pub use error_chain::{Chain, chain};
+pub use logs::{LogError, init_tracing};
+pub use signals::{SignalError, shutdown_signal};

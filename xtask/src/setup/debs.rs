@@ -37,7 +37,7 @@ pub(super) fn pinned_or_newest(package: &str, version: &str) -> anyhow::Result<S
     }
     let newest =
         versions.next().with_context(|| format!("the archive has no package {package}"))?;
-    println!("setup: {package} {version} has gone from the archive; taking {newest}");
+    eprintln!("setup: {package} {version} has gone from the archive; taking {newest}");
     Ok(format!("{package}={newest}"))
 }
 
@@ -51,7 +51,7 @@ pub(super) fn available(package: &str, family: &str) -> anyhow::Result<String> {
     let newest = names.max_by_key(|name| numbers_in(name));
     let newest =
         newest.with_context(|| format!("the archive has neither {package} nor any {family}"))?;
-    println!("setup: {package} has gone from the archive; taking {newest}");
+    eprintln!("setup: {package} has gone from the archive; taking {newest}");
     Ok(newest.to_owned())
 }
 

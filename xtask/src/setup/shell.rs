@@ -19,9 +19,3 @@ pub(crate) fn output(command: &mut Command) -> anyhow::Result<String> {
     }
     Ok(text)
 }
-
-/// Runs with its output going straight to the caller's terminal.
-pub(crate) fn loud(command: &mut Command) -> anyhow::Result<()> {
-    let status = command.status().with_context(|| format!("run {command:?}"))?;
-    if status.success() { Ok(()) } else { bail!("{command:?} ended with {status}") }
-}

@@ -39,10 +39,7 @@ pub(super) fn run_missing(
         let result = (step.install)();
         spinner.finish_and_clear();
         result.with_context(|| title.clone())?;
-        println!("{title} ({:.1} s)", began.elapsed().as_secs_f64());
-    }
-    if !checked {
-        println!("setup: {total} steps, all there");
+        eprintln!("{title} ({:.1} s)", began.elapsed().as_secs_f64());
     }
     Ok(())
 }
@@ -51,7 +48,7 @@ pub(super) fn run_missing(
 fn spinner(title: &str) -> ProgressBar {
     let bar = ProgressBar::new_spinner();
     if bar.is_hidden() {
-        println!("{title} ...");
+        eprintln!("{title} ...");
     }
     if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
         bar.set_style(style);

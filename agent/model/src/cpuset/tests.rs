@@ -90,6 +90,20 @@ proptest! {
     }
 
     #[test]
+    fn both_ends_of_the_iterator_meet(a in arb_cpus(), from_back in proptest::collection::vec(any::<bool>(), 80)) {
+        let set = set_of(&a);
+        let (mut iter, mut oracle) = (set.iter(), a.iter().copied());
+        for back in from_back {
+            prop_assert_eq!(iter.size_hint().0, oracle.len());
+            let (ours, theirs) = match back {
+                true => (iter.next_back(), oracle.next_back()),
+                false => (iter.next(), oracle.next()),
+            };
+            prop_assert_eq!(ours.map(|cpu| cpu.0), theirs);
+        }
+    }
+
+    #[test]
     fn printing_and_reading_return_the_same_set(a in arb_cpus()) {
         let set = set_of(&a);
         prop_assert_eq!(set.to_string().parse::<CpuSet>(), Ok(set));

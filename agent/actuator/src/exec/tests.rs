@@ -1,0 +1,176 @@
+//! Batches against a tree that refuses: phases, generations, originals, every kind of refusal.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use model::CpuSet;
+use model::Timestamp;
+use model::knob::{CpuWeight, Knob, KnobValue, Lane};
+use model::plan::{Applied, FailureKind, Generation, Outcome, Phase, Step};
+use model::policy::Mode;
+use model::qos::{CgroupPath, WorkloadName};
+use state::Originals;
+
+use super::{Batch, carry_out};
+use crate::fake::FakeFiles;
+use crate::restore::restore;
+
+fn step(cgroup: &str, value: KnobValue, phase: Phase) -> Step {
+    Step {
+        generation: Generation(1),
+        workload: WorkloadName::from(cgroup),
+        cgroup: CgroupPath::from(cgroup),
+        value,
+        phase,
+        rule: "test",
+    }
+}
+
+fn idle(cgroup: &str, phase: Phase) -> Step {
+    step(cgroup, KnobValue::CpuIdle(true), phase)
+}
+
+fn cpus(cgroup: &str, list: &str, phase: Phase) -> Step {
+    step(cgroup, KnobValue::CpusetCpus(list.parse::<CpuSet>().expect(list)), phase)
+}
+
+fn run(
+    files: &mut FakeFiles,
+    journal: &mut Originals,
+    mode: Mode,
+    steps: Vec<Step>,
+) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    let batch = Batch { generation: Generation(1), mode, steps };
+    let mut report = |outcome| outcomes.push(outcome);
+    carry_out(files, journal, batch, &|| Timestamp(5), &mut || false, &mut report);
+    outcomes
+}
+
+fn kinds(outcomes: &[Outcome]) -> Vec<String> {
+    let text = |outcome: &Outcome| match &outcome.result {
+        Ok(applied) => format!("{applied:?}"),
+        Err(failure) => format!("{:?}", failure.kind),
+    };
+    outcomes.iter().map(text).collect()
+}
+
+fn journal(dir: &tempfile::TempDir) -> Originals {
+    Originals::open(dir.path(), Lane::Fast).expect("journal")
+}
+
+#[test]
+fn no_give_is_tried_after_a_take_failed_but_takes_go_on() {
+    for kind in [
+        FailureKind::Busy,
+        FailureKind::Invalid,
+        FailureKind::NoSpace,
+        FailureKind::Denied,
+        FailureKind::Other,
+    ] {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut files = FakeFiles::with(&["/a", "/b", "/c"]);
+        files.refuse.insert((CgroupPath::from("/a"), Knob::CpuIdle), kind);
+        let steps =
+            vec![idle("/a", Phase::Take), idle("/b", Phase::Take), cpus("/c", "0-3", Phase::Give)];
+        let outcomes = run(&mut files, &mut journal(&dir), Mode::Enforce, steps);
+        assert_eq!(kinds(&outcomes), [&*format!("{kind:?}"), "Written", "Held"]);
+        assert_eq!(files.log, ["/b/cpu.idle=1"]);
+    }
+}
+
+#[test]
+fn a_cgroup_that_vanished_stops_nobody() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/b"]);
+    let steps = vec![idle("/gone", Phase::Take), idle("/b", Phase::Take), idle("/b", Phase::Give)];
+    let outcomes = run(&mut files, &mut journal(&dir), Mode::Enforce, steps);
+    assert_eq!(kinds(&outcomes), ["Vanished", "Written", "Written"]);
+}
+
+#[test]
+fn a_write_that_changed_nothing_is_a_mismatch() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a"]);
+    files.ignore_writes = true;
+    let outcomes =
+        run(&mut files, &mut journal(&dir), Mode::Enforce, vec![cpus("/a", "2-3", Phase::Take)]);
+    assert_eq!(kinds(&outcomes), ["Mismatch"]);
+}
+
+#[test]
+fn a_cpuset_that_stands_is_not_written_again() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a"]);
+    let steps = vec![cpus("/a", "2-3", Phase::Take), cpus("/a", "2-3", Phase::Take)];
+    let outcomes = run(&mut files, &mut journal(&dir), Mode::Enforce, steps);
+    assert_eq!(kinds(&outcomes), ["Written", "AlreadyThere"]);
+    assert_eq!(files.log.len(), 1);
+}
+
+#[test]
+fn observe_writes_nothing_and_keeps_no_originals() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a"]);
+    let mut journal = journal(&dir);
+    let outcomes = run(&mut files, &mut journal, Mode::Observe, vec![idle("/a", Phase::Take)]);
+    assert_eq!(outcomes[0].result, Ok(Applied::DryRun));
+    assert!(files.log.is_empty() && journal.is_empty());
+}
+
+#[test]
+fn a_newer_batch_ends_this_one_between_two_steps() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a", "/b"]);
+    let asked = Cell::new(0);
+    let mut newer = || asked.replace(asked.get() + 1) >= 1;
+    let steps = vec![idle("/a", Phase::Take), idle("/b", Phase::Take)];
+    let batch = Batch { generation: Generation(1), mode: Mode::Enforce, steps };
+    let mut outcomes = Vec::new();
+    let mut report = |outcome| outcomes.push(outcome);
+    carry_out(&mut files, &mut journal(&dir), batch, &|| Timestamp(5), &mut newer, &mut report);
+    assert_eq!(kinds(&outcomes), ["Written", "Superseded"]);
+}
+
+#[test]
+fn killed_before_any_write_of_ten_everything_can_be_put_back() {
+    let cgroups: Vec<String> = (0..5).map(|n| format!("/pod-{n}")).collect();
+    let names: Vec<&str> = cgroups.iter().map(String::as_str).collect();
+    for killed_before in 0..=10 {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut files = FakeFiles::with(&names);
+        let before = files.files.clone();
+        files.die_after_writes = Some(killed_before);
+        let mut steps: Vec<Step> = names.iter().map(|name| idle(name, Phase::Take)).collect();
+        steps.extend(names.iter().map(|name| cpus(name, "1", Phase::Give)));
+        let mut fresh = journal(&dir);
+        let act = || run(&mut files, &mut fresh, Mode::Enforce, steps);
+        let died = catch_unwind(AssertUnwindSafe(act)).is_err();
+        assert_eq!(died, killed_before < 10);
+        drop(fresh);
+
+        files.die_after_writes = None;
+        let mut left = journal(&dir);
+        let restored = restore(&mut files, &mut left);
+        assert_eq!(restored.failures, vec![]);
+        assert_eq!(files.files, before, "killed before write {killed_before}");
+        assert!(left.is_empty());
+    }
+}
+
+#[test]
+fn the_original_survives_many_writes_and_weights_come_back_from_idle_groups() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a"]);
+    let before = files.files.clone();
+    let weight = CpuWeight::new(7).expect("weight");
+    let steps = vec![
+        step("/a", KnobValue::CpuWeight(weight), Phase::Take),
+        step("/a", KnobValue::CpuWeight(CpuWeight::MIN), Phase::Take),
+        idle("/a", Phase::Take),
+    ];
+    let mut journal = journal(&dir);
+    run(&mut files, &mut journal, Mode::Enforce, steps);
+    assert_eq!(restore(&mut files, &mut journal).failures, vec![]);
+    assert_eq!(files.files, before);
+}

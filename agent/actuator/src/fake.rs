@@ -1,0 +1,110 @@
+//! A cgroup tree in memory that refuses on command. Only injects failures: what the kernel really
+//! does is tested in the VM.
+
+use std::collections::BTreeMap;
+
+use model::CgroupId;
+use model::knob::{CpuMax, CpuWeight, Knob, KnobValue};
+use model::plan::{FailureKind, StepFailure};
+use model::qos::CgroupPath;
+use model::units::Micros;
+
+use crate::files::KnobFiles;
+
+#[derive(Debug, Default)]
+pub(crate) struct FakeFiles {
+    pub(crate) files: BTreeMap<(CgroupPath, Knob), String>,
+    pub(crate) ids: BTreeMap<CgroupPath, CgroupId>,
+    /// Writes to these answer with the kind.
+    pub(crate) refuse: BTreeMap<(CgroupPath, Knob), FailureKind>,
+    /// Writes to these succeed and change nothing.
+    pub(crate) ignore_writes: bool,
+    /// An empty cpuset is ENOSPC, as for a populated group.
+    pub(crate) refuse_empty: bool,
+    pub(crate) log: Vec<String>,
+    /// The "process" dies before this many writes were made.
+    pub(crate) die_after_writes: Option<usize>,
+}
+
+impl FakeFiles {
+    pub(crate) fn with(cgroups: &[&str]) -> FakeFiles {
+        let mut fake = FakeFiles::default();
+        for (idx, cgroup) in cgroups.iter().enumerate() {
+            let cgroup = CgroupPath::from(*cgroup);
+            fake.ids.insert(cgroup.clone(), CgroupId(100 + idx as u64));
+            for (knob, text) in [
+                (Knob::CpuIdle, "0"),
+                (Knob::CpuWeight, "100"),
+                (Knob::CpuMax, "max 100000"),
+                (Knob::CpusetCpus, ""),
+            ] {
+                fake.files.insert((cgroup.clone(), knob), text.to_owned());
+            }
+        }
+        fake
+    }
+
+    fn fail(kind: FailureKind, what: &str) -> StepFailure {
+        StepFailure { kind, errno: None, message: what.to_owned() }
+    }
+}
+
+impl KnobFiles for FakeFiles {
+    fn id(&mut self, cgroup: &CgroupPath) -> Result<CgroupId, StepFailure> {
+        let gone = || Self::fail(FailureKind::Vanished, cgroup.as_str());
+        self.ids.get(cgroup).copied().ok_or_else(gone)
+    }
+
+    fn text(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<String, StepFailure> {
+        self.id(cgroup)?;
+        let absent = || Self::fail(FailureKind::Unsupported, knob.file());
+        self.files.get(&(cgroup.clone(), knob)).cloned().ok_or_else(absent)
+    }
+
+    fn effective(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<KnobValue, StepFailure> {
+        let text = self.text(cgroup, knob)?;
+        Ok(match knob {
+            Knob::CpuIdle => KnobValue::CpuIdle(text == "1"),
+            Knob::CpuWeight => KnobValue::CpuWeight(
+                CpuWeight::new(text.parse().expect("weight")).expect("weight in range"),
+            ),
+            Knob::CpuMax => {
+                let (quota, period) = text.split_once(' ').expect("two words");
+                KnobValue::CpuMax(CpuMax {
+                    quota: quota.parse().ok().map(Micros),
+                    period: Micros(period.parse().expect("period")),
+                })
+            }
+            Knob::CpusetCpus => KnobValue::CpusetCpus(text.parse().expect("list")),
+        })
+    }
+
+    fn write(&mut self, cgroup: &CgroupPath, knob: Knob, text: &str) -> Result<(), StepFailure> {
+        self.text(cgroup, knob)?;
+        if let Some(left) = &mut self.die_after_writes {
+            assert!(*left > 0, "killed");
+            *left -= 1;
+        }
+        if let Some(kind) = self.refuse.get(&(cgroup.clone(), knob)) {
+            return Err(Self::fail(*kind, "refused"));
+        }
+        if self.refuse_empty && text.is_empty() {
+            return Err(Self::fail(FailureKind::NoSpace, "empty"));
+        }
+        let idle = self.files.get(&(cgroup.clone(), Knob::CpuIdle)).is_some_and(|t| t == "1");
+        if knob == Knob::CpuWeight && idle {
+            return Err(Self::fail(FailureKind::Invalid, "weight of an idle group"));
+        }
+        self.log.push(format!("{cgroup}/{}={text}", knob.file()));
+        if !self.ignore_writes {
+            self.files.insert((cgroup.clone(), knob), text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn parent_effective(&mut self, _cgroup: &CgroupPath) -> Result<String, StepFailure> {
+        Ok("0-7".to_owned())
+    }
+
+    fn forget(&mut self, _cgroup: &CgroupPath) {}
+}

@@ -1,0 +1,107 @@
+//! `KnobFiles` on the real cgroup tree, through `hostfs`, with directories held open.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use hostfs::{Cgroup, CgroupFile, CgroupTree, ReadError, WriteError, read_knob};
+use model::CgroupId;
+use model::knob::{Knob, KnobValue};
+use model::plan::{FailureKind, StepFailure};
+use model::qos::CgroupPath;
+
+use crate::files::KnobFiles;
+
+/// Open cgroups below one managed root.
+#[derive(Debug)]
+pub struct HostFiles {
+    tree: CgroupTree,
+    open: BTreeMap<CgroupPath, Cgroup>,
+}
+
+impl HostFiles {
+    pub fn new(tree: CgroupTree) -> HostFiles {
+        HostFiles { tree, open: BTreeMap::new() }
+    }
+
+    fn cgroup(&mut self, path: &CgroupPath) -> Result<&Cgroup, StepFailure> {
+        let stale = self.open.get(path).is_some_and(|cgroup| !cgroup.is_alive());
+        if stale {
+            self.open.remove(path);
+        }
+        match self.open.entry(path.clone()) {
+            std::collections::btree_map::Entry::Occupied(held) => Ok(held.into_mut()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                Ok(free.insert(self.tree.cgroup(path).map_err(unread)?))
+            }
+        }
+    }
+}
+
+impl KnobFiles for HostFiles {
+    fn id(&mut self, cgroup: &CgroupPath) -> Result<CgroupId, StepFailure> {
+        Ok(self.cgroup(cgroup)?.id())
+    }
+
+    fn text(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<String, StepFailure> {
+        self.cgroup(cgroup)?.read(file_of(knob), |text| Ok(text.trim().to_owned())).map_err(unread)
+    }
+
+    fn effective(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<KnobValue, StepFailure> {
+        let cgroup = self.cgroup(cgroup)?;
+        match knob {
+            Knob::CpusetCpus => cgroup.cpuset_effective().map(KnobValue::CpusetCpus),
+            Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax => read_knob(cgroup, knob),
+        }
+        .map_err(unread)
+    }
+
+    fn write(&mut self, cgroup: &CgroupPath, knob: Knob, text: &str) -> Result<(), StepFailure> {
+        self.cgroup(cgroup)?.write(file_of(knob), text).map_err(unwritten)
+    }
+
+    fn parent_effective(&mut self, cgroup: &CgroupPath) -> Result<String, StepFailure> {
+        let parent = match cgroup.as_str().rsplit_once('/') {
+            Some((parent, _)) if !parent.is_empty() => CgroupPath::new(parent),
+            _ => CgroupPath::new("/"),
+        };
+        self.tree
+            .cgroup(&parent)
+            .and_then(|parent| {
+                parent.read(CgroupFile::CpusetCpusEffective, |text| Ok(text.trim().to_owned()))
+            })
+            .map_err(unread)
+    }
+
+    fn forget(&mut self, cgroup: &CgroupPath) {
+        self.open.remove(cgroup);
+    }
+}
+
+const fn file_of(knob: Knob) -> CgroupFile {
+    match knob {
+        Knob::CpuIdle => CgroupFile::CpuIdle,
+        Knob::CpuWeight => CgroupFile::CpuWeight,
+        Knob::CpuMax => CgroupFile::CpuMax,
+        Knob::CpusetCpus => CgroupFile::CpusetCpus,
+    }
+}
+
+fn unread(error: ReadError) -> StepFailure {
+    let kind = match &error {
+        ReadError::Absent { .. } => FailureKind::Vanished,
+        ReadError::Unsupported { .. } => FailureKind::Unsupported,
+        _ => FailureKind::Other,
+    };
+    StepFailure { kind, errno: error.errno(), message: sentence(&error) }
+}
+
+fn unwritten(error: WriteError) -> StepFailure {
+    StepFailure { kind: error.kind(), errno: error.errno(), message: sentence(&error) }
+}
+
+fn sentence(error: &dyn Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}

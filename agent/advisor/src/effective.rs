@@ -1,0 +1,41 @@
+//! Plan + Overlay -> what should stand in the files right now: the minimum of both. Owns the
+//! meaning of suppression in knobs; when it begins and ends is `suppress`.
+
+use model::knob::CpuMax;
+use model::plan::{Overlay, Plan, WorkloadPlan};
+use model::qos::QosLevel;
+use model::{Micros, MilliCpu, Timestamp};
+
+/// The Plan with the overlay laid over it, or as it is when the overlay is gone by `now`.
+///
+/// A suppressed cgroup keeps a finite quota (its part of the floor, never under the kernel's
+/// minimum of 1 ms) and, where the policy says so, `cpu.idle`. Cpusets and weights are untouched:
+/// a cpuset moves too slowly, and the kernel refuses a weight while `cpu.idle` is set.
+pub fn effective(plan: &Plan, overlay: Option<&Overlay>, now: Timestamp) -> Plan {
+    let mut effective = plan.clone();
+    let Some(overlay) = overlay.filter(|overlay| now < overlay.expires_at) else {
+        return effective;
+    };
+    let n_reclaimed = plan.workloads.values().filter(|w| is_reclaimed(w)).count();
+    let share = MilliCpu(overlay.floor.0 / n_reclaimed.max(1) as u64);
+    for workload in effective.workloads.values_mut().filter(|w| is_reclaimed(w)) {
+        if overlay.cpu_idle {
+            workload.cpu_idle = Some(true);
+        }
+        workload.cpu_max = workload.cpu_max.map(|ceiling| held_down(ceiling, share));
+    }
+    effective
+}
+
+fn is_reclaimed(workload: &WorkloadPlan) -> bool {
+    workload.qos == QosLevel::ReclaimedCores
+}
+
+/// The ceiling's period stays, so that the smaller of the two quotas is the smaller limit.
+fn held_down(ceiling: CpuMax, share: MilliCpu) -> CpuMax {
+    let floor = Micros((ceiling.period.0 * share.0 / 1000).max(CpuMax::MIN_QUOTA.0));
+    CpuMax { quota: Some(ceiling.quota.map_or(floor, |quota| quota.min(floor))), ..ceiling }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! What workloads need, in thousandths of a CPU, and whether they wait too long. Owns the
+//! arithmetic of demand; how many CPUs follow from it is `size`.
+
+use model::policy::Policy;
+use model::qos::{QosLevel, WorkloadName};
+use model::snapshot::{Signal, Snapshot, WorkloadView};
+use model::{MilliCpu, Nanos};
+
+use super::{PlanInput, Room};
+
+/// Fewer waits than this in an interval have no p99 worth acting on: one unlucky wake-up in
+/// twenty would decide.
+const MIN_WAITS: u64 = 20;
+
+/// Without BPF a workload counts as late when some of its tasks waited for a CPU in this percent
+/// of the last ten seconds (PSI `some avg10`).
+const LATE_PRESSURE_PCT: f64 = 10.0;
+
+/// Share of the waited time, in percent, that must come from batch work before taking CPUs or
+/// time from batch work is an answer.
+const OFFENDER_PCT: u64 = 20;
+
+/// One entry of a water-filling: what it wants, in any one unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Demand {
+    pub want: u64,
+}
+
+/// Divides `capacity` so that nobody gets more than wanted and nobody who is short gets less than
+/// another: all are filled to one common level. What division leaves over goes one unit each to
+/// the first that are still short. The result sums to `min(capacity, sum of wants)`.
+///
+/// Worked example, in MilliCpu: capacity 4000, wants 500, 3000, 3000. The level is 1750:
+/// 500 + 1750 + 1750 = 4000.
+pub fn water_fill(capacity: u64, demands: &[Demand]) -> Vec<u64> {
+    let mut order: Vec<usize> = (0..demands.len()).collect();
+    order.sort_by_key(|idx| demands[*idx].want);
+    let mut filled = vec![0; demands.len()];
+    let mut left = capacity;
+    for (rank, idx) in order.iter().enumerate() {
+        let n_left = (order.len() - rank) as u64;
+        // Rounding up hands the odd units to the earliest of those that are short.
+        let level =
+            if demands[*idx].want <= left / n_left { left / n_left } else { left.div_ceil(n_left) };
+        filled[*idx] = demands[*idx].want.min(level);
+        left -= filled[*idx];
+    }
+    filled
+}
+
+/// Needs of all pools.
+pub(super) struct Needs {
+    pub(super) reserve: MilliCpu,
+    /// By requests and by measured usage, whichever is larger, summed over shared workloads.
+    pub(super) share: MilliCpu,
+    /// By measured usage alone; zero as long as nothing was measured.
+    pub(super) measured: MilliCpu,
+    pub(super) reclaim: MilliCpu,
+    pub(super) lateness: Lateness,
+}
+
+pub(super) fn of(input: &PlanInput<'_>, room: &Room) -> Needs {
+    let snapshot = input.snapshot;
+    let shared: Vec<&WorkloadView> = snapshot.workloads.values().filter(|w| is_shared(w)).collect();
+    let requests: Vec<Demand> = shared.iter().map(|w| Demand { want: w.spec.request.0 }).collect();
+    let capacity = MilliCpu::from_cpus(room.n_usable as u64);
+    let request_shares = water_fill(capacity.0, &requests);
+    let margin = input.policy.share.usage_margin;
+    let (mut share, mut measured) = (0u64, 0u64);
+    for (workload, request) in shared.iter().zip(request_shares) {
+        let with_margin = workload.usage.map_or(0, |usage| scaled(usage, margin).0);
+        measured = measured.saturating_add(with_margin);
+        share = share.saturating_add(with_margin.max(request));
+    }
+    let used_by = |level: QosLevel| {
+        let of_level = snapshot.workloads.values().filter(|w| w.spec.qos == level);
+        MilliCpu(of_level.filter_map(|w| w.usage).map(|usage| usage.0).sum())
+    };
+    Needs {
+        reserve: used_by(QosLevel::SystemCores),
+        share: MilliCpu(share),
+        measured: MilliCpu(measured),
+        reclaim: used_by(QosLevel::ReclaimedCores),
+        lateness: worst(snapshot, input.policy),
+    }
+}
+
+/// Dedicated workloads live in the share pool in this version.
+fn is_shared(workload: &WorkloadView) -> bool {
+    matches!(workload.spec.qos, QosLevel::SharedCores | QosLevel::DedicatedCores)
+}
+
+pub(crate) fn scaled(usage: MilliCpu, factor: f64) -> MilliCpu {
+    // `as` saturates, and a NaN margin becomes zero: the request alone decides then.
+    MilliCpu((usage.0 as f64 * factor).ceil() as u64)
+}
+
+/// Whether a workload waits longer than it should, and what would help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Lateness {
+    OnTime,
+    /// Waits for reasons that neither CPUs nor batch work can change.
+    Elsewhere,
+    /// The CPU was idle or its own group ran: it needs more CPUs.
+    PoolTooSmall,
+    /// Batch work ran instead.
+    Contended,
+}
+
+fn worst(snapshot: &Snapshot, policy: &Policy) -> Lateness {
+    // Under steal a late p99 says what the hypervisor did.
+    if matches!(snapshot.signal, Signal::Degraded { .. }) {
+        return Lateness::OnTime;
+    }
+    let all = snapshot.workloads.values().filter(|w| is_shared(w));
+    all.map(|w| lateness(w, snapshot, policy)).max().unwrap_or(Lateness::OnTime)
+}
+
+/// Judges one workload by its run-queue p99, or by PSI where there is no BPF.
+pub(crate) fn lateness(workload: &WorkloadView, snapshot: &Snapshot, policy: &Policy) -> Lateness {
+    let Some(runq) = &workload.runq else {
+        let pressed = workload.cpu_pressure.is_some_and(|p| p.some.avg10_pct > LATE_PRESSURE_PCT);
+        let witness = matches!(snapshot.signal, Signal::PressureOnly { .. });
+        return if pressed && witness { Lateness::Contended } else { Lateness::OnTime };
+    };
+    let target = workload.spec.target_p99.unwrap_or(policy.share.default_target_p99).as_nanos();
+    let late = runq.p99.is_some_and(|p99| p99 > target);
+    if !late || runq.waits.count() < MIN_WAITS {
+        return Lateness::OnTime;
+    }
+    let waited = Nanos(runq.causes.total.0.saturating_sub(runq.causes.own_throttle.0));
+    let batch = waited_for_batch(workload, snapshot);
+    let own = runq.causes.own_group.0.saturating_add(runq.causes.idle_or_steal.0);
+    if batch.0.saturating_mul(100) >= waited.0.saturating_mul(OFFENDER_PCT) && batch.0 > 0 {
+        Lateness::Contended
+    } else if own.saturating_mul(2) >= waited.0 && own > 0 {
+        Lateness::PoolTooSmall
+    } else {
+        Lateness::Elsewhere
+    }
+}
+
+fn waited_for_batch(workload: &WorkloadView, snapshot: &Snapshot) -> Nanos {
+    let Some(runq) = &workload.runq else { return Nanos(0) };
+    let batch = snapshot.workloads.values().filter(|w| w.spec.qos == QosLevel::ReclaimedCores);
+    Nanos(batch.filter_map(|w| runq.causes.by_offender.get(&w.slot)).map(|waited| waited.0).sum())
+}
+
+/// The late workload with the worst reason, for explanations.
+pub(crate) fn latest<'a>(
+    snapshot: &'a Snapshot,
+    policy: &Policy,
+    at_least: Lateness,
+) -> Option<(&'a WorkloadName, &'a WorkloadView)> {
+    let shared = snapshot.workloads.iter().filter(|(_, w)| is_shared(w));
+    shared
+        .map(|(name, w)| (lateness(w, snapshot, policy), name, w))
+        .filter(|(late, ..)| *late >= at_least)
+        .max_by(|a, b| (a.0, a.2.runq_p99()).cmp(&(b.0, b.2.runq_p99())).then(b.1.cmp(a.1)))
+        .map(|(_, name, w)| (name, w))
+}

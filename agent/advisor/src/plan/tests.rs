@@ -1,0 +1,262 @@
+//! Named cases of pool sizing; the arithmetic stands in the comments.
+
+use model::plan::Plan;
+use model::policy::{Policy, Reserve};
+use model::qos::{PoolName, QosLevel};
+use model::snapshot::{Signal, Snapshot};
+use model::{Nanos, Timestamp, Topology};
+
+use super::*;
+use crate::testkit::*;
+
+fn next(previous: Option<&Plan>, snapshot: &Snapshot, policy: &Policy) -> (Plan, PlanReport) {
+    plan(&PlanInput { now: snapshot.at, snapshot, previous, policy })
+}
+
+fn pools_text(plan: &Plan) -> String {
+    let pool = |name: &str| plan.pools[name].cpus.to_string();
+    format!("{}|{}|{}", pool(PoolName::RESERVE), pool(PoolName::SHARE), pool(PoolName::RECLAIM))
+}
+
+/// `expect` is `reserve|share|reclaim`.
+#[track_caller]
+fn check_first(topology: Topology, request: u64, policy: &Policy, expect: &str) {
+    let node = snapshot(1, topology, vec![("web", shared(1, request, None)), ("ml", batch(2))]);
+    let (plan, _) = next(None, &node, policy);
+    assert_eq!(pools_text(&plan), expect);
+}
+
+#[test]
+fn the_first_plan_follows_requests() {
+    let policy = splitting();
+    // 2500 mCPU are 3 CPUs
+    check_first(machine(1, 8, 1), 2500, &policy, "|0-2|3-7");
+    // nothing asked for is still one CPU
+    check_first(machine(1, 8, 1), 0, &policy, "|0|1-7");
+    // whole cores: CPU 0 and its sibling 4
+    check_first(machine(1, 4, 2), 2000, &policy, "|0,4|1-3,5-7");
+    // more than there is: share takes all, reclaim keeps its floor on the highest CPU
+    check_first(machine(1, 8, 1), 90_000, &policy, "|0-7|7");
+    // two NUMA nodes: node 0 (CPUs 0,1,4,5) is filled first
+    check_first(machine(2, 2, 2), 5000, &policy, "|0-2,4-5|3,6-7");
+}
+
+#[test]
+fn one_and_two_cpus_are_enough() {
+    check_first(machine(1, 1, 1), 500, &splitting(), "|0|0");
+    check_first(machine(1, 1, 1), 500, &Policy::default(), "|0|0");
+    check_first(machine(2, 1, 1), 500, &splitting(), "|0|1");
+    check_first(machine(2, 1, 1), 2000, &splitting(), "|0-1|1");
+    check_first(machine(2, 1, 1), 2000, &Policy::default(), "|0-1|0-1");
+    let reserved = Policy { reserve: Reserve::Count(1), ..splitting() };
+    check_first(machine(1, 1, 1), 500, &reserved, "|0|0");
+    check_first(machine(2, 1, 1), 500, &reserved, "0|1|1");
+}
+
+#[test]
+fn the_reserve_takes_one_thread_of_each_node_in_turn() {
+    // 16 CPUs, 4 nodes {0,1,8,9} {2,3,10,11} {4,5,12,13} {6,7,14,15}
+    let reserved = |count| Policy { reserve: Reserve::Count(count), ..splitting() };
+    check_first(machine(4, 2, 2), 1000, &reserved(2), "0,2|1|3-15");
+    // the second round completes the cores of the first
+    check_first(machine(4, 2, 2), 1000, &reserved(5), "0,2,4,6,8|1|3,5,7,9-15");
+    let listed = Policy { reserve: Reserve::Cpus(cpus("0-1,99")), ..splitting() };
+    check_first(machine(1, 4, 1), 1000, &listed, "0-1|2|3");
+    let all = Policy { reserve: Reserve::Cpus(cpus("0-3")), ..splitting() };
+    check_first(machine(1, 4, 1), 1000, &all, "|0|1-3");
+}
+
+#[test]
+fn offline_cpus_are_in_no_pool() {
+    let mut topology = machine(1, 4, 1);
+    offline(&mut topology, 0);
+    offline(&mut topology, 2);
+    check_first(topology, 1000, &splitting(), "|1|3");
+}
+
+/// Plans once per second; each row is (usage of web, pools expected).
+#[track_caller]
+fn check_seconds(policy: &Policy, rows: &[(u64, &str)]) {
+    let mut previous: Option<Plan> = None;
+    for (second, (usage, expect)) in rows.iter().enumerate() {
+        let web = shared(1, 1000, Some(*usage));
+        let all = vec![("web", web), ("ml", batch(2))];
+        let node = snapshot(second as u64 + 1, machine(1, 8, 1), all);
+        let (plan, _) = next(previous.as_ref(), &node, policy);
+        assert_eq!(pools_text(&plan), *expect, "second {}", second + 1);
+        previous = Some(plan);
+    }
+}
+
+#[test]
+fn share_grows_at_once_and_shrinks_late_and_slowly() {
+    let mut policy = splitting();
+    policy.share.shrink_after = Nanos::from_secs(2);
+    check_seconds(
+        &policy,
+        &[
+            // 800 x 1.25 = 1000: one CPU
+            (800, "|0|1-7"),
+            // 3000 x 1.25 = 3750: four
+            (3000, "|0-3|4-7"),
+            // low for 0 s, 1 s, then 2 s: one CPU per tick
+            (800, "|0-3|4-7"),
+            (800, "|0-3|4-7"),
+            (800, "|0-2|3-7"),
+            (800, "|0-1|2-7"),
+            // a new need stops it
+            (2400, "|0-2|3-7"),
+            (800, "|0-2|3-7"),
+        ],
+    );
+}
+
+#[test]
+fn lent_cpus_are_taken_back_one_by_one_while_measured_need_is_near_the_size() {
+    let mut policy = Policy::default();
+    policy.share.shrink_after = Nanos::from_secs(1);
+    policy.reclaim.max_growth_per_tick = 2;
+    check_seconds(
+        &policy,
+        &[
+            (1000, "|0-7|0-7"),
+            // 5200 x 1.25 = 6500 >= 80 % of 8000
+            (5200, "|0-7|1-7"),
+            (5200, "|0-7|2-7"),
+            (6300, "|0-7|3-7"),
+            // calm: waits one second, then two CPUs per tick come back
+            (1000, "|0-7|3-7"),
+            (1000, "|0-7|1-7"),
+            (1000, "|0-7|0-7"),
+        ],
+    );
+}
+
+#[track_caller]
+fn check_late(policy: &Policy, causes: WaitCauses, signal: Signal, expect: [&str; 3]) {
+    let mut previous: Option<Plan> = None;
+    for (second, expect) in expect.into_iter().enumerate() {
+        let web = waiting(shared(1, 1000, Some(500)), 20_000, causes.clone());
+        let all = vec![("web", web), ("ml", batch(2))];
+        let mut node = snapshot(second as u64 + 1, machine(1, 4, 1), all);
+        node.signal = signal.clone();
+        let (plan, _) = next(previous.as_ref(), &node, policy);
+        assert_eq!(pools_text(&plan), expect, "second {}", second + 1);
+        previous = Some(plan);
+    }
+}
+
+use model::sample::WaitCauses;
+
+#[test]
+fn two_late_seconds_move_a_cpu() {
+    let lending = Policy::default();
+    check_late(&lending, caused_by(2, 50), Signal::Good, ["|0-3|0-3", "|0-3|1-3", "|0-3|2-3"]);
+    let small = caused_by_own_group(50);
+    check_late(&splitting(), small.clone(), Signal::Good, ["|0|1-3", "|0-1|2-3", "|0-2|3"]);
+    // its own quota, and tasks nobody tracks, are no reason
+    let own = WaitCauses { total: Nanos(9), own_throttle: Nanos(9), ..WaitCauses::default() };
+    check_late(&splitting(), own, Signal::Good, ["|0|1-3"; 3]);
+    let other = WaitCauses { total: Nanos(9), untracked: Nanos(9), ..WaitCauses::default() };
+    check_late(&lending, other, Signal::Good, ["|0-3|0-3"; 3]);
+    // under steal the p99 is the hypervisor's
+    let stolen = Signal::Degraded { why: "steal".to_owned() };
+    check_late(&splitting(), small, stolen, ["|0|1-3"; 3]);
+}
+
+#[test]
+fn reclaim_grows_by_a_bounded_number_and_not_at_all_while_degraded() {
+    let mut policy = splitting();
+    policy.share.shrink_after = Nanos(0);
+    policy.share.max_shrink_per_tick = 8;
+    policy.reclaim.max_growth_per_tick = 2;
+    let node = |second, usage, signal| {
+        let mut node = snapshot(
+            second,
+            machine(1, 8, 1),
+            vec![("web", shared(1, 0, Some(usage))), ("ml", batch(2))],
+        );
+        node.signal = signal;
+        node
+    };
+    let (busy, _) = next(None, &node(1, 6000, Signal::Good), &policy);
+    assert_eq!(pools_text(&busy), "|0-7|7");
+    let degraded = Signal::Degraded { why: "steal".to_owned() };
+    let (same, _) = next(Some(&busy), &node(2, 100, degraded), &policy);
+    assert_eq!(same.pools[PoolName::RECLAIM].cpus.len(), 1);
+    let (calm, _) = next(Some(&busy), &node(2, 100, Signal::Good), &policy);
+    assert_eq!(pools_text(&calm), "|0-4|5-7");
+}
+
+#[test]
+fn stale_input_keeps_the_plan_and_then_leaves_batch_its_floor() {
+    let policy = splitting();
+    let mut node =
+        snapshot(1, machine(1, 4, 1), vec![("web", shared(1, 500, None)), ("ml", batch(2))]);
+    let (first, _) = next(None, &node, &policy);
+    assert_eq!(pools_text(&first), "|0|1-3");
+    let mut at = |second: u64, previous: &Plan| {
+        node.at = Timestamp(second * SECOND);
+        for source in node.sources.values_mut() {
+            source.age = Some(Nanos::from_secs(second - 1));
+        }
+        next(Some(previous), &node, &policy)
+    };
+    // 3 s old is allowed, 4 s is not
+    let (second, report) = at(4, &first);
+    assert_eq!(report.findings, vec![]);
+    let (kept, report) = at(8, &second);
+    assert_eq!((report.findings[0].rule, &kept), ("stale-source", &second));
+    let (floor, report) = at(20, &kept);
+    assert_eq!(report.findings[0].rule, "stale-source");
+    assert_eq!(pools_text(&floor), "|0-2|3");
+    // it stays there, and still knows how old its input is
+    let (again, _) = at(25, &floor);
+    assert_eq!((pools_text(&again).as_str(), again.snapshot_at), ("|0-2|3", second.snapshot_at));
+}
+
+#[test]
+fn levels_map_to_pools() {
+    let node = snapshot(
+        1,
+        machine(1, 4, 1),
+        vec![
+            ("db", workload(QosLevel::DedicatedCores, 1, 1000, None)),
+            ("dns", workload(QosLevel::SystemCores, 2, 0, None)),
+            ("ml", batch(3)),
+            ("web", shared(4, 1000, None)),
+        ],
+    );
+    let (plan, report) = next(None, &node, &splitting());
+    let row = |name: &str| {
+        let w = &plan.workloads[name];
+        format!("{} {} {:?}", w.pool, w.cpus, w.cpu_weight.map(|weight| weight.get()))
+    };
+    assert_eq!(row("db"), "share 0-1 None");
+    assert_eq!(row("dns"), "reserve 0-3 None");
+    assert_eq!(row("ml"), "reclaim 2-3 Some(1)");
+    assert_eq!(row("web"), "share 0-1 None");
+    // 4 CPUs, twice: 800 ms per 100 ms
+    assert_eq!(
+        plan.workloads["ml"].cpu_max.map(|max| max.to_string()).as_deref(),
+        Some("800000 100000")
+    );
+    assert_eq!(report.findings.iter().map(|f| f.rule).collect::<Vec<_>>(), ["dedicated-as-shared"]);
+}
+
+#[track_caller]
+fn check_fill(capacity: u64, wants: &[u64], expect: &[u64]) {
+    let demands: Vec<Demand> = wants.iter().map(|want| Demand { want: *want }).collect();
+    assert_eq!(water_fill(capacity, &demands), expect);
+}
+
+#[test]
+fn water_finds_one_level() {
+    check_fill(100, &[], &[]);
+    check_fill(4000, &[500, 3000, 3000], &[500, 1750, 1750]);
+    check_fill(9000, &[500, 3000, 3000], &[500, 3000, 3000]);
+    check_fill(0, &[1, 2], &[0, 0]);
+    // 10 over three that all want more: the odd one goes to the first
+    check_fill(10, &[9, 9, 9], &[4, 3, 3]);
+    check_fill(7, &[0, 100], &[0, 7]);
+}

@@ -1,0 +1,180 @@
+//! What stands in the files + what should -> the writes between, in an order of which every
+//! prefix is safe. Owns the order and the quirks of the files; who is allowed to write when
+//! (back-off, vanished groups) is `turn`.
+//!
+//! # Order
+//! Fast files: batch work is held down first, then let go. Slow files, in two phases: every
+//! cpuset is first cut to what it holds *and* keeps, then widened to its final value. After any
+//! prefix of phase one each group stands inside its old set, after any prefix of phase two
+//! inside its new one, so two groups meet only on CPUs where they met before or will meet when
+//! all is done. A group whose old and new sets share nothing (its CPUs went offline, somebody
+//! else moved it) cannot be cut and moves in phase two.
+//!
+//! # Quirks
+//! While `cpu.idle` is 1 the kernel refuses `cpu.weight` with EINVAL, and writing 0 puts the
+//! weight back to 100 (kernel/sched/fair.c, `sched_group_set_idle`): 0 comes first and the weight
+//! is written again behind it.
+
+use model::CpuSet;
+use model::knob::{KnobTable, KnobValue, Knobs, Lane};
+use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
+use model::qos::{CgroupPath, WorkloadName};
+
+/// The writes that turn `believed` into `effective`. A value that is not known is written.
+pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
+    let mut stages: [Vec<Step>; 4] = Default::default();
+    for (name, workload) in &effective.workloads {
+        let unknown = Knobs::default();
+        let now = believed.get(&workload.cgroup).unwrap_or(&unknown);
+        let mut emit = |stage: Stage, rule, value| {
+            stages[stage as usize].push(Step {
+                generation: effective.generation,
+                workload: name.clone(),
+                cgroup: workload.cgroup.clone(),
+                value,
+                phase: stage.phase(),
+                rule,
+            });
+        };
+        fast(now, workload, &mut emit);
+        slow(now, workload, &mut emit);
+    }
+    stages.into_iter().flatten().collect()
+}
+
+/// In the order they are carried out. Fast and slow files have an actuator each, so only the
+/// order inside a lane counts.
+#[derive(Clone, Copy)]
+enum Stage {
+    Tighten,
+    Loosen,
+    Shrink,
+    Widen,
+}
+
+impl Stage {
+    const fn phase(self) -> Phase {
+        match self {
+            Stage::Tighten | Stage::Shrink => Phase::Take,
+            Stage::Loosen | Stage::Widen => Phase::Give,
+        }
+    }
+}
+
+fn fast(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
+    let idle = wanted.cpu_idle.filter(|idle| now.cpu_idle != Some(*idle));
+    let max = wanted.cpu_max.filter(|max| now.cpu_max != Some(*max));
+    let lets_go = idle == Some(false);
+    if idle == Some(true) {
+        emit(Stage::Tighten, "suppress", KnobValue::CpuIdle(true));
+    }
+    let tightens = max.is_some_and(|max| now.cpu_max.is_none_or(|now| is_less(max, now)));
+    if let Some(max) = max.filter(|_| tightens) {
+        let rule = if wanted.cpu_idle == Some(true) { "suppress" } else { "ceiling" };
+        emit(Stage::Tighten, rule, KnobValue::CpuMax(max));
+    }
+    if lets_go {
+        emit(Stage::Loosen, "let-go", KnobValue::CpuIdle(false));
+    }
+    let is_idle = match wanted.cpu_idle {
+        Some(idle) => idle,
+        None => now.cpu_idle == Some(true),
+    };
+    let weight = wanted.cpu_weight.filter(|weight| lets_go || now.cpu_weight != Some(*weight));
+    if let Some(weight) = weight.filter(|_| !is_idle) {
+        emit(Stage::Loosen, "weight", KnobValue::CpuWeight(weight));
+    }
+    if let Some(max) = max.filter(|_| !tightens) {
+        emit(Stage::Loosen, "let-go", KnobValue::CpuMax(max));
+    }
+}
+
+/// Whether `a` allows less CPU time than `b`; `max` allows all.
+fn is_less(a: model::knob::CpuMax, b: model::knob::CpuMax) -> bool {
+    match (a.quota, b.quota) {
+        (Some(x), Some(y)) => {
+            u128::from(x.0) * u128::from(b.period.0) < u128::from(y.0) * u128::from(a.period.0)
+        }
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
+}
+
+fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
+    if wanted.cpus.is_empty() || now.cpuset_cpus == Some(wanted.cpus) {
+        return;
+    }
+    let pool_value = KnobValue::CpusetCpus(wanted.cpus);
+    // An unknown or empty (inheriting) set stands for all CPUs: any set is a cut of it.
+    let Some(held) = now.cpuset_cpus.filter(|held| !held.is_empty()) else {
+        return emit(Stage::Shrink, "pool", pool_value);
+    };
+    let kept = held.intersection(&wanted.cpus);
+    if kept == wanted.cpus {
+        return emit(Stage::Shrink, "pool-shrink", pool_value);
+    }
+    if !kept.is_empty() && kept != held {
+        emit(Stage::Shrink, "pool-shrink", KnobValue::CpusetCpus(kept));
+    }
+    emit(Stage::Widen, "pool-grow", pool_value);
+}
+
+/// The writes that put back what stood in the files before Berth came. All of them widen what
+/// Berth narrowed, limits first, so that a release cut short leaves nobody held down.
+///
+/// A cpuset that was empty cannot be made empty again under running tasks (ENOSPC): the mask it
+/// inherited is written instead.
+pub fn release(believed: &KnobTable, originals: &KnobTable, generation: Generation) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for lane in [Lane::Fast, Lane::Slow] {
+        for (cgroup, original) in originals {
+            let unknown = Knobs::default();
+            let now = believed.get(cgroup).unwrap_or(&unknown);
+            let values = restored(now, original).into_iter();
+            steps.extend(values.filter(|value| value.knob().lane() == lane).map(|value| Step {
+                generation,
+                workload: workload_of(cgroup),
+                cgroup: cgroup.clone(),
+                value,
+                phase: Phase::Give,
+                rule: "restore",
+            }));
+        }
+    }
+    steps
+}
+
+fn restored(now: &Knobs, original: &Knobs) -> Vec<KnobValue> {
+    let mut values = Vec::new();
+    if original.cpu_max != now.cpu_max {
+        values.extend(original.cpu_max.map(KnobValue::CpuMax));
+    }
+    let idle = original.cpu_idle.filter(|idle| now.cpu_idle != Some(*idle));
+    let lets_go = idle == Some(false);
+    if lets_go {
+        values.push(KnobValue::CpuIdle(false));
+    }
+    if original.cpu_idle != Some(true) {
+        let weight =
+            original.cpu_weight.filter(|weight| lets_go || now.cpu_weight != Some(*weight));
+        values.extend(weight.map(KnobValue::CpuWeight));
+    }
+    if idle == Some(true) {
+        values.push(KnobValue::CpuIdle(true));
+    }
+    let cpus = [original.cpuset_cpus, original.cpuset_effective];
+    let cpus = cpus.into_iter().flatten().find(|cpus: &CpuSet| !cpus.is_empty());
+    if original.cpuset_cpus.is_some() && now.cpuset_cpus != original.cpuset_cpus {
+        let changed = cpus.filter(|cpus| now.cpuset_cpus != Some(*cpus));
+        values.extend(changed.map(KnobValue::CpusetCpus));
+    }
+    values
+}
+
+/// The originals know paths only; a Step's workload is then the path itself.
+fn workload_of(cgroup: &CgroupPath) -> WorkloadName {
+    WorkloadName::from(cgroup.as_str())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! The text of cgroup v2 files as values (Documentation/admin-guide/cgroup-v2.rst). Pure: no file
+//! is opened here.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use model::knob::{CpuMax, CpuWeight};
+use model::sample::CpuStat;
+use model::{Bytes, CpuSet, Micros};
+
+use crate::parse::{ParseError, keyed, number, required};
+
+/// A memory limit file: a number of bytes or `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MemoryLimit {
+    Bytes(Bytes),
+    Max,
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MemoryLimit::Bytes(bytes) => write!(f, "{bytes}"),
+            MemoryLimit::Max => f.write_str("max"),
+        }
+    }
+}
+
+/// The rows of `memory.stat` that somebody reads; a row this kernel lacks is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStat {
+    pub anon: Option<Bytes>,
+    pub file: Option<Bytes>,
+    pub kernel: Option<Bytes>,
+    pub shmem: Option<Bytes>,
+    pub slab: Option<Bytes>,
+    pub inactive_file: Option<Bytes>,
+    pub active_file: Option<Bytes>,
+    pub pgfault: Option<u64>,
+    pub pgmajfault: Option<u64>,
+    pub workingset_refault_anon: Option<u64>,
+    pub workingset_refault_file: Option<u64>,
+}
+
+/// `cgroup.events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Events {
+    pub populated: bool,
+    /// Missing before kernel 5.2.
+    pub frozen: Option<bool>,
+}
+
+/// One device of `io.stat`, cumulative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoStat {
+    pub major: u32,
+    pub minor: u32,
+    pub read: Bytes,
+    pub written: Bytes,
+    pub n_reads: u64,
+    pub n_writes: u64,
+}
+
+/// What stands in `cpuset.cpus.partition`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Partition {
+    Member,
+    Root,
+    Isolated,
+    /// `root invalid (why)`: asked for, and the kernel cannot give it now.
+    Invalid {
+        why: String,
+    },
+}
+
+pub fn cpu_stat(text: &str) -> Result<CpuStat, ParseError> {
+    Ok(CpuStat {
+        usage: Micros(required(text, "usage_usec")?),
+        user: Micros(required(text, "user_usec")?),
+        system: Micros(required(text, "system_usec")?),
+        nr_periods: keyed(text, "nr_periods")?,
+        nr_throttled: keyed(text, "nr_throttled")?,
+        throttled: keyed(text, "throttled_usec")?.map(Micros),
+    })
+}
+
+/// `cpu.weight`; `None` is the 0 that the kernel shows while `cpu.idle` is 1.
+pub fn cpu_weight(text: &str) -> Result<Option<CpuWeight>, ParseError> {
+    let malformed = || ParseError::new(text, "a weight of 1 to 10000");
+    match crate::parse::single(text)? {
+        0 => Ok(None),
+        weight => {
+            u16::try_from(weight).ok().and_then(CpuWeight::new).map(Some).ok_or_else(malformed)
+        }
+    }
+}
+
+pub fn cpu_max(text: &str) -> Result<CpuMax, ParseError> {
+    let malformed = || ParseError::new(text, "`QUOTA PERIOD` or `max PERIOD`");
+    let (quota, period) = text.trim_end().split_once(' ').ok_or_else(malformed)?;
+    let quota = match quota {
+        "max" => None,
+        quota => Some(Micros(number(quota)?)),
+    };
+    Ok(CpuMax { quota, period: Micros(number(period)?) })
+}
+
+/// A CPU list; an empty file is the empty set ("inherit" in `cpuset.cpus`).
+pub fn cpus(text: &str) -> Result<CpuSet, ParseError> {
+    text.parse().map_err(|_error| ParseError::new(text, "a CPU list of CPUs below 1024"))
+}
+
+/// A list of memory nodes in the same format, as a set of node ids.
+pub fn mems(text: &str) -> Result<BTreeSet<model::NumaNodeId>, ParseError> {
+    let nodes = text
+        .parse::<CpuSet>()
+        .map_err(|_error| ParseError::new(text, "a list of memory nodes below 1024"))?;
+    Ok(nodes.iter().map(|node| model::NumaNodeId(node.0)).collect())
+}
+
+pub fn partition(text: &str) -> Result<Partition, ParseError> {
+    match text.trim() {
+        "member" => Ok(Partition::Member),
+        "root" => Ok(Partition::Root),
+        "isolated" => Ok(Partition::Isolated),
+        other => match other.split_once(" invalid") {
+            Some(("root" | "isolated", why)) => Ok(Partition::Invalid {
+                why: why.trim().trim_start_matches('(').trim_end_matches(')').to_owned(),
+            }),
+            _ => Err(ParseError::new(other, "member, root, isolated or `root invalid (why)`")),
+        },
+    }
+}
+
+pub fn memory_limit(text: &str) -> Result<MemoryLimit, ParseError> {
+    match text.trim() {
+        "max" => Ok(MemoryLimit::Max),
+        bytes => number(bytes).map(|bytes| MemoryLimit::Bytes(Bytes(bytes))),
+    }
+}
+
+pub fn memory_stat(text: &str) -> Result<MemoryStat, ParseError> {
+    let mut stat = MemoryStat::default();
+    for line in text.lines() {
+        let (key, value) =
+            line.split_once(' ').ok_or_else(|| ParseError::new(line, "a `key value` line"))?;
+        let slot = match key {
+            "anon" => &mut stat.anon,
+            "file" => &mut stat.file,
+            "kernel" => &mut stat.kernel,
+            "shmem" => &mut stat.shmem,
+            "slab" => &mut stat.slab,
+            "inactive_file" => &mut stat.inactive_file,
+            "active_file" => &mut stat.active_file,
+            key => {
+                if let Some(slot) = count_slot(&mut stat, key) {
+                    *slot = Some(number(value)?);
+                }
+                continue;
+            }
+        };
+        *slot = Some(Bytes(number(value)?));
+    }
+    Ok(stat)
+}
+
+fn count_slot<'a>(stat: &'a mut MemoryStat, key: &str) -> Option<&'a mut Option<u64>> {
+    match key {
+        "pgfault" => Some(&mut stat.pgfault),
+        "pgmajfault" => Some(&mut stat.pgmajfault),
+        "workingset_refault_anon" => Some(&mut stat.workingset_refault_anon),
+        "workingset_refault_file" => Some(&mut stat.workingset_refault_file),
+        _ => None,
+    }
+}
+
+pub fn events(text: &str) -> Result<Events, ParseError> {
+    Ok(Events {
+        populated: required(text, "populated")? == 1,
+        frozen: keyed(text, "frozen")?.map(|frozen| frozen == 1),
+    })
+}
+
+/// Process ids; 0 is a process outside our pid namespace.
+pub fn procs(text: &str) -> Result<Vec<u32>, ParseError> {
+    let pid = |line: &str| {
+        u32::try_from(number(line)?).map_err(|_big| ParseError::new(line, "a process id"))
+    };
+    text.lines().map(pid).collect()
+}
+
+/// Controller names, as in `cgroup.controllers` and `cgroup.subtree_control`.
+pub fn controllers(text: &str) -> Result<BTreeSet<String>, ParseError> {
+    let name = |name: &str| match name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+        true => Ok(name.to_owned()),
+        false => Err(ParseError::new(name, "a controller's name")),
+    };
+    text.split_ascii_whitespace().map(name).collect()
+}
+
+/// One row per device; the kernel may print a device with no values.
+pub fn io_stat(text: &str) -> Result<Vec<IoStat>, ParseError> {
+    text.lines().map(io_line).collect()
+}
+
+fn io_line(line: &str) -> Result<IoStat, ParseError> {
+    let malformed = || ParseError::new(line, "`MAJOR:MINOR key=value ..`");
+    let mut fields = line.split_ascii_whitespace();
+    let device = fields.next().ok_or_else(malformed)?;
+    let (major, minor) = device.split_once(':').ok_or_else(malformed)?;
+    let narrow = |text| u32::try_from(number(text)?).map_err(|_big| malformed());
+    let mut stat = IoStat { major: narrow(major)?, minor: narrow(minor)?, ..IoStat::default() };
+    for field in fields {
+        let (key, value) = field.split_once('=').ok_or_else(malformed)?;
+        match key {
+            "rbytes" => stat.read = Bytes(number(value)?),
+            "wbytes" => stat.written = Bytes(number(value)?),
+            "rios" => stat.n_reads = number(value)?,
+            "wios" => stat.n_writes = number(value)?,
+            _ => {}
+        }
+    }
+    Ok(stat)
+}
+
+#[cfg(test)]
+mod tests;

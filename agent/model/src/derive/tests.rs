@@ -1,0 +1,186 @@
+//! Rates row by row: the arithmetic is in the comments. Resets, jumps and gaps each have a row.
+
+use super::*;
+use crate::qos::{CgroupPath, QosLevel};
+use crate::sample::{SourceFault, WorkloadSpec};
+use crate::topology::Shape;
+use crate::units::{Bytes, CgroupId, CpuId};
+
+const SECOND: u64 = 1_000_000_000;
+
+fn two_cpus() -> Arc<Topology> {
+    Arc::new(Topology::synthetic(Shape {
+        sockets: 1,
+        nodes_per_socket: 2,
+        llcs_per_node: 1,
+        cores_per_llc: 1,
+        threads_per_core: 1,
+        memory_per_node: Bytes(1 << 30),
+    }))
+}
+
+fn workload(at: u64, usage_us: u64) -> WorkloadSample {
+    WorkloadSample {
+        spec: WorkloadSpec { qos: QosLevel::SharedCores, request: MilliCpu(500), target_p99: None },
+        cgroup: CgroupPath::from("/web"),
+        cgroup_id: CgroupId(7),
+        slot: SlotId(1),
+        at: Timestamp(at),
+        populated: true,
+        cpu_stat: Some(CpuStat { usage: Micros(usage_us), ..CpuStat::default() }),
+        cpu_pressure: None,
+        memory_current: None,
+        knobs: crate::knob::Knobs::default(),
+        errors: Vec::new(),
+    }
+}
+
+fn sample(at: u64, workload: WorkloadSample) -> Sample {
+    let at = Timestamp(at);
+    Sample {
+        at,
+        topology: Source::fresh(at, two_cpus()),
+        workloads: Source::fresh(at, BTreeMap::from([(WorkloadName::from("web"), workload)])),
+        ..Sample::default()
+    }
+}
+
+#[track_caller]
+fn check_usage(before: (u64, u64), now: (u64, u64), expect: Option<u64>) {
+    let previous = sample(before.0, workload(before.0, before.1));
+    let current = sample(now.0, workload(now.0, now.1));
+    let snapshot = derive(Some(&previous), &current, &DeriveLimits::default()).expect("derived");
+    assert_eq!(snapshot.workloads["web"].usage, expect.map(MilliCpu));
+}
+
+#[test]
+fn usage_is_time_run_over_time_passed() {
+    // 500 ms in 1 s is half a CPU
+    check_usage((SECOND, 0), (2 * SECOND, 500_000), Some(500));
+    // 3 s in 2 s is one and a half
+    check_usage((SECOND, 100), (3 * SECOND, 3_000_100), Some(1500));
+    check_usage((SECOND, 100), (2 * SECOND, 100), Some(0));
+    // the counter was reset, the clock stood still, ran backwards, or jumped a minute ahead
+    check_usage((SECOND, 900), (2 * SECOND, 100), None);
+    check_usage((SECOND, 0), (SECOND, 500), None);
+    check_usage((5 * SECOND, 0), (SECOND, 500), None);
+    check_usage((SECOND, 0), (90 * SECOND, 500), None);
+}
+
+#[test]
+fn the_first_sample_and_a_recreated_group_have_no_rates() {
+    let current = sample(SECOND, workload(SECOND, 5));
+    let first = derive(None, &current, &DeriveLimits::default()).expect("derived");
+    assert_eq!(first.workloads["web"].usage, None);
+
+    let mut other = workload(0, 1);
+    other.cgroup_id = CgroupId(6);
+    let recreated =
+        derive(Some(&sample(1, other)), &current, &DeriveLimits::default()).expect("derived");
+    assert_eq!(recreated.workloads["web"].usage, None);
+}
+
+#[track_caller]
+fn check_throttled(before: (u64, u64), now: (u64, u64), expect: Option<f64>) {
+    let stat = |(periods, throttled)| CpuStat {
+        nr_periods: Some(periods),
+        nr_throttled: Some(throttled),
+        ..CpuStat::default()
+    };
+    assert_eq!(throttled_ratio(&stat(before), &stat(now)), expect);
+}
+
+#[test]
+fn throttling_is_periods_hit_over_periods_ended() {
+    check_throttled((10, 2), (20, 7), Some(0.5));
+    check_throttled((10, 2), (10, 2), Some(0.0));
+    check_throttled((10, 2), (4, 0), None);
+    assert_eq!(throttled_ratio(&CpuStat::default(), &CpuStat::default()), None);
+}
+
+fn host(idle_us: u64, user_us: u64, steal_us: u64) -> HostSample {
+    let times = CpuTimes {
+        idle: Micros(idle_us),
+        user: Micros(user_us),
+        steal: Micros(steal_us),
+        ..CpuTimes::default()
+    };
+    HostSample {
+        cpus: BTreeMap::from([(CpuId(0), times), (CpuId(1), times)]),
+        ..HostSample::default()
+    }
+}
+
+fn probe(long_waits: u64, own_group: u64) -> ProbeSample {
+    let mut slot = SlotSample::default();
+    slot.waits.buckets[20] = long_waits;
+    slot.causes.total = Nanos(own_group + 10);
+    slot.causes.own_group = Nanos(own_group);
+    ProbeSample { slots: BTreeMap::from([(SlotId(1), slot)]), ..ProbeSample::default() }
+}
+
+#[track_caller]
+fn check_signal(probe_at: Option<u64>, steal_us: u64, expect: &str) -> Snapshot {
+    let mut previous = sample(SECOND, workload(SECOND, 0));
+    let mut current = sample(9 * SECOND, workload(9 * SECOND, 0));
+    previous.host = Source::fresh(previous.at, host(0, 0, 0));
+    current.host = Source::fresh(current.at, host(800_000 - steal_us, 200_000, steal_us));
+    match probe_at {
+        Some(at) => {
+            previous.probe = Source::fresh(previous.at, probe(3, 100));
+            current.probe = Source::fresh(Timestamp(at), probe(13, 400));
+        }
+        None => current.probe.fault = Some(SourceFault::Unsupported { why: "no BTF".to_owned() }),
+    }
+    let snapshot = derive(Some(&previous), &current, &DeriveLimits::default()).expect("derived");
+    let signal = format!("{:?}", snapshot.signal);
+    assert!(signal.starts_with(expect), "{signal}");
+    snapshot
+}
+
+#[test]
+fn the_signal_is_named_by_what_distorts_it() {
+    let good = check_signal(Some(9 * SECOND), 0, "Good");
+    assert_eq!(good.host.busy_ratio, Some(0.2));
+    // exactly a tenth is still good, more is not
+    check_signal(Some(9 * SECOND), 100_000, "Good");
+    check_signal(Some(9 * SECOND), 100_010, "Degraded { why: \"the hypervisor takes 10.0 %\"");
+    check_signal(Some(5 * SECOND), 0, "Degraded { why: \"the newest BPF reading is 4000 ms old\"");
+    check_signal(None, 0, "None { why: \"no BPF: Unsupported");
+    let mut current = sample(SECOND, workload(SECOND, 0));
+    current.host = Source::fresh(
+        current.at,
+        HostSample { cpu_pressure: Some(crate::sample::Pressure::default()), ..host(0, 0, 0) },
+    );
+    let snapshot = derive(None, &current, &DeriveLimits::default()).expect("derived");
+    assert!(matches!(snapshot.signal, Signal::PressureOnly { .. }));
+}
+
+#[test]
+fn causes_are_of_the_interval_and_sum_to_the_total() {
+    let snapshot = check_signal(Some(9 * SECOND), 0, "Good");
+    let runq = snapshot.workloads["web"].runq.as_ref().expect("probe was read twice");
+    assert_eq!(runq.waits.count(), 10);
+    assert_eq!(runq.causes.own_group, Nanos(300));
+    assert_eq!(runq.causes.total, Nanos(300));
+    // a reset: 40 of a total of 50 are known now, ten are nobody's
+    let before = WaitCauses { total: Nanos(900), own_group: Nanos(900), ..WaitCauses::default() };
+    let now = WaitCauses { total: Nanos(50), own_group: Nanos(40), ..WaitCauses::default() };
+    let delta = causes_between(&before, &now);
+    assert_eq!((delta.own_group, delta.unknown, delta.total), (Nanos(40), Nanos(10), Nanos(50)));
+}
+
+#[test]
+fn no_topology_is_an_error_and_not_an_empty_machine() {
+    let error = derive(None, &Sample::default(), &DeriveLimits::default()).expect_err("no CPUs");
+    assert_eq!(error, DeriveError::NoTopology);
+    assert_eq!(error.to_string(), "no topology was ever read");
+}
+
+#[test]
+fn sources_tell_age_and_fault() {
+    let current = sample(SECOND, workload(SECOND, 0));
+    let snapshot = derive(None, &current, &DeriveLimits::default()).expect("derived");
+    assert_eq!(snapshot.sources[WORKLOADS].age, Some(Nanos(0)));
+    assert_eq!(snapshot.sources[PROBE].age, None);
+}

@@ -1,0 +1,75 @@
+//! The admin port of the agent: what healthy and ready mean here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kit::admin::{Admin, Check, Checks};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::node_state::NodeState;
+
+/// A loop that has not published for so long is stuck: restart the agent.
+const STUCK_AFTER: Duration = Duration::from_secs(30);
+
+/// Serves until `stop`, or logs why it cannot.
+pub async fn serve(
+    config: &Config,
+    state: watch::Receiver<Option<Arc<NodeState>>>,
+    registry: Registry,
+    stop: impl Future<Output = ()>,
+) {
+    let Some(address) = config.agent.listen else {
+        return;
+    };
+    let listener = match TcpListener::bind(address).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            error!(%address, %error, "The admin port is not served");
+            return;
+        }
+    };
+    info!(%address, "Serving /healthz /readyz /metrics");
+    let seen = state.clone();
+    let health: Checks = Arc::new(move || health(&seen));
+    let readiness: Checks = Arc::new(move || readiness(&state));
+    kit::admin::serve(listener, Admin { health, readiness, registry: Arc::new(registry) }, stop).await;
+}
+
+fn health(state: &watch::Receiver<Option<Arc<NodeState>>>) -> Vec<Check> {
+    let result = match &*state.borrow() {
+        None => Ok(()),
+        Some(state) => {
+            let age = collector::clock::now().since(state.snapshot.at);
+            match u128::from(age.0) > STUCK_AFTER.as_nanos() {
+                true => Err(format!("the loop last turned {} s ago", age.0 / 1_000_000_000)),
+                false => Ok(()),
+            }
+        }
+    };
+    vec![Check { name: "loop", result }]
+}
+
+fn readiness(state: &watch::Receiver<Option<Arc<NodeState>>>) -> Vec<Check> {
+    let state = state.borrow();
+    let Some(state) = &*state else {
+        return vec![Check { name: "snapshot", result: Err("no snapshot yet".into()) }];
+    };
+    let probe = match state.agent.probe.loaded {
+        true => Ok(()),
+        false => Err(state.agent.probe.text.clone()),
+    };
+    let fatal = state.findings.iter().find(|f| f.severity == model::plan::Severity::Fatal);
+    let plan = match fatal {
+        Some(finding) => Err(format!("{}: {}", finding.subject, finding.message)),
+        None => Ok(()),
+    };
+    vec![
+        Check { name: "snapshot", result: Ok(()) },
+        Check { name: "probe", result: probe },
+        Check { name: "plan", result: plan },
+    ]
+}

@@ -1,0 +1,129 @@
+//! `berth doctor`: every precondition of the agent's work on this host, each with the fix for the
+//! case that it does not hold. Asks the host; changes nothing.
+
+use hostfs::{HostRoot, Layout, detect_layout};
+
+use crate::config::Config;
+use crate::node_state::ProbeStatus;
+use crate::serve::{Check, CheckStatus};
+
+/// Facts that were established at the start and do not change.
+#[derive(Clone, Debug)]
+pub struct StartFacts {
+    pub probe: ProbeStatus,
+    pub realtime: bool,
+    pub memory_locked: bool,
+    pub observe_only: Option<String>,
+}
+
+/// All checks, in the order a person would repair them.
+pub fn checks(config: &Config, facts: &StartFacts) -> Vec<Check> {
+    let host = HostRoot::new(&config.host.root);
+    vec![
+        cgroup_v2(&host),
+        managed_tree(config, &host),
+        controllers(config, &host),
+        psi(&host),
+        btf(&host),
+        probe(facts),
+        realtime(facts),
+        memory(facts),
+        runtime_dir(config),
+    ]
+}
+
+fn check(
+    name: &str,
+    holds: bool,
+    otherwise: CheckStatus,
+    detail: impl Into<String>,
+    fix: &str,
+) -> Check {
+    Check {
+        name: name.to_owned(),
+        status: if holds { CheckStatus::Ok } else { otherwise },
+        detail: detail.into(),
+        fix: if holds { String::new() } else { fix.to_owned() },
+    }
+}
+
+fn cgroup_v2(host: &HostRoot) -> Check {
+    let layout = detect_layout(host);
+    let (holds, detail) = match &layout {
+        Ok(layout @ Layout::V2 { .. }) => (true, layout.to_string()),
+        Ok(layout) => (false, layout.to_string()),
+        Err(error) => (false, error.to_string()),
+    };
+    let fix = "boot with systemd.unified_cgroup_hierarchy=1 (cgroup v2 only); until then the agent observes";
+    check("cgroup v2", holds, CheckStatus::Fail, detail, fix)
+}
+
+fn managed_tree(config: &Config, host: &HostRoot) -> Check {
+    let managed = model::qos::CgroupPath::new(config.host.managed_cgroup.as_str());
+    let opened = hostfs::CgroupTree::open(host, &managed)
+        .map_err(|error| error.to_string())
+        .and_then(|tree| tree.cgroup(&"/".into()).map_err(|error| error.to_string()));
+    let detail = match &opened {
+        Ok(cgroup) => cgroup.shown().display().to_string(),
+        Err(error) => error.clone(),
+    };
+    let fix = "create it (systemd: a slice with Delegate=yes) or set host.managed_cgroup";
+    check("managed cgroup", opened.is_ok(), CheckStatus::Fail, detail, fix)
+}
+
+fn controllers(config: &Config, host: &HostRoot) -> Check {
+    let managed = model::qos::CgroupPath::new(config.host.managed_cgroup.as_str());
+    let found = hostfs::CgroupTree::open(host, &managed)
+        .ok()
+        .and_then(|tree| tree.cgroup(&"/".into()).ok())
+        .and_then(|cgroup| cgroup.subtree_control().ok())
+        .unwrap_or_default();
+    let missing: Vec<&str> =
+        ["cpu", "cpuset"].into_iter().filter(|wanted| !found.contains(*wanted)).collect();
+    let detail = match missing.is_empty() {
+        true => "cpu and cpuset are enabled for the managed cgroups".to_owned(),
+        false => format!("not enabled: {}", missing.join(", ")),
+    };
+    let fix = "echo '+cpu +cpuset' > cgroup.subtree_control of the managed cgroup";
+    check("controllers", missing.is_empty(), CheckStatus::Fail, detail, fix)
+}
+
+fn psi(host: &HostRoot) -> Check {
+    let there = host.proc().join("pressure/cpu").exists();
+    let detail = if there { "/proc/pressure is there" } else { "/proc/pressure is absent" };
+    check("PSI", there, CheckStatus::Warn, detail, "boot with psi=1")
+}
+
+fn btf(host: &HostRoot) -> Check {
+    let there = host.sys().join("kernel/btf/vmlinux").exists();
+    let detail = if there { "kernel BTF is there" } else { "/sys/kernel/btf/vmlinux is absent" };
+    let fix = "use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian's and all large distributions')";
+    check("kernel BTF", there, CheckStatus::Warn, detail, fix)
+}
+
+fn probe(facts: &StartFacts) -> Check {
+    let fix = "run as root with CAP_BPF and CAP_PERFMON; without it suppression takes about 0.5 s (PSI)";
+    check("BPF probes", facts.probe.loaded, CheckStatus::Warn, facts.probe.text.clone(), fix)
+}
+
+fn realtime(facts: &StartFacts) -> Check {
+    let detail = match facts.realtime {
+        true => "the loop and the fast lane run at real-time priority 1",
+        false => "refused",
+    };
+    let fix = "give the agent CAP_SYS_NICE; without it suppression is slower on a full node";
+    check("real-time priority", facts.realtime, CheckStatus::Warn, detail, fix)
+}
+
+fn memory(facts: &StartFacts) -> Check {
+    let detail = if facts.memory_locked { "hot pages stay in memory" } else { "refused" };
+    let fix = "give the agent CAP_IPC_LOCK or raise RLIMIT_MEMLOCK";
+    check("memory lock", facts.memory_locked, CheckStatus::Warn, detail, fix)
+}
+
+fn runtime_dir(config: &Config) -> Check {
+    let dir = &config.agent.runtime_dir;
+    let there = dir.is_dir();
+    let detail = format!("{} {}", dir.display(), if there { "is there" } else { "is gone" });
+    check("runtime directory", there, CheckStatus::Fail, detail, "restart the agent; it makes the directory")
+}

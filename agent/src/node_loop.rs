@@ -1,0 +1,345 @@
+//! The loop: owns all mutable state of the agent. Wakes on a burst, an Outcome, a deadline, a tick
+//! or a request, asks `advisor::turn` what follows, hands Steps to the lanes and publishes. Awaits
+//! no host I/O; deciding is not done here.
+
+pub mod publish;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use actuator::{Batch, LaneHandle, Order};
+use advisor::turn::{Effects, TurnState};
+use collector::{Collector, clock};
+use model::decision::Decision;
+use model::knob::Lane;
+use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
+use model::qos::{CgroupPath, PoolName, QosLevel};
+use model::sample::Sample;
+use model::policy::Mode;
+use model::{Nanos, Timestamp};
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use self::publish::Publisher;
+use crate::burst_stream::BurstStream;
+use crate::latency::SuppressionClock;
+use crate::recorder::{Record, Recorder};
+use crate::node_state::{Refusal, Request};
+use crate::watchdog::WatchdogKeeper;
+
+/// Everything the loop talks to.
+#[derive(Debug)]
+pub struct LoopDeps {
+    pub collector: Collector,
+    pub turn: TurnState,
+    pub fast: LaneHandle,
+    pub slow: LaneHandle,
+    pub outcomes: mpsc::Receiver<Outcome>,
+    pub bursts: BurstStream,
+    pub requests: mpsc::Receiver<Request>,
+    pub publisher: Publisher,
+    pub recorder: Recorder,
+    pub watchdog: Option<WatchdogKeeper>,
+    pub tick: Nanos,
+    /// Why this host is observe-only, if it is.
+    pub observe_only: Option<String>,
+}
+
+struct Loop {
+    deps: LoopDeps,
+    clock: SuppressionClock,
+    deadline: Option<Timestamp>,
+    slow_batch_sent: Option<Timestamp>,
+    prepared: BTreeSet<CgroupPath>,
+    lane_findings: Vec<Finding>,
+    /// Pools of the Plan that was written last.
+    checkpointed: Option<BTreeMap<PoolName, PoolPlan>>,
+}
+
+/// Runs until `shutdown`; then restores every original.
+pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
+    let mut node = Loop {
+        deps,
+        clock: SuppressionClock::default(),
+        deadline: None,
+        slow_batch_sent: None,
+        prepared: BTreeSet::new(),
+        lane_findings: Vec::new(),
+        checkpointed: None,
+    };
+    let mut shutdown = std::pin::pin!(shutdown);
+    // The collector paces the loop: a tick follows each reading of the cgroups. When that source
+    // hangs, the loop turns without it and sees its age.
+    let overdue = Duration::from_nanos(node.deps.tick.0 * 2);
+    let mut last_tick = tokio::time::Instant::now();
+    loop {
+        let expiry = sleep_until(node.deadline);
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            bursts = node.deps.bursts.next() => node.bursts(bursts),
+            Some(outcome) = node.deps.outcomes.recv() => node.outcome(outcome),
+            () = expiry => node.expire(),
+            () = node.deps.collector.workloads.changed() => {
+                node.tick();
+                last_tick = tokio::time::Instant::now();
+            }
+            () = tokio::time::sleep_until(last_tick + overdue) => {
+                node.tick();
+                last_tick = tokio::time::Instant::now();
+            }
+            Some(request) = node.deps.requests.recv() => node.request(request),
+        }
+    }
+    node.stop().await;
+}
+
+/// Sleeps until a deadline of the kernel's clock; for ever without one.
+async fn sleep_until(deadline: Option<Timestamp>) {
+    match deadline {
+        Some(at) => tokio::time::sleep(Duration::from_nanos(at.since(clock::now()).0)).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Loop {
+    fn bursts(&mut self, bursts: Vec<model::sample::Burst>) {
+        for burst in bursts {
+            let before = self.deps.turn.overlay().map(|overlay| overlay.began_at);
+            let effects = self.deps.turn.burst(clock::now(), &burst);
+            let began = self.deps.turn.overlay().filter(|new| Some(new.began_at) != before);
+            if let (Some(overlay), Some(step)) = (began, effects.fast.first()) {
+                self.clock.began(step.generation, overlay.first_wait_at, effects.fast.len());
+            }
+            self.carry_out(effects);
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        self.deps.turn.outcome(&outcome);
+        if let Err(failure) = &outcome.result
+            && failure.kind != FailureKind::Vanished
+        {
+            warn!(step = %outcome.step, error = %failure.message, kind = ?failure.kind, "The kernel refused a Step");
+        }
+        if outcome.step.lane() == Lane::Slow {
+            self.slow_batch_sent = None;
+        }
+        if let Some(measured) = self.clock.outcome(&outcome) {
+            let victim = self.deps.turn.overlay().map(|overlay| overlay.victim.to_string());
+            self.decide(Decision {
+                at: outcome.finished_at,
+                rule: "suppression-done",
+                subject: victim.unwrap_or_default(),
+                inputs: vec![("latency_us", measured.latency.as_micros().to_string())],
+                result: format!(
+                    "reclaimed work held down {} us after the first long wait",
+                    measured.latency.as_micros()
+                ),
+            });
+        }
+    }
+
+    fn expire(&mut self) {
+        self.deadline = None;
+        let effects = self.deps.turn.expire(clock::now());
+        self.carry_out(effects);
+    }
+
+    fn tick(&mut self) {
+        let now = clock::now();
+        let sample = self.deps.collector.sample(now);
+        let unmatched = self.deps.collector.unmatched(now);
+        self.prepare(&sample);
+        let effects = self.deps.turn.tick(now, sample);
+        self.check_lanes(now);
+        let mut findings = effects.findings.clone();
+        findings.extend(unmatched.iter().map(|glob| unmatched_glob(glob)));
+        findings.append(&mut self.lane_findings);
+        if let Some(why) = &self.deps.observe_only {
+            findings.push(observe_only(why));
+        }
+        self.carry_out(effects);
+        if let Some(watchdog) = &mut self.deps.watchdog {
+            watchdog.check();
+        }
+        self.checkpoint();
+        self.deps.publisher.publish(&self.deps.turn, findings, self.clock.quantiles());
+    }
+
+    /// Keeps the last Plan for the next agent, whenever its pools changed.
+    fn checkpoint(&mut self) {
+        let Some(plan) = self.deps.turn.plan() else {
+            return;
+        };
+        if self.checkpointed.as_ref() != Some(&plan.pools) {
+            self.checkpointed = Some(plan.pools.clone());
+            self.deps.recorder.record(Record::Checkpoint(model::wire::plan_json(plan)));
+        }
+    }
+
+    /// Opens files and records originals of new workloads, so that the first suppression is as
+    /// fast as the second.
+    fn prepare(&mut self, sample: &Sample) {
+        if self.deps.turn.policy().mode == Mode::Observe {
+            return;
+        }
+        let Some(workloads) = sample.workloads.value() else {
+            return;
+        };
+        for workload in workloads.values() {
+            let wanted = workload.spec.qos == QosLevel::ReclaimedCores;
+            if wanted && !self.prepared.contains(&workload.cgroup) {
+                let order = Order::Prepare(workload.cgroup.clone());
+                if self.deps.fast.send(order).is_ok() {
+                    self.prepared.insert(workload.cgroup.clone());
+                }
+            }
+        }
+        let gone: Vec<_> = self
+            .prepared
+            .iter()
+            .filter(|cgroup| !workloads.values().any(|workload| workload.cgroup == **cgroup))
+            .cloned()
+            .collect();
+        for cgroup in gone {
+            self.prepared.remove(&cgroup);
+            // A full queue only means that the files are closed later, at their first failure.
+            let _ = self.deps.fast.send(Order::Forget(cgroup));
+        }
+    }
+
+    fn carry_out(&mut self, effects: Effects) {
+        self.deadline = effects.next_deadline;
+        for decision in effects.decisions {
+            self.decide(decision);
+        }
+        self.send(Lane::Fast, effects.fast);
+        self.send(Lane::Slow, effects.slow);
+    }
+
+    fn send(&mut self, lane: Lane, steps: Vec<Step>) {
+        let Some(generation) = steps.first().map(|step| step.generation) else {
+            return;
+        };
+        let batch = Batch { generation, mode: self.deps.turn.policy().mode, steps };
+        let handle = match lane {
+            Lane::Fast => &self.deps.fast,
+            Lane::Slow => &self.deps.slow,
+        };
+        if handle.send(Order::Apply(batch)).is_err() {
+            self.lane_finding(lane, generation);
+        } else if lane == Lane::Slow {
+            self.slow_batch_sent.get_or_insert_with(clock::now);
+        }
+    }
+
+    fn lane_finding(&mut self, lane: Lane, generation: Generation) {
+        error!(?lane, ?generation, "A lane does not take orders: it hangs in the kernel");
+        self.lane_findings.push(Finding {
+            severity: Severity::Warning,
+            rule: "actuator-stuck",
+            subject: format!("{lane:?}").to_lowercase(),
+            message: "the lane's queue is full: a write does not return from the kernel".into(),
+        });
+    }
+
+    fn check_lanes(&mut self, now: Timestamp) {
+        let deadline = actuator::exec::SLOW_BATCH_DEADLINE;
+        let stuck = self.slow_batch_sent.filter(|sent| now.since(*sent) > deadline);
+        if let Some(sent) = stuck {
+            self.lane_findings.push(Finding {
+                severity: Severity::Warning,
+                rule: "actuator-stuck",
+                subject: "slow".into(),
+                message: format!(
+                    "no Step of the slow lane came back for {} s, allowed are {} s",
+                    now.since(sent).0 / 1_000_000_000,
+                    deadline.0 / 1_000_000_000
+                ),
+            });
+        }
+    }
+
+    fn decide(&mut self, decision: Decision) {
+        self.deps.recorder.record(Record::Decision(model::wire::decision_json(&decision)));
+        self.deps.publisher.decision(decision);
+    }
+
+    fn request(&mut self, request: Request) {
+        match request {
+            Request::SetMode { mode, reply } => {
+                let answer = self.set_mode(mode);
+                // The caller may have gone; the mode is set all the same.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) -> Result<Mode, Refusal> {
+        if let (Mode::Enforce, Some(why)) = (mode, &self.deps.observe_only) {
+            return Err(Refusal(why.clone()));
+        }
+        let previous = self.deps.turn.policy().mode;
+        if previous == mode {
+            return Ok(previous);
+        }
+        info!(?mode, ?previous, "Mode changed");
+        let policy = model::policy::Policy { mode, ..self.deps.turn.policy().clone() };
+        self.deps.turn.set_policy(policy);
+        self.prepared.clear();
+        if mode == Mode::Observe {
+            for handle in [&self.deps.fast, &self.deps.slow] {
+                let (reply, _restored) = std::sync::mpsc::sync_channel(1);
+                if handle.send(Order::Restore(reply)).is_err() {
+                    let why = "a lane hangs in the kernel; originals are not restored";
+                    return Err(Refusal(why.to_owned()));
+                }
+            }
+        }
+        Ok(previous)
+    }
+
+    /// The clean end: both lanes restore, then the watchdog may go.
+    async fn stop(self) {
+        let mut clean = true;
+        for handle in [&self.deps.fast, &self.deps.slow] {
+            let (reply, restored) = std::sync::mpsc::sync_channel(1);
+            if handle.send(Order::Restore(reply)).is_err() {
+                clean = false;
+                continue;
+            }
+            let wait = move || restored.recv_timeout(Duration::from_secs(5));
+            match tokio::task::spawn_blocking(wait).await {
+                Ok(Ok(restored)) => clean &= restored.failures.is_empty(),
+                _ => clean = false,
+            }
+        }
+        if clean {
+            if let Some(watchdog) = self.deps.watchdog {
+                watchdog.dismiss();
+            }
+            info!("Originals are back");
+        } else {
+            error!("Not everything could be restored; the watchdog tries again");
+        }
+    }
+}
+
+fn unmatched_glob(glob: &str) -> Finding {
+    Finding {
+        severity: Severity::Note,
+        rule: "workload-matches-nothing",
+        subject: glob.to_owned(),
+        message: format!("no cgroup matches {glob}"),
+    }
+}
+
+fn observe_only(why: &str) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: "observe-only",
+        subject: "host".into(),
+        message: why.to_owned(),
+    }
+}

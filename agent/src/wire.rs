@@ -1,0 +1,352 @@
+//! The composition root: opens every edge (or learns why not), starts the threads, hands them to
+//! the loop. The one place that knows all crates at once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use actuator::lane::LaneDeps;
+use actuator::{HostFiles, LaneHandle};
+use advisor::turn::{Restored, TurnState};
+use anyhow::Context;
+use collector::rules::Rule;
+use collector::workloads::{Thresholds, WorkloadReader};
+use collector::{Collector, SourcePlan, clock};
+use hostfs::{CgroupTree, HostRoot};
+use model::{Bytes, Nanos};
+use model::knob::Lane;
+use model::plan::Outcome;
+use model::policy::{Mode, Policy};
+use model::qos::CgroupPath;
+use model::sample::SourceFault;
+use prometheus_client::registry::Registry;
+use probe::{BurstReader, LoadOptions, OffProbe, ProbeSource};
+use state::{AgentLock, Originals};
+use tokio::sync::{mpsc, watch};
+use tracing::{error, info, warn};
+
+use crate::burst_stream::BurstStream;
+use crate::config::Config;
+use crate::doctor::{self, StartFacts};
+use crate::metrics::Metrics;
+use crate::node_loop::{self, LoopDeps};
+use crate::node_loop::publish::Publisher;
+use crate::node_state::{NodeState, ProbeStatus, Request};
+use crate::recorder::{self, Recorder};
+use crate::self_cost::SelfCost;
+use crate::serve::{self, ServeDeps};
+use crate::watchdog::{self, Watched, WatchdogKeeper};
+use crate::{admin, priority};
+
+/// Outcomes waiting for the loop: a batch of 1000 Steps fits.
+const OUTCOMES: usize = 4096;
+/// One record per victim and this long is enough: the first one suppresses, later ones only renew
+/// what lives for a second or more.
+const BURST_GAP: Nanos = Nanos::from_millis(50);
+/// Requests waiting for the loop.
+const REQUESTS: usize = 16;
+
+/// What the host offers.
+pub struct Edges {
+    /// `Err` says why this host is observe-only.
+    pub tree: Result<CgroupTree, String>,
+    pub probe: Box<dyn ProbeSource>,
+    pub bursts: Option<BurstReader>,
+    pub probe_status: ProbeStatus,
+}
+
+/// Runs the agent until SIGTERM or SIGINT.
+pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
+    let dir = &config.agent.runtime_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let _lock = AgentLock::acquire(dir)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let shutdown = runtime.block_on(async { kit::shutdown_signal() })?;
+    let (stop, stopping) = watch::channel(false);
+    let agent = start(config, config_path, stopping.clone())?;
+    runtime.block_on(async {
+        let signal = shutdown.await;
+        info!(signal, "Stopping");
+        stop.send_replace(true);
+    });
+    agent.join().map_err(|_panic| anyhow::anyhow!("the loop panicked"))?
+}
+
+/// Puts back what a dead agent left; refuses beside a living one.
+pub fn cleanup(config: &Config) -> anyhow::Result<()> {
+    let dir = &config.agent.runtime_dir;
+    std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let _lock = AgentLock::acquire(dir)?;
+    let restored = watchdog::restore_all(dir, &mut HostFiles::new(open_tree(config)?));
+    anyhow::ensure!(restored.failures.is_empty(), "{} files were not restored", restored.failures.len());
+    Ok(())
+}
+
+/// The managed subtree.
+pub fn open_tree(config: &Config) -> anyhow::Result<CgroupTree> {
+    let host = HostRoot::new(&config.host.root);
+    let managed = CgroupPath::new(config.host.managed_cgroup.as_str());
+    Ok(CgroupTree::open(&host, &managed)?)
+}
+
+/// Opens cgroups and probe; neither failing stops the agent.
+pub fn open_edges(config: &Config) -> anyhow::Result<Edges> {
+    let host = HostRoot::new(&config.host.root);
+    let tree = open_tree(config).map_err(|error| format!("{error:#}"));
+    if let Err(why) = &tree {
+        warn!(%why, "This host is observe-only");
+    }
+    let (probe, bursts, probe_status) = open_probe(config, &host);
+    Ok(Edges { tree, probe, bursts, probe_status })
+}
+
+fn open_probe(
+    config: &Config,
+    host: &HostRoot,
+) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+    if !config.agent.probe {
+        return probe_off("turned off by agent.probe = false".to_owned());
+    }
+    let facts = probe::probe_host(&config.host.root);
+    let plan = probe::read_plan(&facts, Bytes(config.agent.probe_memory_bytes));
+    let options = LoadOptions { burst_gap: BURST_GAP, ..LoadOptions::default() };
+    match probe::load(&config.host.root, &plan, options) {
+        Ok(mut probe) => {
+            let text = format!("attached: {plan}");
+            info!(probe = %text, "BPF probes attached");
+            let bursts = probe.take_bursts();
+            (Box::new(probe), bursts, ProbeStatus { loaded: true, text })
+        }
+        Err(error) => {
+            let text = kit::chain(&error).to_string();
+            error!(error = %text, "No BPF probes: suppression falls back to pressure");
+            probe_off(text)
+        }
+    }
+}
+
+fn probe_off(
+    why: String,
+) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+    let status = ProbeStatus { loaded: false, text: why.clone() };
+    (Box::new(OffProbe { why }), None, status)
+}
+
+/// Starts the reading threads.
+pub fn start_collector(
+    config: &Config,
+    tree: Result<CgroupTree, String>,
+    probe: Box<dyn ProbeSource>,
+) -> anyhow::Result<Collector> {
+    let host = HostRoot::new(&config.host.root);
+    let tick = config.agent.tick;
+    let plan = |name, period| SourcePlan { name, period, deadline: Nanos(tick.0.max(1) * 2) };
+    let rules: Vec<Rule> = config
+        .workloads
+        .iter()
+        .map(|rule| Rule {
+            cgroup: rule.cgroup.clone(),
+            name: rule.name.clone(),
+            spec: rule.spec.clone(),
+        })
+        .collect();
+    let workloads = match tree {
+        Ok(tree) => {
+            let thresholds = Thresholds::of(&config.policy);
+            let reader = WorkloadReader::new(tree, rules, thresholds, probe);
+            collector::workloads::spawn(plan("read-cgroups", tick), reader)?
+        }
+        Err(why) => collector::spawn(plan("read-cgroups", tick), move |_| {
+            Err(SourceFault::Unsupported { why: why.clone() })
+        })?,
+    };
+    // Topology changes by hotplug only; ten seconds late is early enough to stop using a CPU
+    // that the kernel has already emptied.
+    let topology = plan("read-topology", Nanos(tick.0 * 10));
+    Ok(Collector {
+        topology: collector::host::spawn_topology(topology, host.clone())?,
+        host: collector::host::spawn_host(plan("read-host", tick), host)?,
+        workloads,
+    })
+}
+
+fn start(
+    config: Config,
+    config_path: &Path,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<std::thread::JoinHandle<anyhow::Result<()>>> {
+    let started_at = clock::now();
+    let edges = open_edges(&config)?;
+    let observe_only = edges.tree.as_ref().err().cloned();
+    let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
+    let fast = start_lane(&config, Lane::Fast, &edges.tree, outcomes.clone())?;
+    let slow = start_lane(&config, Lane::Slow, &edges.tree, outcomes)?;
+    let collector = start_collector(&config, edges.tree, edges.probe)?;
+    let policy = match &observe_only {
+        Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
+        None => config.policy.clone(),
+    };
+    let turn = restored_turn(&config, policy);
+    let mut registry = Registry::with_prefix("berth_agent");
+    let metrics = Metrics::register(&mut registry);
+    let (state, state_seen) = watch::channel(None);
+    let probe_status = edges.probe_status.clone();
+    let publisher =
+        Publisher::new(state, metrics, SelfCost::default(), probe_status.clone(), started_at);
+    let (requests, request_queue) = mpsc::channel(REQUESTS);
+    let facts = StartFacts {
+        probe: probe_status,
+        realtime: false,
+        memory_locked: priority::lock_memory(),
+        observe_only: observe_only.clone(),
+    };
+    let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
+    let watchdog = match observe_only {
+        Some(_) => None,
+        None => Some(WatchdogKeeper::start(Watched { config: config_path.to_owned() })?),
+    };
+    let tick = config.agent.tick;
+    let bursts = edges.bursts;
+    let deps = move |bursts| LoopDeps {
+        collector,
+        turn,
+        fast,
+        slow,
+        outcomes: outcome_queue,
+        bursts,
+        requests: request_queue,
+        publisher,
+        recorder,
+        watchdog,
+        tick,
+        observe_only,
+    };
+    let name = "berth-loop".to_owned();
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
+        start_servers(config, facts, state_seen, requests, registry, stopping.clone())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async move {
+            let stop = until(stopping);
+            node_loop::run(deps(BurstStream::new(bursts)), stop).await;
+        });
+        anyhow::Ok(())
+    })?;
+    Ok(thread)
+}
+
+async fn until(mut stopping: watch::Receiver<bool>) {
+    // An error means that the main thread is gone: stop as well.
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+fn start_lane(
+    config: &Config,
+    lane: Lane,
+    tree: &Result<CgroupTree, String>,
+    outcomes: mpsc::Sender<Outcome>,
+) -> anyhow::Result<LaneHandle> {
+    // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
+    let tree = tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent"));
+    let originals = Originals::open(&config.agent.runtime_dir, lane)?;
+    if originals.damaged_lines > 0 {
+        warn!(lines = originals.damaged_lines, ?lane, "Damaged lines in a journal of originals");
+    }
+    Ok(actuator::spawn(LaneDeps {
+        lane,
+        files: Box::new(HostFiles::new(tree)),
+        originals,
+        clock: clock::now,
+        outcomes: Box::new(move |outcome| {
+            // The loop is gone only at the very end; then nobody needs the Outcome.
+            let _ = outcomes.blocking_send(outcome);
+        }),
+        on_start: Box::new(move || {
+            if lane == Lane::Fast {
+                priority::raise_this_thread("fast lane");
+            }
+        }),
+    })?)
+}
+
+/// The turn with the last Plan of the agent before, if there is a good one.
+fn restored_turn(config: &Config, policy: Policy) -> TurnState {
+    let path = config.agent.runtime_dir.join(recorder::CHECKPOINT);
+    let mut turn = TurnState::new(policy);
+    match state::load_checkpoint(&path) {
+        Ok(None) => {}
+        Ok(Some(bytes)) => match model::wire::plan_from_json(&bytes) {
+            Ok(plan) => {
+                info!(generation = plan.generation.0, "Continuing from the checkpoint");
+                let restored = Restored { plan: Some(plan), ..Restored::default() };
+                turn = TurnState::restored(turn.policy().clone(), restored);
+            }
+            Err(error) => {
+                error!(error = %kit::chain(&error), "The checkpoint is not used: clean start");
+            }
+        },
+        Err(error) => {
+            error!(error = %kit::chain(&error), "The checkpoint is not used: clean start");
+        }
+    }
+    turn
+}
+
+/// The socket and the admin port, on a thread of ordinary priority: readers never delay the loop.
+fn start_servers(
+    config: Config,
+    facts: StartFacts,
+    state: watch::Receiver<Option<Arc<NodeState>>>,
+    requests: mpsc::Sender<Request>,
+    registry: Registry,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("berth-serve".to_owned());
+    thread.spawn(move || {
+        priority::ordinary();
+        runtime.block_on(async move {
+            let admin = admin::serve(&config, state.clone(), registry, until(stopping.clone()));
+            let socket = serve_socket(&config, facts, state, requests, until(stopping.clone()));
+            tokio::join!(admin, socket);
+        });
+    })?;
+    Ok(())
+}
+
+/// Follows the published state from its first value on; `None` when there never will be one.
+async fn once_published(
+    state: &mut watch::Receiver<Option<Arc<NodeState>>>,
+) -> Option<watch::Receiver<Arc<NodeState>>> {
+    let first = state.wait_for(Option::is_some).await.ok()?.clone()?;
+    let (follow, following) = watch::channel(first);
+    let mut source = state.clone();
+    tokio::spawn(async move {
+        while source.changed().await.is_ok() {
+            let next = source.borrow_and_update().clone();
+            if let Some(next) = next
+                && follow.send(next).is_err()
+            {
+                return;
+            }
+        }
+    });
+    Some(following)
+}
+
+async fn serve_socket(
+    config: &Config,
+    facts: StartFacts,
+    mut state: watch::Receiver<Option<Arc<NodeState>>>,
+    requests: mpsc::Sender<Request>,
+    stop: impl Future<Output = ()>,
+) {
+    let Some(state) = once_published(&mut state).await else {
+        return;
+    };
+    let doctor_config = config.clone();
+    let doctor = Arc::new(move || doctor::checks(&doctor_config, &facts));
+    let deps = ServeDeps { state, requests, doctor, clock: clock::now };
+    if let Err(error) = serve::serve(&config.agent.socket, deps, stop).await {
+        error!(error = %kit::chain(&error), "The agent's socket is not served");
+    }
+}

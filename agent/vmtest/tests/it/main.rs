@@ -1,0 +1,4 @@
+//! The one binary of tests that run in the guest. Modules by what they try: `probe_*` BPF, `cgroup_*`
+//! the kernel's knobs, `agent_*` the agent as a process.
+
+mod environment;

@@ -1,0 +1,119 @@
+//! Reads what libtest prints: counts, names and the output of what failed. Pure; one reader per run.
+
+/// What a run of one or more test binaries came to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub(super) passed: u32,
+    pub(super) failed: u32,
+    pub(super) skipped: u32,
+    /// Skips with their reason, as `SKIP name: why` or libtest's `ignored` told them.
+    pub(super) skips: Vec<Skip>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Skip {
+    pub(super) name: String,
+    pub(super) why: String,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+        self.skips.extend(other.skips);
+    }
+
+    /// The closing line, for people and for machines.
+    pub(super) fn line(&self) -> String {
+        format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// Counts the runs in `output`. Results come from each run's closing line, names from the lines of the tests.
+pub(super) fn read(output: &str) -> Tally {
+    let mut tally = Tally::default();
+    let mut said = 0;
+    for line in output.lines() {
+        if let Some(counts) = line.strip_prefix("test result: ") {
+            tally.passed += count(counts, "passed");
+            tally.failed += count(counts, "failed");
+            tally.skipped += count(counts, "ignored");
+        } else if let Some(skip) = ignored(line) {
+            tally.skips.push(skip);
+        } else if let Some((name, why)) =
+            line.strip_prefix("SKIP ").and_then(|rest| rest.split_once(": "))
+        {
+            said += 1;
+            tally.skips.push(Skip { name: name.to_owned(), why: why.to_owned() });
+        }
+    }
+    // libtest saw these return, so they are among its passed.
+    tally.passed = tally.passed.saturating_sub(said);
+    tally.skipped += said;
+    tally
+}
+
+fn count(counts: &str, what: &str) -> u32 {
+    let number = counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(what));
+    number.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+}
+
+/// `test name ... ignored` or `test name ... ignored, reason`.
+fn ignored(line: &str) -> Option<Skip> {
+    let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let why = result.strip_prefix("ignored")?.trim_start_matches(", ");
+    Some(Skip { name: name.to_owned(), why: why.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Skip, read};
+
+    #[track_caller]
+    fn check(output: &str, line: &str, skips: &[(&str, &str)]) {
+        let tally = read(output);
+        let expected: Vec<_> = skips
+            .iter()
+            .map(|&(name, why)| Skip { name: name.to_owned(), why: why.to_owned() })
+            .collect();
+        assert_eq!((tally.line().as_str(), &tally.skips), (line, &expected), "{output}");
+    }
+
+    #[test]
+    fn runs_are_added_up() {
+        check("", "0 passed, 0 failed, 0 skipped", &[]);
+        check(
+            "test a ... ok\ntest b ... ok\n\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; \
+             finished in 0.02s\n\nrunning 1 test\ntest c ... FAILED\n\ntest result: FAILED. 0 passed; 1 failed; \
+             0 ignored; 0 measured; 12 filtered out; finished in 1.10s\n",
+            "2 passed, 1 failed, 0 skipped",
+            &[],
+        );
+    }
+
+    #[test]
+    fn skips_keep_their_names() {
+        check(
+            "test slow ... ignored, takes an hour\ntest odd ... ignored\n\
+             test result: ok. 3 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.0s\n",
+            "3 passed, 0 failed, 2 skipped",
+            &[("slow", "takes an hour"), ("odd", "")],
+        );
+        check(
+            "test gpu ... ok\ntest result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n\
+             SKIP gpu: no device: none in PCI\n",
+            "2 passed, 0 failed, 1 skipped",
+            &[("gpu", "no device: none in PCI")],
+        );
+    }
+
+    #[test]
+    fn prose_of_a_test_is_no_result() {
+        check(
+            "thread 'x' panicked: test result was bad\nnot ok: 3 passed\n",
+            "0 passed, 0 failed, 0 skipped",
+            &[],
+        );
+    }
+}
