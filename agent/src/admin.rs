@@ -36,7 +36,8 @@ pub async fn serve(
     let seen = state.clone();
     let health: Checks = Arc::new(move || health(&seen));
     let readiness: Checks = Arc::new(move || readiness(&state));
-    kit::admin::serve(listener, Admin { health, readiness, registry: Arc::new(registry) }, stop).await;
+    kit::admin::serve(listener, Admin { health, readiness, registry: Arc::new(registry) }, stop)
+        .await;
 }
 
 fn health(state: &watch::Receiver<Option<Arc<NodeState>>>) -> Vec<Check> {

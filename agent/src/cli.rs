@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing::error;
 
 use crate::config::{self, Config};
-use crate::{once, wire, watchdog};
+use crate::{once, watchdog, wire};
 
 /// Exit code for a configuration that is refused (sysexits.h, EX_USAGE).
 const EX_USAGE: u8 = 64;
@@ -67,9 +67,13 @@ pub fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Check { config } => return check(&config),
-        Command::Run { config } => with_config(config.as_deref(), |config, path| wire::run(config, path)),
-        Command::Snapshot { config } => with_config(config.as_deref(), |config, _| once::run(&config)),
-        Command::Cleanup { config } => with_config(config.as_deref(), |config, _| wire::cleanup(&config)),
+        Command::Run { config } => with_config(config.as_deref(), wire::run),
+        Command::Snapshot { config } => {
+            with_config(config.as_deref(), |config, _| once::run(&config))
+        }
+        Command::Cleanup { config } => {
+            with_config(config.as_deref(), |config, _| wire::cleanup(&config))
+        }
         Command::Watchdog { config } => with_config(Some(&config), |config, _| watch(&config)),
     };
     match result {

@@ -97,12 +97,14 @@ fn psi(host: &HostRoot) -> Check {
 fn btf(host: &HostRoot) -> Check {
     let there = host.sys().join("kernel/btf/vmlinux").exists();
     let detail = if there { "kernel BTF is there" } else { "/sys/kernel/btf/vmlinux is absent" };
-    let fix = "use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian's and all large distributions')";
+    let fix =
+        "use a kernel built with CONFIG_DEBUG_INFO_BTF (Debian's and all large distributions')";
     check("kernel BTF", there, CheckStatus::Warn, detail, fix)
 }
 
 fn probe(facts: &StartFacts) -> Check {
-    let fix = "run as root with CAP_BPF and CAP_PERFMON; without it suppression takes about 0.5 s (PSI)";
+    let fix =
+        "run as root with CAP_BPF and CAP_PERFMON; without it suppression takes about 0.5 s (PSI)";
     check("BPF probes", facts.probe.loaded, CheckStatus::Warn, facts.probe.text.clone(), fix)
 }
 
@@ -125,5 +127,11 @@ fn runtime_dir(config: &Config) -> Check {
     let dir = &config.agent.runtime_dir;
     let there = dir.is_dir();
     let detail = format!("{} {}", dir.display(), if there { "is there" } else { "is gone" });
-    check("runtime directory", there, CheckStatus::Fail, detail, "restart the agent; it makes the directory")
+    check(
+        "runtime directory",
+        there,
+        CheckStatus::Fail,
+        detail,
+        "restart the agent; it makes the directory",
+    )
 }

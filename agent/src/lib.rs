@@ -10,13 +10,14 @@ pub mod node_loop;
 pub mod node_state;
 
 pub mod admin;
-pub mod burst_stream;
 pub mod doctor;
 pub mod latency;
 pub mod metrics;
 pub mod once;
+pub mod pressure;
 pub mod priority;
 pub mod recorder;
+pub mod ring;
 pub mod self_cost;
 pub mod serve;
 pub mod watchdog;

@@ -61,7 +61,11 @@ impl Metrics {
             m.runq_p99.clone(),
         );
         registry.register("workload_usage_cpus", "CPUs used over the last tick", m.usage.clone());
-        registry.register("suppressed", "1 while reclaimed work is held down", m.suppressed.clone());
+        registry.register(
+            "suppressed",
+            "1 while reclaimed work is held down",
+            m.suppressed.clone(),
+        );
         registry.register(
             "suppressions_measured",
             "Suppressions carried out since the start",
@@ -73,8 +77,17 @@ impl Metrics {
             Unit::Seconds,
             m.suppression_p99.clone(),
         );
-        registry.register("probe_loaded", "1 when the BPF probes are attached", m.probe_loaded.clone());
-        registry.register_with_unit("resident_memory", "The agent's RSS", Unit::Bytes, m.rss.clone());
+        registry.register(
+            "probe_loaded",
+            "1 when the BPF probes are attached",
+            m.probe_loaded.clone(),
+        );
+        registry.register_with_unit(
+            "resident_memory",
+            "The agent's RSS",
+            Unit::Bytes,
+            m.rss.clone(),
+        );
         registry.register("cpu_ratio", "CPUs the agent itself uses", m.cpu_ratio.clone());
         registry.register("enforcing", "1 in enforce mode, 0 in observe mode", m.enforcing.clone());
         metrics

@@ -13,18 +13,18 @@ use collector::{Collector, clock};
 use model::decision::Decision;
 use model::knob::Lane;
 use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
-use model::qos::{CgroupPath, PoolName, QosLevel};
-use model::sample::Sample;
 use model::policy::Mode;
+use model::qos::{CgroupPath, PoolName, QosLevel};
+use model::sample::{Burst, Sample};
 use model::{Nanos, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use self::publish::Publisher;
-use crate::burst_stream::BurstStream;
 use crate::latency::SuppressionClock;
-use crate::recorder::{Record, Recorder};
 use crate::node_state::{Refusal, Request};
+use crate::pressure::{self, Victims};
+use crate::recorder::{Record, Recorder};
 use crate::watchdog::WatchdogKeeper;
 
 /// Everything the loop talks to.
@@ -35,11 +35,14 @@ pub struct LoopDeps {
     pub fast: LaneHandle,
     pub slow: LaneHandle,
     pub outcomes: mpsc::Receiver<Outcome>,
-    pub bursts: BurstStream,
+    /// From the ring buffer or from pressure triggers; `None` where neither exists.
+    pub bursts: Option<mpsc::Receiver<Burst>>,
     pub requests: mpsc::Receiver<Request>,
     pub publisher: Publisher,
     pub recorder: Recorder,
     pub watchdog: Option<WatchdogKeeper>,
+    /// For the pressure triggers, where there is no probe.
+    pub victims: watch::Sender<Victims>,
     pub tick: Nanos,
     /// Why this host is observe-only, if it is.
     pub observe_only: Option<String>,
@@ -77,7 +80,7 @@ pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
         tokio::select! {
             biased;
             () = &mut shutdown => break,
-            bursts = node.deps.bursts.next() => node.bursts(bursts),
+            burst = next(&mut node.deps.bursts) => node.burst(&burst),
             Some(outcome) = node.deps.outcomes.recv() => node.outcome(outcome),
             () = expiry => node.expire(),
             () = node.deps.collector.workloads.changed() => {
@@ -102,17 +105,26 @@ async fn sleep_until(deadline: Option<Timestamp>) {
     }
 }
 
+async fn next(bursts: &mut Option<mpsc::Receiver<Burst>>) -> Burst {
+    let received = match bursts {
+        Some(bursts) => bursts.recv().await,
+        None => None,
+    };
+    match received {
+        Some(burst) => burst,
+        None => std::future::pending().await,
+    }
+}
+
 impl Loop {
-    fn bursts(&mut self, bursts: Vec<model::sample::Burst>) {
-        for burst in bursts {
-            let before = self.deps.turn.overlay().map(|overlay| overlay.began_at);
-            let effects = self.deps.turn.burst(clock::now(), &burst);
-            let began = self.deps.turn.overlay().filter(|new| Some(new.began_at) != before);
-            if let (Some(overlay), Some(step)) = (began, effects.fast.first()) {
-                self.clock.began(step.generation, overlay.first_wait_at, effects.fast.len());
-            }
-            self.carry_out(effects);
+    fn burst(&mut self, burst: &Burst) {
+        let before = self.deps.turn.overlay().map(|overlay| overlay.began_at);
+        let effects = self.deps.turn.burst(clock::now(), burst);
+        let began = self.deps.turn.overlay().filter(|new| Some(new.began_at) != before);
+        if let (Some(overlay), Some(step)) = (began, effects.fast.first()) {
+            self.clock.began(step.generation, overlay.first_wait_at, effects.fast.len());
         }
+        self.carry_out(effects);
     }
 
     fn outcome(&mut self, outcome: Outcome) {
@@ -151,6 +163,7 @@ impl Loop {
         let sample = self.deps.collector.sample(now);
         let unmatched = self.deps.collector.unmatched(now);
         self.prepare(&sample);
+        self.tell_victims(&sample);
         let effects = self.deps.turn.tick(now, sample);
         self.check_lanes(now);
         let mut findings = effects.findings.clone();
@@ -207,6 +220,16 @@ impl Loop {
             // A full queue only means that the files are closed later, at their first failure.
             let _ = self.deps.fast.send(Order::Forget(cgroup));
         }
+    }
+
+    fn tell_victims(&self, sample: &Sample) {
+        let workloads = sample.workloads.value().into_iter().flat_map(BTreeMap::values);
+        let victims = pressure::victims(workloads);
+        self.deps.victims.send_if_modified(|told| {
+            let changed = *told != victims;
+            *told = victims;
+            changed
+        });
     }
 
     fn carry_out(&mut self, effects: Effects) {

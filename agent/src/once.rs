@@ -25,11 +25,20 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     effects.findings = turn.tick(now, collector.sample(now)).findings;
     let mut out = std::io::stdout().lock();
     for finding in &effects.findings {
-        writeln!(out, "{:?}  {}  {}: {}", finding.severity, finding.rule, finding.subject, finding.message)?;
+        writeln!(
+            out,
+            "{:?}  {}  {}: {}",
+            finding.severity, finding.rule, finding.subject, finding.message
+        )?;
     }
     if let Some(plan) = turn.plan() {
         for (name, pool) in &plan.pools {
-            writeln!(out, "pool {name:<10} cpus {:<16} need {} mCPU", pool.cpus.to_string(), pool.need)?;
+            writeln!(
+                out,
+                "pool {name:<10} cpus {:<16} need {} mCPU",
+                pool.cpus.to_string(),
+                pool.need
+            )?;
         }
         for (name, workload) in &plan.workloads {
             writeln!(out, "{name:<32} {:<16} cpus {}", workload.qos.to_string(), workload.cpus)?;

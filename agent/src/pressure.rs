@@ -38,7 +38,7 @@ pub fn victims<'a>(workloads: impl Iterator<Item = &'a WorkloadSample>) -> Victi
 }
 
 /// Starts the waiting thread; it ends when nobody receives any more.
-pub fn start(
+pub fn follow(
     tree: CgroupTree,
     victims: watch::Receiver<Victims>,
 ) -> std::io::Result<mpsc::Receiver<Burst>> {
@@ -92,9 +92,7 @@ fn arm(tree: &CgroupTree, path: &CgroupPath) -> Result<PsiTrigger, String> {
 }
 
 /// The triggers that fired within `REFRESH`; those of removed cgroups are dropped.
-fn wait(
-    armed: &mut BTreeMap<CgroupPath, (SlotId, PsiTrigger)>,
-) -> Vec<(SlotId, CgroupPath)> {
+fn wait(armed: &mut BTreeMap<CgroupPath, (SlotId, PsiTrigger)>) -> Vec<(SlotId, CgroupPath)> {
     let names: Vec<CgroupPath> = armed.keys().cloned().collect();
     let timeout = Timespec::try_from(REFRESH).ok();
     let events: Vec<PollFlags> = {

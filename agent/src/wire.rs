@@ -12,30 +12,30 @@ use collector::rules::Rule;
 use collector::workloads::{Thresholds, WorkloadReader};
 use collector::{Collector, SourcePlan, clock};
 use hostfs::{CgroupTree, HostRoot};
-use model::{Bytes, Nanos};
 use model::knob::Lane;
 use model::plan::Outcome;
 use model::policy::{Mode, Policy};
 use model::qos::CgroupPath;
 use model::sample::SourceFault;
-use prometheus_client::registry::Registry;
+use model::{Bytes, Nanos};
 use probe::{BurstReader, LoadOptions, OffProbe, ProbeSource};
+use prometheus_client::registry::Registry;
 use state::{AgentLock, Originals};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use crate::burst_stream::BurstStream;
 use crate::config::Config;
 use crate::doctor::{self, StartFacts};
 use crate::metrics::Metrics;
-use crate::node_loop::{self, LoopDeps};
 use crate::node_loop::publish::Publisher;
+use crate::node_loop::{self, LoopDeps};
 use crate::node_state::{NodeState, ProbeStatus, Request};
+use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
 use crate::self_cost::SelfCost;
 use crate::serve::{self, ServeDeps};
-use crate::watchdog::{self, Watched, WatchdogKeeper};
-use crate::{admin, priority};
+use crate::watchdog::{self, WatchdogKeeper, Watched};
+use crate::{admin, priority, ring};
 
 /// Outcomes waiting for the loop: a batch of 1000 Steps fits.
 const OUTCOMES: usize = 4096;
@@ -46,6 +46,7 @@ const BURST_GAP: Nanos = Nanos::from_millis(50);
 const REQUESTS: usize = 16;
 
 /// What the host offers.
+#[expect(missing_debug_implementations, reason = "a probe source has nothing to print")]
 pub struct Edges {
     /// `Err` says why this host is observe-only.
     pub tree: Result<CgroupTree, String>,
@@ -77,7 +78,11 @@ pub fn cleanup(config: &Config) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let _lock = AgentLock::acquire(dir)?;
     let restored = watchdog::restore_all(dir, &mut HostFiles::new(open_tree(config)?));
-    anyhow::ensure!(restored.failures.is_empty(), "{} files were not restored", restored.failures.len());
+    anyhow::ensure!(
+        restored.failures.is_empty(),
+        "{} files were not restored",
+        restored.failures.len()
+    );
     Ok(())
 }
 
@@ -90,28 +95,24 @@ pub fn open_tree(config: &Config) -> anyhow::Result<CgroupTree> {
 
 /// Opens cgroups and probe; neither failing stops the agent.
 pub fn open_edges(config: &Config) -> anyhow::Result<Edges> {
-    let host = HostRoot::new(&config.host.root);
     let tree = open_tree(config).map_err(|error| format!("{error:#}"));
     if let Err(why) = &tree {
         warn!(%why, "This host is observe-only");
     }
-    let (probe, bursts, probe_status) = open_probe(config, &host);
+    let (probe, bursts, probe_status) = open_probe(config);
     Ok(Edges { tree, probe, bursts, probe_status })
 }
 
-fn open_probe(
-    config: &Config,
-    host: &HostRoot,
-) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
     if !config.agent.probe {
         return probe_off("turned off by agent.probe = false".to_owned());
     }
     let facts = probe::probe_host(&config.host.root);
     let plan = probe::read_plan(&facts, Bytes(config.agent.probe_memory_bytes));
-    let options = LoadOptions { burst_gap: BURST_GAP, ..LoadOptions::default() };
+    let options = LoadOptions { burst_gap: BURST_GAP };
     match probe::load(&config.host.root, &plan, options) {
         Ok(mut probe) => {
-            let text = format!("attached: {plan}");
+            let text = describe(&plan);
             info!(probe = %text, "BPF probes attached");
             let bursts = probe.take_bursts();
             (Box::new(probe), bursts, ProbeStatus { loaded: true, text })
@@ -124,9 +125,7 @@ fn open_probe(
     }
 }
 
-fn probe_off(
-    why: String,
-) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+fn probe_off(why: String) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
     let status = ProbeStatus { loaded: false, text: why.clone() };
     (Box::new(OffProbe { why }), None, status)
 }
@@ -176,6 +175,7 @@ fn start(
 ) -> anyhow::Result<std::thread::JoinHandle<anyhow::Result<()>>> {
     let started_at = clock::now();
     let edges = open_edges(&config)?;
+    let tree = edges.tree.clone();
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
     let fast = start_lane(&config, Lane::Fast, &edges.tree, outcomes.clone())?;
@@ -205,8 +205,13 @@ fn start(
         None => Some(WatchdogKeeper::start(Watched { config: config_path.to_owned() })?),
     };
     let tick = config.agent.tick;
-    let bursts = edges.bursts;
-    let deps = move |bursts| LoopDeps {
+    let (victims, victims_seen) = watch::channel(Victims::new());
+    let bursts = match (edges.bursts, tree) {
+        (Some(reader), _) => Some(ring::follow(reader)?),
+        (None, Ok(tree)) => Some(pressure::follow(tree, victims_seen)?),
+        (None, Err(_)) => None,
+    };
+    let deps = LoopDeps {
         collector,
         turn,
         fast,
@@ -217,6 +222,7 @@ fn start(
         publisher,
         recorder,
         watchdog,
+        victims,
         tick,
         observe_only,
     };
@@ -227,7 +233,7 @@ fn start(
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let stop = until(stopping);
-            node_loop::run(deps(BurstStream::new(bursts)), stop).await;
+            node_loop::run(deps, stop).await;
         });
         anyhow::Ok(())
     })?;
@@ -348,5 +354,18 @@ async fn serve_socket(
     let deps = ServeDeps { state, requests, doctor, clock: clock::now };
     if let Err(error) = serve::serve(&config.agent.socket, deps, stop).await {
         error!(error = %kit::chain(&error), "The agent's socket is not served");
+    }
+}
+
+fn describe(plan: &probe::ReadPlan) -> String {
+    match plan {
+        probe::ReadPlan::Load { hooks, maps, .. } => {
+            format!(
+                "attached by {hooks:?}, {} slots, maps of {} KiB",
+                maps.n_slots,
+                maps.bytes().0 >> 10
+            )
+        }
+        probe::ReadPlan::Off(reason) => reason.to_string(),
     }
 }

@@ -16,10 +16,13 @@ pub(crate) struct Args {
 enum Soak {
     /// All VM cases on every kernel, where `test` runs all on one and the smoke set on the other
     Vm,
+    /// VM cases too long for every change: those whose name contains `soak_`
+    Long,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.name {
+        Soak::Long => test::run_vm_cases(&[(Kernel::V6_1, Cases::Long)]),
         Soak::Vm => test::run_vm_cases(&[(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::All)]),
     }
 }

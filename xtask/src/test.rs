@@ -22,6 +22,11 @@ pub(crate) struct Args {
     /// One tier only
     #[arg(long)]
     tier: Option<Tier>,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+    /// Only this guest kernel, for the VM tier
+    #[arg(long)]
+    kernel: Option<Kernel>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -40,15 +45,25 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     // Every tier's object and programs; a failure here is told and the tiers that can still run do.
     report.phase("set-up and BPF", || prepare().map(|()| Tally::default()));
     if wanted(Tier::Unit) {
-        report.phase("unit", tier::unit);
+        report.phase("unit", || tier::unit(args.filter.as_deref()));
     }
     if wanted(Tier::Vm) {
-        run_guests(&mut report, &[(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::Smoke)]);
+        run_guests(&mut report, &guests_of(args));
     }
     if wanted(Tier::E2e) {
         report.phase("e2e (no tests yet)", || Ok(Tally::default()));
     }
     report.close()
+}
+
+/// All cases on 6.1 and the smoke set on 6.12, unless the command line says otherwise.
+fn guests_of(args: &Args) -> Vec<(Kernel, Cases)> {
+    let all = [(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::Smoke)];
+    match (&args.filter, args.kernel) {
+        (None, None) => all.to_vec(),
+        (None, Some(kernel)) => vec![(kernel, Cases::All)],
+        (Some(part), kernel) => vec![(kernel.unwrap_or(Kernel::V6_1), Cases::Named(part.clone()))],
+    }
 }
 
 /// The cases given, a guest each, and the closing line. For soak.
@@ -74,9 +89,9 @@ fn run_guests(report: &mut Report, guests: &[(Kernel, Cases)]) {
         return;
     }
     let out = place::target().join("vmtest-out");
-    for &(kernel, cases) in guests {
+    for (kernel, cases) in guests {
         report.phase(&format!("vm {} {cases:?}", kernel.series()), || {
-            tier::vm(&files, kernel, cases, &out)
+            tier::vm(&files, *kernel, cases, &out)
         });
     }
 }

@@ -112,12 +112,15 @@ pub(crate) fn boot(guest: &Guest, sink: &mut dyn FnMut(Stream, &[u8])) -> anyhow
     let cache = place::cache()?;
     let began = Instant::now();
     let scratch = Scratch::new()?;
-    fs::write(scratch.0.path("initrd"), initrd::build(guest, &cache)?)
+    fs::write(scratch.0.path("initrd"), initrd::build(guest, &cache, &scratch.0.folder)?)
         .context("write the initramfs")?;
     let disk = File::create(scratch.0.path("out.tar")).context("create the out disk")?;
     disk.set_len(OUT_BYTES).context("size the out disk")?;
     let marks = qemu::run(guest, &kernel::folder(&cache, guest.kernel.series()), &scratch.0, sink)?;
     let exit_code = marks.exit.context("the guest gave no exit code")?;
+    for line in qemu::complaints(&scratch.0) {
+        eprintln!("vm: the guest's kernel says: {line}");
+    }
     if let Some(out) = &guest.out {
         ensure!(marks.done, "the guest could not pack /out (more than {} MiB?)", OUT_BYTES >> 20);
         bring_back(&scratch.0.path("out.tar"), out)?;
@@ -228,7 +231,9 @@ fn split(pair: &str, at: char) -> anyhow::Result<(String, String)> {
 pub(crate) fn terminal() -> Session {
     let size = shell::output(Command::new("stty").arg("size").stdin(process::Stdio::inherit()))
         .unwrap_or_default();
-    let mut numbers = size.split_whitespace().map_while(|word| word.parse().ok());
+    // A terminal that does not know its size says 0.
+    let mut numbers =
+        size.split_whitespace().map_while(|word| word.parse().ok().filter(|&number| number > 0));
     Session::Terminal { rows: numbers.next().unwrap_or(24), columns: numbers.next().unwrap_or(80) }
 }
 

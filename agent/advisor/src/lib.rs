@@ -3,7 +3,9 @@
 //! `Finding`s. `turn` is the loop as a state machine, driven by the agent and by `sim` alike.
 
 pub mod effective;
+pub mod lint;
 pub mod plan;
+pub mod report;
 pub mod steps;
 pub mod suppress;
 #[cfg(test)]
@@ -11,7 +13,9 @@ mod testkit;
 pub mod turn;
 
 pub use effective::effective;
+pub use lint::lint;
 pub use plan::{PlanInput, PlanReport, plan};
+pub use report::{NodeReport, WhySlow, report, why_slow};
 pub use steps::{release, steps};
 pub use suppress::{RenewInput, SuppressInput, renew, suppress};
 pub use turn::{Effects, TurnState};

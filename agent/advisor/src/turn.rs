@@ -20,6 +20,7 @@ use model::sample::{Burst, Sample};
 use model::snapshot::Snapshot;
 use model::{SlotId, Timestamp};
 
+use crate::lint::lint;
 use crate::plan::{PlanInput, plan};
 use crate::suppress::{self, OverlayHistory, RenewInput, SuppressInput};
 use crate::{effective, steps};
@@ -219,9 +220,18 @@ impl TurnState {
             .map(|plan| Plan { generation: self.generation, ..Plan::clone(plan) });
         let input = PlanInput { now, snapshot, previous: previous.as_ref(), policy: &self.policy };
         let (plan, report) = plan(&input);
-        effects.decisions.extend(report.decisions);
         effects.findings.extend(report.findings);
-        self.generation = self.generation.max(plan.generation);
+        if previous.as_ref() == Some(&plan) {
+            return;
+        }
+        let wrong = lint(snapshot, &self.policy, previous.as_ref(), &plan);
+        let refused = wrong.iter().any(|finding| finding.severity == Severity::Fatal);
+        effects.findings.extend(wrong);
+        if refused {
+            return;
+        }
+        effects.decisions.extend(report.decisions);
+        self.generation = plan.generation;
         self.plan = Some(Arc::new(plan));
     }
 

@@ -75,12 +75,7 @@ where
     let (mailbox, latest) = watch::channel(Source::default());
     let began = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let handle = SourceHandle {
-        plan,
-        latest,
-        began: Arc::clone(&began),
-        stop: Arc::clone(&stop),
-    };
+    let handle = SourceHandle { plan, latest, began: Arc::clone(&began), stop: Arc::clone(&stop) };
     thread::Builder::new().name(plan.name.to_owned()).spawn(move || {
         while !stop.load(Ordering::Relaxed) {
             let at = clock::now();
@@ -155,9 +150,10 @@ mod tests {
             Ok(1)
         })
         .expect("spawn");
-        wait_for(&handle, |source| {
-            matches!(&source.fault, Some(SourceFault::Broken { error }) if error.contains("deadline"))
-        });
+        wait_for(
+            &handle,
+            |source| matches!(&source.fault, Some(SourceFault::Broken { error }) if error.contains("deadline")),
+        );
         assert!(handle.read(clock::now()).latest.is_some(), "the last value is kept");
         drop(release);
         wait_for(&handle, |source| source.fault.is_none());

@@ -13,11 +13,11 @@ use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 use probe::ProbeSource;
 use tracing::{info, warn};
 
+use crate::Workloads;
 use crate::clock;
 use crate::host::fault_of;
 use crate::rules::{self, Rule};
 use crate::slots::Slots;
-use crate::Workloads;
 
 /// A walk may cost at most this share of the time between two walks: on a node with 10,000
 /// cgroups (80 ms a walk) new groups are then seen every 8 s, on an ordinary node every second.
@@ -261,4 +261,3 @@ pub fn spawn(
 ) -> std::io::Result<crate::SourceHandle<Workloads>> {
     crate::source::spawn(plan, move |now| reader.read(now))
 }
-

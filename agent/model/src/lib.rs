@@ -13,6 +13,7 @@ pub mod sample;
 pub mod snapshot;
 pub mod topology;
 pub mod units;
+pub mod wire;
 
 pub use cpuset::CpuSet;
 pub use histogram::Histogram;

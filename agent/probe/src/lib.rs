@@ -3,6 +3,7 @@
 //! side is `agent-ebpf`; what the numbers mean for anybody is decided in `advisor`.
 
 mod btf;
+mod bursts;
 mod facts;
 mod load;
 mod maps;
@@ -13,6 +14,7 @@ mod source;
 mod stats;
 
 pub use btf::BtfError;
+pub use bursts::BurstReader;
 pub use facts::{HostFacts, KernelRelease, probe_host};
 pub use load::{LoadError, LoadOptions, load, load_object};
 pub use maps::SchedProbe;

@@ -12,12 +12,13 @@ use model::histogram::Histogram;
 use model::sample::{Burst, ProbeSample, SlotSample, WaitCauses};
 use model::{CgroupId, Nanos, SlotId, Timestamp};
 
+use crate::bursts::BurstReader;
 use crate::load::LoadError;
 use crate::sizing::MapPlan;
 use crate::source::{ProbeSource, ReadError};
 use crate::stats::ProgramStats;
 
-mod pod;
+pub(crate) mod pod;
 
 use pod::{CpuValue, GenerationValue, RowValue, SettingValue, ShardsValue};
 
@@ -32,7 +33,8 @@ pub struct SchedProbe {
     offenders: Array<MapData, RowValue>,
     settings: Array<MapData, SettingValue>,
     generation: Array<MapData, GenerationValue>,
-    ring: RingBuf<MapData>,
+    /// `None` once it was handed out by `take_bursts`.
+    bursts: Option<BurstReader>,
     tracked: BTreeMap<SlotId, BTreeSet<CgroupId>>,
     thresholds: BTreeMap<SlotId, Nanos>,
     generation_number: u64,
@@ -63,7 +65,10 @@ impl SchedProbe {
             offenders: take(&mut ebpf, common::MAP_OFFENDERS)?,
             settings: take(&mut ebpf, common::MAP_SETTINGS)?,
             generation: take(&mut ebpf, common::MAP_GENERATION)?,
-            ring: take(&mut ebpf, common::MAP_BURSTS)?,
+            bursts: Some(BurstReader::new(take::<RingBuf<MapData>>(
+                &mut ebpf,
+                common::MAP_BURSTS,
+            )?)),
             ebpf,
             plan,
             burst_gap,
@@ -73,6 +78,11 @@ impl SchedProbe {
         };
         probe.bump_generation().map_err(|error| LoadError::BadObject { why: error.to_string() })?;
         Ok(probe)
+    }
+
+    /// Hands out the ring buffer; from then on this probe tells no bursts. `None` the second time.
+    pub fn take_bursts(&mut self) -> Option<BurstReader> {
+        self.bursts.take()
     }
 
     /// The sizes it was loaded with.
@@ -251,15 +261,11 @@ impl ProbeSource for SchedProbe {
     }
 
     fn bursts(&mut self) -> Vec<Burst> {
-        let mut bursts = Vec::new();
-        while let Some(record) = self.ring.next() {
-            bursts.extend(pod::burst(&record));
-        }
-        bursts
+        self.bursts.as_mut().map(BurstReader::drain).unwrap_or_default()
     }
 
     fn as_fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.ring.as_fd())
+        self.bursts.as_ref().map(AsFd::as_fd)
     }
 }
 

@@ -15,9 +15,9 @@ use crate::vm::{self, Guest, Kernel, Stream};
 const VM_LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Tables, properties, scenarios and parsers: `cargo test` over the workspace's default members.
-pub(super) fn unit() -> anyhow::Result<Tally> {
+pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
     let mut cargo = build::cargo("test");
-    cargo.arg("--no-fail-fast").stdin(Stdio::null()).stdout(Stdio::piped());
+    cargo.arg("--no-fail-fast").args(filter).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("run cargo test")?;
     let stdout = child.stdout.take().expect("invariant: stdout was asked for as a pipe");
     let mut output = String::new();
@@ -32,35 +32,39 @@ pub(super) fn unit() -> anyhow::Result<Tally> {
 }
 
 /// The cases to run in one guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cases {
+    /// All but the long ones.
     All,
     /// Those whose name contains `smoke_`.
     Smoke,
+    /// Those whose name contains `soak_`, for `cargo xtask soak long`.
+    Long,
+    /// Those whose name contains this.
+    Named(String),
 }
+
+const LONG: &str = "soak_";
 
 /// Cases on the real kernel, all in one boot.
 pub(super) fn vm(
     files: &[(PathBuf, String)],
     kernel: Kernel,
-    cases: Cases,
+    cases: &Cases,
     out: &Path,
 ) -> anyhow::Result<Tally> {
     let mut guest = Guest::new(&[TEST_BINARY, "--test-threads=1", "--color=never"]);
-    if cases == Cases::Smoke {
-        guest.command.push("smoke_".to_owned());
-    }
+    let choice: &[&str] = match cases {
+        Cases::All => &["--skip", LONG],
+        Cases::Smoke => &["smoke_"],
+        Cases::Long => &[LONG],
+        Cases::Named(part) => &[part],
+    };
+    guest.command.extend(choice.iter().map(|&word| word.to_owned()));
     guest.kernel = kernel;
     guest.files = files.to_vec();
     guest.timeout = VM_LIMIT;
     guest.out = Some(out.join(kernel.series()));
-    guest.environment = [
-        ("BERTH_KERNEL", kernel.series().to_owned()),
-        ("BERTH_CPUS", guest.cpus.to_string()),
-        ("BERTH_NODES", guest.nodes.to_string()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-    .to_vec();
     let mut output = Vec::new();
     let mut errors = Vec::new();
     let ended = vm::boot(&guest, &mut |stream, bytes| {

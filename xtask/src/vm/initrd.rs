@@ -12,8 +12,8 @@ use super::cpio::Archive;
 use super::{Guest, Session, libs};
 use crate::setup::{kernel, shell};
 
-/// The initramfs of one guest, as bytes.
-pub(super) fn build(guest: &Guest, cache: &Path) -> anyhow::Result<Vec<u8>> {
+/// The initramfs of one guest, as bytes. `scratch` is for files on the way.
+pub(super) fn build(guest: &Guest, cache: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/out", "/etc/guest"] {
         archive.directory(directory);
@@ -26,7 +26,7 @@ pub(super) fn build(guest: &Guest, cache: &Path) -> anyhow::Result<Vec<u8>> {
     add_busybox(&mut archive, &kernel::busybox(cache))?;
     add_modules(&mut archive, &kernel::folder(cache, guest.kernel.series()))?;
     for (host, path) in &guest.files {
-        add_path(&mut archive, host, path)?;
+        add_path(&mut archive, host, path, scratch)?;
     }
     add_order(&mut archive, guest);
     Ok(archive.finish())
@@ -52,7 +52,7 @@ fn add_modules(archive: &mut Archive, kernel: &Path) -> anyhow::Result<()> {
 }
 
 /// A file with the libraries it needs, or a folder with all that is in it.
-fn add_path(archive: &mut Archive, host: &Path, guest: &str) -> anyhow::Result<()> {
+fn add_path(archive: &mut Archive, host: &Path, guest: &str, scratch: &Path) -> anyhow::Result<()> {
     if host.is_dir() {
         archive.directory(guest);
         for entry in fs::read_dir(host).with_context(|| format!("list {}", host.display()))? {
@@ -61,22 +61,42 @@ fn add_path(archive: &mut Archive, host: &Path, guest: &str) -> anyhow::Result<(
                 archive,
                 &entry.path(),
                 &format!("{guest}/{}", entry.file_name().to_string_lossy()),
+                scratch,
             )?;
         }
         return Ok(());
     }
     let content = read(host)?;
+    let is_program = content.starts_with(b"\x7fELF");
     let permissions =
         fs::metadata(host).with_context(|| format!("look at {}", host.display()))?.permissions();
-    archive.file(guest, permissions.mode(), &content);
-    if content.starts_with(b"\x7fELF") {
-        for library in libs::needed_by(host)? {
-            let name = library
-                .to_str()
-                .with_context(|| format!("odd library path {}", library.display()))?;
-            if !archive.contains(name) {
-                archive.file(name, 0o755, &read(&library)?);
-            }
+    if is_program && content.len() > STRIP_FROM_BYTES {
+        archive.file(guest, permissions.mode(), &without_debug_info(host, scratch)?);
+    } else {
+        archive.file(guest, permissions.mode(), &content);
+    }
+    if is_program {
+        add_libraries(archive, host)?;
+    }
+    Ok(())
+}
+
+/// Unpacking costs the guest about 30 ms for each MiB; below this, stripping costs as much.
+const STRIP_FROM_BYTES: usize = 2 << 20;
+
+/// The program with its symbols but without line tables, which are two thirds of it.
+fn without_debug_info(program: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
+    let stripped = scratch.join("stripped");
+    shell::quiet(Command::new("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(program))?;
+    read(&stripped)
+}
+
+fn add_libraries(archive: &mut Archive, program: &Path) -> anyhow::Result<()> {
+    for library in libs::needed_by(program)? {
+        let name =
+            library.to_str().with_context(|| format!("odd library path {}", library.display()))?;
+        if !archive.contains(name) {
+            archive.file(name, 0o755, &read(&library)?);
         }
     }
     Ok(())
@@ -98,9 +118,14 @@ fn add_order(archive: &mut Archive, guest: &Guest) {
     archive.file("/etc/guest/deadline", 0o644, deadline_s.to_string().as_bytes());
 }
 
-/// A script of one command, every word quoted.
+/// A script of one command, every word quoted. What the guest was asked to be goes with it, for the tests.
 fn command_script(guest: &Guest) -> String {
-    let mut script = String::new();
+    let mut script = format!(
+        "export BERTH_KERNEL={} BERTH_CPUS={} BERTH_NODES={}\n",
+        guest.kernel.series(),
+        guest.cpus,
+        guest.nodes
+    );
     for (key, value) in &guest.environment {
         script += &format!("export {key}={}\n", quoted(value));
     }

@@ -144,8 +144,20 @@ fn last_lines(place: &Workplace) -> String {
     format!("--- the guest's console, last {} lines\n{}", last.len(), last.join("\n"))
 }
 
-/// Kernel parameters: fast to boot under emulation, nothing of its own on the console, pressure files on.
-const KERNEL_LINE: &str = "console=ttyS0 quiet panic=-1 mitigations=off nokaslr cryptomgr.notests no_timer_check \
+/// Words with which the kernel reports a defect of its own. It goes on after these; an oops is made a panic.
+const COMPLAINTS: [&str; 5] =
+    ["WARNING:", "BUG:", "INFO: task", "self-detected stall", "Call Trace"];
+
+/// Lines of the console that say something went wrong inside the guest's kernel.
+pub(super) fn complaints(place: &Workplace) -> Vec<String> {
+    let console = fs::read(place.path("console")).unwrap_or_default();
+    let console = String::from_utf8_lossy(&console);
+    let found = console.lines().filter(|line| COMPLAINTS.iter().any(|word| line.contains(word)));
+    found.map(str::to_owned).collect()
+}
+
+/// Kernel parameters: fast to boot under emulation, warnings and worse on the console, pressure files on.
+const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests no_timer_check \
     rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1";
 
 fn command_line(guest: &Guest, kernel: &Path, place: &Workplace) -> Command {

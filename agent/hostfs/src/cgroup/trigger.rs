@@ -40,7 +40,7 @@ impl PsiTrigger {
         let text = threshold.to_string();
         let failed = |errno| cgroup.write_error(of.file(), &text, errno);
         let fd = cgroup.open_file(of.file(), OFlags::RDWR | OFlags::NONBLOCK).map_err(failed)?;
-        rustix::io::write(&fd, text.as_bytes()).map_err(failed)?;
+        write_threshold(&fd, &text).map_err(failed)?;
         Ok(PsiTrigger { fd, path: cgroup.file_path(of.file()) })
     }
 
@@ -64,7 +64,7 @@ impl PsiTrigger {
         };
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(CWD, &path, flags, Mode::empty()).map_err(failed)?;
-        rustix::io::write(&fd, value.as_bytes()).map_err(failed)?;
+        write_threshold(&fd, &value).map_err(failed)?;
         Ok(PsiTrigger { fd, path })
     }
 
@@ -91,6 +91,12 @@ impl PsiTrigger {
             () => Woken::Fired,
         })
     }
+}
+
+/// With a NUL behind it: `/proc/pressure` overwrites the last byte it is given with one
+/// (kernel/sched/psi.c, `psi_write`), and without it `500000` is read as `50000`, which is EINVAL.
+fn write_threshold(fd: &OwnedFd, text: &str) -> Result<(), Errno> {
+    rustix::io::write(fd, format!("{text}\0").as_bytes()).map(drop)
 }
 
 impl AsFd for PsiTrigger {

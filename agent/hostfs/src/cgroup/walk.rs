@@ -170,10 +170,12 @@ mod tests {
         assert!(walk(&gone, WalkLimits::default()).expect_err("no root").is_absent());
     }
 
+    /// A fifth of the ten thousand per second that are promised; the real ten thousand are in the
+    /// VM tier, because making the folders takes a hundred times longer than the walk.
     #[test]
-    fn ten_thousand_groups_take_under_a_second() {
+    fn two_thousand_groups_take_under_a_fifth_of_a_second() {
         let (dir, tree) = tree(&[]);
-        for pod in 0..1000 {
+        for pod in 0..200 {
             for container in 0..9 {
                 let path = dir.path().join(format!("pod{pod}/{container}"));
                 std::fs::create_dir_all(path).expect("make group");
@@ -187,8 +189,7 @@ mod tests {
         let began = cpu_time();
         let walk = walk(&tree, WalkLimits::default()).expect("walk");
         let took = cpu_time() - began;
-        assert_eq!(walk.entries.len(), 10_000);
-        assert!(took.as_millis() < 1000, "10000 groups took {took:?}");
-        println!("10000 groups walked in {took:?}");
+        assert_eq!(walk.entries.len(), 2000);
+        assert!(took.as_millis() < 200, "2000 groups took {took:?}");
     }
 }

@@ -56,7 +56,7 @@ impl Default for RowValue {
 }
 
 /// Decodes a `common::BurstRecord`; `None` when it is not one.
-pub(super) fn burst(record: &[u8]) -> Option<Burst> {
+pub(crate) fn burst(record: &[u8]) -> Option<Burst> {
     let wide = |at: usize| Some(u64::from_ne_bytes(*record.get(at..)?.first_chunk()?));
     let narrow = |at: usize| {
         let word = u32::from_ne_bytes(*record.get(at..)?.first_chunk()?);

@@ -1,0 +1,77 @@
+//! A good Plan is broken in one place at a time; the linter must name exactly that.
+
+use model::Timestamp;
+use model::plan::{Generation, Plan};
+use model::policy::{Policy, Reserve};
+use model::qos::PoolName;
+use model::snapshot::Snapshot;
+
+use super::lint;
+use crate::plan::{PlanInput, plan};
+use crate::testkit::*;
+
+fn node() -> Snapshot {
+    snapshot(1, machine(1, 4, 1), vec![("web", shared(1, 1000, None)), ("ml", batch(2))])
+}
+
+fn policy() -> Policy {
+    Policy { reserve: Reserve::Cpus(cpus("0")), ..splitting() }
+}
+
+#[track_caller]
+fn check(spoil: impl FnOnce(&mut Plan, &mut Plan), expect: &[&str]) {
+    let node = node();
+    let policy = policy();
+    let input = PlanInput { now: Timestamp(0), snapshot: &node, previous: None, policy: &policy };
+    let (mut previous, _) = plan(&input);
+    let (mut next, _) = plan(&PlanInput { previous: Some(&previous), ..input });
+    spoil(&mut previous, &mut next);
+    let found = lint(&node, &policy, Some(&previous), &next);
+    assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), expect);
+}
+
+fn set(plan: &mut Plan, pool: &str, list: &str) {
+    plan.pools.get_mut(pool).expect("the pool exists").cpus = cpus(list);
+}
+
+#[test]
+fn each_broken_rule_is_named() {
+    // reserve 0, share 1, reclaim 2-3
+    check(|_, _| (), &[]);
+    check(|_, next| set(next, PoolName::RECLAIM, "1-3"), &["cpu-two-owners"]);
+    check(|_, next| set(next, PoolName::RESERVE, "0,2"), &["cpu-two-owners"]);
+    check(|_, next| set(next, PoolName::RECLAIM, "2-4"), &["pool-offline-cpu"]);
+    check(
+        |_, next| set(next, PoolName::RECLAIM, ""),
+        &["pool-empty", "reclaim-floor", "workload-outside-pool"],
+    );
+    check(
+        |_, next| {
+            set(next, PoolName::RESERVE, "");
+            set(next, PoolName::SHARE, "0-1");
+        },
+        &["reserve-touched"],
+    );
+    check(
+        |_, next| next.workloads.get_mut("web").expect("web").cpus = cpus("1-2"),
+        &["workload-outside-pool"],
+    );
+    check(
+        |_, next| next.workloads.get_mut("web").expect("web").cpus = cpus(""),
+        &["workload-without-cpu"],
+    );
+    check(|previous, _| previous.generation = Generation(9), &["generation-not-newer"]);
+}
+
+#[test]
+fn growth_is_counted_from_the_previous_plan() {
+    let mut narrow = policy();
+    narrow.reclaim.max_growth_per_tick = 0;
+    let node = node();
+    let input = PlanInput { now: Timestamp(0), snapshot: &node, previous: None, policy: &narrow };
+    let (mut previous, _) = plan(&input);
+    let (next, _) = plan(&PlanInput { previous: Some(&previous), ..input });
+    set(&mut previous, PoolName::RECLAIM, "3");
+    let found = lint(&node, &narrow, Some(&previous), &next);
+    assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), ["reclaim-growth"]);
+}

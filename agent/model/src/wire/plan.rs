@@ -1,0 +1,250 @@
+//! Wire forms of decided state: Plan, Overlay, knobs, Decision.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{WireError, bad, parsed};
+use crate::cpuset::CpuSet;
+use crate::knob::{self, CpuMax, CpuWeight};
+use crate::plan::{self as inner, Generation};
+use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
+use crate::units::{Micros, MilliCpu, Timestamp};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub generation: u64,
+    pub built_at_ns: u64,
+    pub snapshot_at_ns: u64,
+    pub pools: BTreeMap<String, PoolPlan>,
+    pub workloads: BTreeMap<String, WorkloadPlan>,
+    pub share_low_since_ns: Option<u64>,
+    pub share_late_ticks: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PoolPlan {
+    pub cpus: String,
+    pub need_milli: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkloadPlan {
+    pub qos: String,
+    pub pool: String,
+    pub cgroup: String,
+    pub cpus: String,
+    pub cpu_weight: Option<u16>,
+    pub cpu_idle: Option<bool>,
+    /// As in the file: `QUOTA PERIOD` or `max PERIOD`.
+    pub cpu_max: Option<String>,
+}
+
+impl From<&inner::Plan> for Plan {
+    fn from(plan: &inner::Plan) -> Plan {
+        let pools = plan.pools.iter().map(|(name, pool)| {
+            (name.to_string(), PoolPlan { cpus: pool.cpus.to_string(), need_milli: pool.need.0 })
+        });
+        let workloads = plan.workloads.iter().map(|(name, w)| (name.to_string(), w.into()));
+        Plan {
+            generation: plan.generation.0,
+            built_at_ns: plan.built_at.0,
+            snapshot_at_ns: plan.snapshot_at.0,
+            pools: pools.collect(),
+            workloads: workloads.collect(),
+            share_low_since_ns: plan.share_low_since.map(|at| at.0),
+            share_late_ticks: plan.share_late_ticks,
+        }
+    }
+}
+
+impl TryFrom<Plan> for inner::Plan {
+    type Error = WireError;
+
+    fn try_from(plan: Plan) -> Result<inner::Plan, WireError> {
+        let mut pools = BTreeMap::new();
+        for (name, pool) in plan.pools {
+            let cpus = parsed("pool.cpus", &pool.cpus)?;
+            let pool = inner::PoolPlan { cpus, need: MilliCpu(pool.need_milli) };
+            pools.insert(PoolName::new(name), pool);
+        }
+        let mut workloads = BTreeMap::new();
+        for (name, workload) in plan.workloads {
+            workloads.insert(WorkloadName::new(name), workload.try_into()?);
+        }
+        Ok(inner::Plan {
+            generation: Generation(plan.generation),
+            built_at: Timestamp(plan.built_at_ns),
+            snapshot_at: Timestamp(plan.snapshot_at_ns),
+            pools,
+            workloads,
+            share_low_since: plan.share_low_since_ns.map(Timestamp),
+            share_late_ticks: plan.share_late_ticks,
+        })
+    }
+}
+
+impl From<&inner::WorkloadPlan> for WorkloadPlan {
+    fn from(workload: &inner::WorkloadPlan) -> WorkloadPlan {
+        WorkloadPlan {
+            qos: workload.qos.to_string(),
+            pool: workload.pool.to_string(),
+            cgroup: workload.cgroup.to_string(),
+            cpus: workload.cpus.to_string(),
+            cpu_weight: workload.cpu_weight.map(CpuWeight::get),
+            cpu_idle: workload.cpu_idle,
+            cpu_max: workload.cpu_max.map(|max| max.to_string()),
+        }
+    }
+}
+
+impl TryFrom<WorkloadPlan> for inner::WorkloadPlan {
+    type Error = WireError;
+
+    fn try_from(workload: WorkloadPlan) -> Result<inner::WorkloadPlan, WireError> {
+        Ok(inner::WorkloadPlan {
+            qos: qos(&workload.qos)?,
+            pool: PoolName::new(workload.pool),
+            cgroup: CgroupPath::new(workload.cgroup),
+            cpus: parsed("workload.cpus", &workload.cpus)?,
+            cpu_weight: workload.cpu_weight.map(cpu_weight).transpose()?,
+            cpu_idle: workload.cpu_idle,
+            cpu_max: workload.cpu_max.as_deref().map(cpu_max).transpose()?,
+        })
+    }
+}
+
+pub(super) fn qos(name: &str) -> Result<QosLevel, WireError> {
+    QosLevel::from_name(name).ok_or_else(|| bad("qos", name))
+}
+
+fn cpu_weight(weight: u16) -> Result<CpuWeight, WireError> {
+    CpuWeight::new(weight).ok_or_else(|| bad("cpu_weight", weight))
+}
+
+fn cpu_max(text: &str) -> Result<CpuMax, WireError> {
+    let (quota, period) = text.split_once(' ').ok_or_else(|| bad("cpu_max", text))?;
+    let quota = match quota {
+        "max" => None,
+        quota => Some(Micros(parsed("cpu_max quota", quota)?)),
+    };
+    Ok(CpuMax { quota, period: Micros(parsed("cpu_max period", period)?) })
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlay {
+    pub began_at_ns: u64,
+    pub expires_at_ns: u64,
+    pub floor_milli: u64,
+    pub cpu_idle: bool,
+    pub victim: String,
+    pub first_wait_at_ns: u64,
+}
+
+impl From<&inner::Overlay> for Overlay {
+    fn from(overlay: &inner::Overlay) -> Overlay {
+        Overlay {
+            began_at_ns: overlay.began_at.0,
+            expires_at_ns: overlay.expires_at.0,
+            floor_milli: overlay.floor.0,
+            cpu_idle: overlay.cpu_idle,
+            victim: overlay.victim.to_string(),
+            first_wait_at_ns: overlay.first_wait_at.0,
+        }
+    }
+}
+
+impl From<Overlay> for inner::Overlay {
+    fn from(overlay: Overlay) -> inner::Overlay {
+        inner::Overlay {
+            began_at: Timestamp(overlay.began_at_ns),
+            expires_at: Timestamp(overlay.expires_at_ns),
+            floor: MilliCpu(overlay.floor_milli),
+            cpu_idle: overlay.cpu_idle,
+            victim: WorkloadName::new(overlay.victim),
+            first_wait_at: Timestamp(overlay.first_wait_at_ns),
+        }
+    }
+}
+
+/// Knobs by cgroup path; the originals in a checkpoint have this form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KnobTable(pub BTreeMap<String, Knobs>);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Knobs {
+    pub cpu_idle: Option<bool>,
+    pub cpu_weight: Option<u16>,
+    pub cpu_max: Option<String>,
+    pub cpuset_cpus: Option<String>,
+    pub cpuset_effective: Option<String>,
+}
+
+impl From<&knob::KnobTable> for KnobTable {
+    fn from(table: &knob::KnobTable) -> KnobTable {
+        KnobTable(table.iter().map(|(path, knobs)| (path.to_string(), knobs.into())).collect())
+    }
+}
+
+impl TryFrom<KnobTable> for knob::KnobTable {
+    type Error = WireError;
+
+    fn try_from(table: KnobTable) -> Result<knob::KnobTable, WireError> {
+        let rows = table.0.into_iter();
+        rows.map(|(path, knobs)| Ok((CgroupPath::new(path), knobs.try_into()?))).collect()
+    }
+}
+
+impl From<&knob::Knobs> for Knobs {
+    fn from(knobs: &knob::Knobs) -> Knobs {
+        Knobs {
+            cpu_idle: knobs.cpu_idle,
+            cpu_weight: knobs.cpu_weight.map(CpuWeight::get),
+            cpu_max: knobs.cpu_max.map(|max| max.to_string()),
+            cpuset_cpus: knobs.cpuset_cpus.map(|cpus| cpus.to_string()),
+            cpuset_effective: knobs.cpuset_effective.map(|cpus| cpus.to_string()),
+        }
+    }
+}
+
+impl TryFrom<Knobs> for knob::Knobs {
+    type Error = WireError;
+
+    fn try_from(knobs: Knobs) -> Result<knob::Knobs, WireError> {
+        let cpus = |field, text: Option<String>| -> Result<Option<CpuSet>, WireError> {
+            text.map(|text| parsed(field, &text)).transpose()
+        };
+        Ok(knob::Knobs {
+            cpu_idle: knobs.cpu_idle,
+            cpu_weight: knobs.cpu_weight.map(cpu_weight).transpose()?,
+            cpu_max: knobs.cpu_max.as_deref().map(cpu_max).transpose()?,
+            cpuset_cpus: cpus("cpuset_cpus", knobs.cpuset_cpus)?,
+            cpuset_effective: cpus("cpuset_effective", knobs.cpuset_effective)?,
+        })
+    }
+}
+
+/// A Decision for readers outside; it is not turned back, since its rule is a name in our code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    pub at_ns: u64,
+    pub rule: String,
+    pub subject: String,
+    /// Name and value, in the order the arithmetic uses them.
+    pub inputs: Vec<(String, String)>,
+    pub result: String,
+}
+
+impl From<&crate::decision::Decision> for Decision {
+    fn from(decision: &crate::decision::Decision) -> Decision {
+        let inputs = decision.inputs.iter();
+        Decision {
+            at_ns: decision.at.0,
+            rule: decision.rule.to_owned(),
+            subject: decision.subject.clone(),
+            inputs: inputs.map(|(name, value)| ((*name).to_owned(), value.clone())).collect(),
+            result: decision.result.clone(),
+        }
+    }
+}

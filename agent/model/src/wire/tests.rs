@@ -1,0 +1,305 @@
+//! Round trips of random values, the recorded files of every schema, and what is refused.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cpuset::CpuSet;
+use crate::knob::{self, CpuMax, CpuWeight};
+use crate::plan::{self as inner, Generation};
+use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
+use crate::sample::{Pressure, PressureLine, SourceFault, WaitCauses, WorkloadSpec};
+use crate::snapshot::{self, RunqView, Signal, SourceHealth, WorkloadView};
+use crate::topology::{Shape, Topology};
+use crate::units::*;
+
+fn arb_cpus() -> impl Strategy<Value = CpuSet> {
+    proptest::collection::btree_set(0u16..1024, 0..9)
+        .prop_map(|cpus| cpus.into_iter().map(CpuId).collect())
+}
+
+fn arb_max() -> impl Strategy<Value = CpuMax> {
+    (proptest::option::of(1000u64..1 << 50), 1000u64..=1_000_000)
+        .prop_map(|(quota, period)| CpuMax { quota: quota.map(Micros), period: Micros(period) })
+}
+
+fn arb_knobs() -> impl Strategy<Value = knob::Knobs> {
+    (
+        any::<Option<bool>>(),
+        proptest::option::of(1u16..=10_000),
+        proptest::option::of(arb_max()),
+        proptest::option::of(arb_cpus()),
+        proptest::option::of(arb_cpus()),
+    )
+        .prop_map(|(cpu_idle, weight, cpu_max, cpuset_cpus, cpuset_effective)| knob::Knobs {
+            cpu_idle,
+            cpu_weight: weight.and_then(CpuWeight::new),
+            cpu_max,
+            cpuset_cpus,
+            cpuset_effective,
+        })
+}
+
+fn arb_qos() -> impl Strategy<Value = QosLevel> {
+    proptest::sample::select(QosLevel::ALL.to_vec())
+}
+
+fn arb_workload_plan() -> impl Strategy<Value = inner::WorkloadPlan> {
+    (arb_qos(), ".{0,9}", "/[ -~]{0,12}", arb_knobs(), arb_cpus()).prop_map(
+        |(qos, pool, cgroup, knobs, cpus)| inner::WorkloadPlan {
+            qos,
+            pool: PoolName::new(pool),
+            cgroup: CgroupPath::new(cgroup),
+            cpus,
+            cpu_weight: knobs.cpu_weight,
+            cpu_idle: knobs.cpu_idle,
+            cpu_max: knobs.cpu_max,
+        },
+    )
+}
+
+fn arb_plan() -> impl Strategy<Value = inner::Plan> {
+    let pool = (arb_cpus(), any::<u64>())
+        .prop_map(|(cpus, need)| inner::PoolPlan { cpus, need: MilliCpu(need) });
+    (
+        any::<[u64; 3]>(),
+        proptest::collection::btree_map(".{0,9}".prop_map(PoolName::new), pool, 0..4),
+        proptest::collection::btree_map(
+            ".{0,9}".prop_map(WorkloadName::new),
+            arb_workload_plan(),
+            0..4,
+        ),
+        any::<Option<u64>>(),
+        any::<u8>(),
+    )
+        .prop_map(|(numbers, pools, workloads, low, late)| inner::Plan {
+            generation: Generation(numbers[0]),
+            built_at: Timestamp(numbers[1]),
+            snapshot_at: Timestamp(numbers[2]),
+            pools,
+            workloads,
+            share_low_since: low.map(Timestamp),
+            share_late_ticks: late,
+        })
+}
+
+fn arb_view() -> impl Strategy<Value = WorkloadView> {
+    let counts = proptest::collection::vec(any::<u64>(), 0..=40);
+    let ratio = proptest::option::of(0.0..1.0f64);
+    (arb_workload_plan(), arb_knobs(), any::<[u64; 8]>(), counts, ratio, any::<[Option<u64>; 3]>())
+        .prop_map(|(w, knobs, n, counts, ratio, maybe)| {
+            let mut waits = crate::Histogram::default();
+            for (bucket, count) in waits.buckets.iter_mut().zip(counts) {
+                *bucket = count;
+            }
+            let line = PressureLine {
+                avg10_pct: ratio.unwrap_or(0.1) * 100.0,
+                total: Micros(n[0]),
+                ..PressureLine::default()
+            };
+            WorkloadView {
+                spec: WorkloadSpec {
+                    qos: w.qos,
+                    request: MilliCpu(n[1]),
+                    target_p99: maybe[0].map(Micros),
+                },
+                cgroup: w.cgroup,
+                cgroup_id: CgroupId(n[2]),
+                slot: SlotId(n[3] as u16),
+                populated: n[4] % 2 == 0,
+                usage: maybe[1].map(MilliCpu),
+                runq: maybe[2].map(|p50| RunqView {
+                    waits,
+                    p50: Some(Nanos(p50)),
+                    p99: None,
+                    p999: maybe[0].map(Nanos),
+                    on_cpu: Nanos(n[5]),
+                    causes: WaitCauses {
+                        total: Nanos(n[6]),
+                        by_offender: BTreeMap::from([(SlotId(n[7] as u16), Nanos(n[6]))]),
+                        ..WaitCauses::default()
+                    },
+                }),
+                throttled_ratio: ratio,
+                cpu_pressure: ratio.map(|_| Pressure { some: line, full: Some(line) }),
+                memory_current: maybe[1].map(Bytes),
+                knobs,
+                knobs_at: Timestamp(n[0]),
+            }
+        })
+}
+
+fn arb_snapshot() -> impl Strategy<Value = snapshot::Snapshot> {
+    let machine =
+        (1u16..3, 1u16..3, 1u16..4, 1u16..3).prop_map(|(sockets, nodes, cores, threads)| {
+            Topology::synthetic(Shape {
+                sockets,
+                nodes_per_socket: nodes,
+                llcs_per_node: 1,
+                cores_per_llc: cores,
+                threads_per_core: threads,
+                memory_per_node: Bytes(1 << 30),
+            })
+        });
+    let signal = proptest::sample::select(vec![
+        Signal::Good,
+        Signal::Degraded { why: "steal".to_owned() },
+        Signal::PressureOnly { why: "no BTF".to_owned() },
+        Signal::None { why: String::new() },
+    ]);
+    let workloads =
+        proptest::collection::btree_map(".{0,9}".prop_map(WorkloadName::new), arb_view(), 0..4);
+    (machine, signal, workloads, any::<[Option<u64>; 3]>(), proptest::option::of(0.0..1.0f64))
+        .prop_map(|(topology, signal, workloads, maybe, ratio)| snapshot::Snapshot {
+            at: Timestamp(maybe[0].unwrap_or(7)),
+            topology: Arc::new(topology),
+            host: snapshot::HostView {
+                busy_ratio: ratio,
+                cpu_busy_ratio: ratio.map(|busy| (CpuId(1), busy)).into_iter().collect(),
+                memory_total: maybe[1].map(Bytes),
+                ..snapshot::HostView::default()
+            },
+            workloads,
+            signal,
+            sources: BTreeMap::from([
+                (crate::derive::PROBE, SourceHealth { age: maybe[2].map(Nanos), fault: None }),
+                (
+                    crate::derive::HOST,
+                    SourceHealth {
+                        age: None,
+                        fault: Some(SourceFault::Broken { error: "EIO".to_owned() }),
+                    },
+                ),
+            ]),
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn plans_come_back(plan in arb_plan()) {
+        let text = to_json(&Plan::from(&plan)).expect("written");
+        let read: Plan = from_json(text.as_bytes()).expect("read");
+        prop_assert_eq!(inner::Plan::try_from(read).expect("a plan"), plan);
+    }
+
+    #[test]
+    fn knobs_come_back(knobs in proptest::collection::btree_map("/.{0,9}".prop_map(CgroupPath::new), arb_knobs(), 0..5)) {
+        let text = to_json(&KnobTable::from(&knobs)).expect("written");
+        let read: KnobTable = from_json(text.as_bytes()).expect("read");
+        prop_assert_eq!(knob::KnobTable::try_from(read).expect("knobs"), knobs);
+    }
+
+    #[test]
+    fn snapshots_come_back(snapshot in arb_snapshot()) {
+        let text = to_json(&Snapshot::from(&snapshot)).expect("written");
+        let read: Snapshot = from_json(text.as_bytes()).expect("read");
+        prop_assert_eq!(snapshot::Snapshot::try_from(read).expect("a snapshot"), snapshot);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+        prop_assert!(from_json::<Plan>(&bytes).is_err());
+    }
+}
+
+fn recorded_overlay() -> inner::Overlay {
+    inner::Overlay {
+        began_at: Timestamp(10),
+        expires_at: Timestamp(1_000_000_010),
+        floor: MilliCpu(100),
+        cpu_idle: true,
+        victim: WorkloadName::from("web"),
+        first_wait_at: Timestamp(3),
+    }
+}
+
+fn recorded_plan() -> inner::Plan {
+    let workload = inner::WorkloadPlan {
+        qos: QosLevel::ReclaimedCores,
+        pool: PoolName::from(PoolName::RECLAIM),
+        cgroup: CgroupPath::from("/batch/ml"),
+        cpus: "1-3,8".parse().expect("a list"),
+        cpu_weight: Some(CpuWeight::MIN),
+        cpu_idle: Some(false),
+        cpu_max: Some(CpuMax { quota: Some(Micros(800_000)), period: CpuMax::PERIOD }),
+    };
+    let pool = inner::PoolPlan { cpus: workload.cpus, need: MilliCpu(2500) };
+    inner::Plan {
+        generation: Generation(7),
+        built_at: Timestamp(2_000_000_000),
+        snapshot_at: Timestamp(1_900_000_000),
+        pools: BTreeMap::from([(PoolName::from(PoolName::RECLAIM), pool)]),
+        workloads: BTreeMap::from([(WorkloadName::from("ml"), workload)]),
+        share_low_since: Some(Timestamp(5)),
+        share_late_ticks: 1,
+    }
+}
+
+/// Files written by version 1 must be read by every later version. They are recorded, never
+/// regenerated: a failure here means that checkpoints of running nodes are lost on upgrade.
+#[test]
+fn files_of_schema_1_are_read() {
+    let plan: Plan = from_json(include_bytes!("../../testdata/plan.v1.json")).expect("read");
+    assert_eq!(inner::Plan::try_from(plan).expect("a plan"), recorded_plan());
+    let overlay: Overlay =
+        from_json(include_bytes!("../../testdata/overlay.v1.json")).expect("read");
+    assert_eq!(inner::Overlay::from(overlay), recorded_overlay());
+    let knobs: KnobTable = from_json(include_bytes!("../../testdata/knobs.v1.json")).expect("read");
+    let knobs = knob::KnobTable::try_from(knobs).expect("knobs");
+    assert_eq!(knobs["/batch/ml"].cpu_max, Some(CpuMax::UNLIMITED));
+    assert_eq!(knobs["/batch/ml"].cpuset_cpus, Some(CpuSet::EMPTY));
+    let snapshot: Snapshot =
+        from_json(include_bytes!("../../testdata/snapshot.v1.json")).expect("read");
+    let snapshot = snapshot::Snapshot::try_from(snapshot).expect("a snapshot");
+    assert_eq!(snapshot.workloads["web"].runq_p99(), Some(Micros(2)));
+    let decision: Decision =
+        from_json(include_bytes!("../../testdata/decision.v1.json")).expect("read");
+    assert_eq!(decision.rule, "share-need");
+}
+
+#[track_caller]
+fn check_refused(text: &str, expect: &str) {
+    let error = from_json::<Overlay>(text.as_bytes()).expect_err(text);
+    assert_eq!(error.to_string(), expect);
+}
+
+#[test]
+fn what_is_not_ours_is_refused_with_a_reason() {
+    let form = "not JSON with kind and schema, where a document of kind \"overlay\" was expected";
+    check_refused("", form);
+    check_refused("{\"kind\":\"overlay\"}", form);
+    check_refused(
+        "{\"kind\":\"overlay\",\"schema\":2,\"body\":{}}",
+        "schema 2 of \"overlay\" cannot be read: this version knows up to 1",
+    );
+    check_refused(
+        "{\"kind\":\"plan\",\"schema\":1,\"body\":{}}",
+        "a document of kind \"plan\", where \"overlay\" was expected",
+    );
+    check_refused(
+        "{\"kind\":\"overlay\",\"schema\":1,\"body\":{}}",
+        "the body of this \"overlay\" does not have the shape of schema 1",
+    );
+}
+
+#[track_caller]
+fn check_bad_plan(spoil: impl FnOnce(&mut Plan), expect: &str) {
+    let mut plan = Plan::from(&recorded_plan());
+    spoil(&mut plan);
+    assert_eq!(inner::Plan::try_from(plan).expect_err(expect).to_string(), expect);
+}
+
+#[test]
+fn a_value_out_of_range_names_its_field() {
+    let ml = |plan: &mut Plan, spoil: fn(&mut WorkloadPlan)| {
+        spoil(plan.workloads.get_mut("ml").expect("ml"));
+    };
+    check_bad_plan(|p| ml(p, |w| w.qos = "best".to_owned()), "qos cannot be \"best\"");
+    check_bad_plan(|p| ml(p, |w| w.cpu_weight = Some(0)), "cpu_weight cannot be \"0\"");
+    check_bad_plan(|p| ml(p, |w| w.cpu_max = Some("max".to_owned())), "cpu_max cannot be \"max\"");
+    check_bad_plan(|p| ml(p, |w| w.cpus = "3-1".to_owned()), "workload.cpus cannot be \"3-1\"");
+}
