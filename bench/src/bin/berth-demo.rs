@@ -25,13 +25,13 @@ struct Cli {
     #[arg(long, default_value = "/out")]
     out: PathBuf,
     /// The agent's program
-    #[arg(long, default_value = "/bin/berth-agent")]
+    #[arg(long, default_value = "/usr/local/bin/berth-agent")]
     agent: PathBuf,
     /// `managed_cgroup` of the agent: `--root` as seen from the cgroup mount
     #[arg(long, default_value = "/")]
     managed_cgroup: String,
     /// Directory for the agent's socket, lock and decision log
-    #[arg(long, default_value = "/run/berth-demo")]
+    #[arg(long, default_value = "/run/berth")]
     runtime_dir: PathBuf,
     /// `suppression.hold_ms` of the agent
     #[arg(long, default_value_t = 1000)]
@@ -43,7 +43,7 @@ struct Cli {
     #[arg(long, default_value_t = 3000)]
     target_us: u64,
     /// The load program
-    #[arg(long, default_value = "/bin/berth-load")]
+    #[arg(long, default_value = "/usr/local/bin/berth-load")]
     load: PathBuf,
     #[arg(long, value_delimiter = ',', value_parser = phase, default_value = ALL_PHASES)]
     phases: Vec<Phase>,
@@ -101,6 +101,7 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         target: Micros(cli.target_us),
         // half the node, of which the load takes `share_pct` in bursts
         request_milli_cpu: n_cpus as u64 * 500,
+        more: Vec::new(),
     };
     Ok(Settings {
         agent,

@@ -34,6 +34,16 @@ pub struct AgentSetup {
     pub target: Micros,
     /// `request_milli_cpu` of the service.
     pub request_milli_cpu: u64,
+    /// Workloads beside the service and the batch pods.
+    pub more: Vec<MoreWorkloads>,
+}
+
+/// A `[[workload]]` row without request and target.
+#[derive(Clone, Copy, Debug)]
+pub struct MoreWorkloads {
+    pub cgroup: &'static str,
+    pub name: &'static str,
+    pub qos: &'static str,
 }
 
 /// A running agent.
@@ -155,6 +165,10 @@ impl Drop for Agent {
 /// The configuration of the run.
 pub fn config_text(setup: &AgentSetup) -> String {
     let managed = setup.managed_cgroup.trim_end_matches('/');
+    let row = |MoreWorkloads { cgroup, name, qos }: &MoreWorkloads| {
+        format!("\n[[workload]]\ncgroup = \"{cgroup}\"\nname = \"{name}\"\nqos = \"{qos}\"\n")
+    };
+    let more: String = setup.more.iter().map(row).collect();
     format!(
         r#"mode = "enforce"
 
@@ -181,7 +195,7 @@ target_p99_us = {target}
 cgroup = "/pods/batch-*"
 name = "batch"
 qos = "reclaimed_cores"
-"#,
+{more}"#,
         managed_or_root = if managed.is_empty() { "/" } else { managed },
         runtime_dir = setup.runtime_dir.display(),
         hold_ms = setup.hold.0 / 1_000_000,
@@ -258,6 +272,7 @@ mod tests {
             floor_milli_cpu: 100,
             target: Micros(3000),
             request_milli_cpu: 1000,
+            more: Vec::new(),
         };
         let text = config_text(&setup);
         assert!(text.contains("managed_cgroup = \"/\"\n"), "{text}");
