@@ -16,6 +16,7 @@ use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity,
 use model::policy::Mode;
 use model::qos::{CgroupPath, PoolName, QosLevel};
 use model::sample::{Burst, Sample};
+use model::wire;
 use model::{Nanos, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
@@ -185,9 +186,13 @@ impl Loop {
         let Some(plan) = self.deps.turn.plan() else {
             return;
         };
-        if self.checkpointed.as_ref() != Some(&plan.pools) {
-            self.checkpointed = Some(plan.pools.clone());
-            self.deps.recorder.record(Record::Checkpoint(model::wire::plan_json(plan)));
+        if self.checkpointed.as_ref() == Some(&plan.pools) {
+            return;
+        }
+        self.checkpointed = Some(plan.pools.clone());
+        match wire::to_json(&wire::Plan::from(&**plan)) {
+            Ok(json) => self.deps.recorder.record(Record::Checkpoint(json.into_bytes())),
+            Err(error) => error!(error = %kit::chain(&error), "The Plan is not checkpointed"),
         }
     }
 
@@ -285,7 +290,10 @@ impl Loop {
     }
 
     fn decide(&mut self, decision: Decision) {
-        self.deps.recorder.record(Record::Decision(model::wire::decision_json(&decision)));
+        match wire::to_json(&wire::Decision::from(&decision)) {
+            Ok(json) => self.deps.recorder.record(Record::Decision(json)),
+            Err(error) => error!(error = %kit::chain(&error), "A decision is not logged"),
+        }
         self.deps.publisher.decision(decision);
     }
 

@@ -13,10 +13,11 @@ use collector::workloads::{Thresholds, WorkloadReader};
 use collector::{Collector, SourcePlan, clock};
 use hostfs::{CgroupTree, HostRoot};
 use model::knob::Lane;
-use model::plan::Outcome;
+use model::plan::{Outcome, Plan};
 use model::policy::{Mode, Policy};
 use model::qos::CgroupPath;
 use model::sample::SourceFault;
+use model::wire::WireError;
 use model::{Bytes, Nanos};
 use probe::{BurstReader, LoadOptions, OffProbe, ProbeSource};
 use prometheus_client::registry::Registry;
@@ -280,7 +281,7 @@ fn restored_turn(config: &Config, policy: Policy) -> TurnState {
     let mut turn = TurnState::new(policy);
     match state::load_checkpoint(&path) {
         Ok(None) => {}
-        Ok(Some(bytes)) => match model::wire::plan_from_json(&bytes) {
+        Ok(Some(bytes)) => match plan_of(&bytes) {
             Ok(plan) => {
                 info!(generation = plan.generation.0, "Continuing from the checkpoint");
                 let restored = Restored { plan: Some(plan), ..Restored::default() };
@@ -295,6 +296,10 @@ fn restored_turn(config: &Config, policy: Policy) -> TurnState {
         }
     }
     turn
+}
+
+fn plan_of(bytes: &[u8]) -> Result<Plan, WireError> {
+    Plan::try_from(model::wire::from_json::<model::wire::Plan>(bytes)?)
 }
 
 /// The socket and the admin port, on a thread of ordinary priority: readers never delay the loop.

@@ -56,6 +56,8 @@ impl KnobFiles for HostFiles {
     }
 
     fn write(&mut self, cgroup: &CgroupPath, knob: Knob, text: &str) -> Result<(), StepFailure> {
+        // A write of no bytes never reaches the file: an empty value is an empty line.
+        let text = if text.is_empty() { "\n" } else { text };
         self.cgroup(cgroup)?.write(file_of(knob), text).map_err(unwritten)
     }
 

@@ -1,3 +1,5 @@
 //! Entry point of the CLI.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -58,17 +58,24 @@ fn causes<'a>(
     let others = waits.by_offender.iter().map(|(slot, wait)| {
         (CauseKind::Offender, name_of(*slot).map(|name| name.to_string()), *wait)
     });
+    let told: u64 = waits.by_offender.values().map(|wait| wait.0).sum::<u64>()
+        + [waits.own_throttle, waits.own_group, waits.idle_or_steal, waits.untracked]
+            .iter()
+            .map(|wait| wait.0)
+            .sum::<u64>();
+    // what the parts do not tell of the total is unknown too
+    let unknown = Nanos(waits.unknown.0.max(waits.total.0.saturating_sub(told)));
     let own = [
         (CauseKind::OwnThrottle, None, waits.own_throttle),
         (CauseKind::OwnGroup, None, waits.own_group),
         (CauseKind::IdleOrSteal, None, waits.idle_or_steal),
         (CauseKind::Untracked, None, waits.untracked),
-        (CauseKind::Unknown, None, waits.unknown),
+        (CauseKind::Unknown, None, unknown),
     ];
     let mut parts: Vec<_> = others.chain(own).filter(|(_, _, wait)| wait.0 > 0).collect();
     // a stable sort keeps equal parts in slot order
     parts.sort_by_key(|(_, _, wait)| std::cmp::Reverse(*wait));
-    // the parts' own sum, so that shares add up to one whatever the probe says the total is
+    // the parts' own sum, so that shares add up to one even where parts exceed the total
     let total: u64 = parts.iter().map(|(_, _, wait)| wait.0).sum();
     let cause = |(kind, workload, wait): (CauseKind, Option<String>, Nanos)| v1::Cause {
         kind: kind.into(),

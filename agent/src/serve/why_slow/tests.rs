@@ -58,14 +58,24 @@ fn offenders_are_named_and_sorted() {
 
 #[test]
 fn a_total_that_disagrees_with_its_parts_does_not_break_the_sum() {
-    let own = WaitCauses { own_throttle: Nanos(3), total: Nanos(1000), ..WaitCauses::default() };
+    let less = WaitCauses { own_throttle: Nanos(3), total: Nanos(1), ..WaitCauses::default() };
     check(
-        &state_with(own, None),
+        &state_with(less, None),
         expect![[r#"
-        1.000 CAUSE_KIND_OWN_THROTTLE -
-        100 % of its waiting was because its own cpu.max stopped it.
-        Raise its CPU limit; other workloads have no part in this.
-    "#]],
+            1.000 CAUSE_KIND_OWN_THROTTLE -
+            100 % of its waiting was because its own cpu.max stopped it.
+            Raise its CPU limit; other workloads have no part in this.
+        "#]],
+    );
+    let more = WaitCauses { own_throttle: Nanos(3), total: Nanos(4), ..WaitCauses::default() };
+    check(
+        &state_with(more, None),
+        expect![[r#"
+            0.750 CAUSE_KIND_OWN_THROTTLE -
+            0.250 CAUSE_KIND_UNKNOWN -
+            75 % of its waiting was because its own cpu.max stopped it.
+            Raise its CPU limit; other workloads have no part in this.
+        "#]],
     );
 }
 
