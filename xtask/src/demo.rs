@@ -1,8 +1,134 @@
-//! (laid out, not yet filled)
+//! `cargo xtask demo`: sets up, builds, boots a small VM, runs one service beside batch pods under
+//! several managers and under Berth, and shows one table and one picture. What runs inside the
+//! guest is `bench::demo`; this owns the way there and what is made of the result.
+
+mod build;
+mod host;
+mod picture;
+mod result;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+
+use crate::vm::{self, Guest, Session};
+use crate::{ebpf, place, setup};
+use result::DemoResult;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Also write the figures, one key each, to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Leave the VM up afterwards with a shell, the load and the agent running (try `berth top`)
+    #[arg(long, conflicts_with = "host")]
+    keep: bool,
+    /// Run on this machine instead of in a VM, in the delegated cgroup this command runs in
+    #[arg(long)]
+    host: bool,
+    /// Only these phases
+    #[arg(long, value_name = "A,B", default_value = ALL_PHASES)]
+    phases: String,
+    /// Show the result of an earlier run again (its raw demo.json) and run nothing
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["host", "keep", "phases"])]
+    from: Option<PathBuf>,
+    /// Also renew docs/demo.svg and bench/results/demo.json
+    #[arg(long)]
+    record: bool,
+}
 
-pub(crate) fn run(_args: &Args) -> anyhow::Result<()> {
-    anyhow::bail!("demo: laid out, not yet filled")
+const ALL_PHASES: &str = "alone,unmanaged,k8s,rule65,static,berth";
+/// Three times what it takes on a quiet host.
+const GUEST_LIMIT: Duration = Duration::from_secs(600);
+/// `--keep` may stay for an evening.
+const KEEP_LIMIT: Duration = Duration::from_secs(8 * 3600);
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
+    let began = Instant::now();
+    if let Some(earlier) = &args.from {
+        return show(args, &DemoResult::read(earlier)?, began.elapsed());
+    }
+    if args.host {
+        host::check()?;
+    }
+    setup::ensure(setup::Group::Agent)?;
+    ebpf::ensure_built()?;
+    let programs = build::programs()?;
+    let out = place::target().join("demo/raw");
+    if out.exists() {
+        fs::remove_dir_all(&out).context("forget the last demo")?;
+    }
+    let load = build::find(&programs, "berth-load")?;
+    let native = build::calibrate(&load)?;
+    let noise = host::Noise::start()?;
+    if args.host {
+        host::run(&programs, &args.phases, &out)?;
+    } else {
+        in_vm(args, &programs, &out)?;
+    }
+    let mut result = DemoResult::read(&out.join("demo.json"))?;
+    result.add_emulator_factor(native);
+    if !args.host {
+        result.add_noise(noise.other_work_ratio()?);
+    }
+    show(args, &result, began.elapsed())
+}
+
+fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Result<()> {
+    let demo = format!("berth-demo --out /out --phases {}", args.phases);
+    let mut guest = Guest::new(&["sh", "-c", &demo]);
+    if args.keep {
+        // The last phase goes on in the background, so that there is something to look at.
+        let stay = format!(
+            "{demo}; (berth-demo --out /tmp/keep --phases berth --cycles 1000 >/tmp/keep.log 2>&1 &); \
+             echo 'The load and the agent run on; try: berth top'; exec sh -l"
+        );
+        guest.command = vec!["sh".to_owned(), "-c".to_owned(), stay];
+        guest.session = vm::terminal();
+        guest.timeout = KEEP_LIMIT;
+    } else {
+        guest.session = Session::Batch;
+        guest.timeout = GUEST_LIMIT;
+    }
+    guest.cpus = 2;
+    guest.nodes = 2;
+    guest.memory_mib = 1024;
+    guest.files = build::guest_files(programs)?;
+    guest.out = Some(out.to_owned());
+    let ended = vm::boot(&guest, &mut vm::pass_through)?;
+    ensure!(ended.exit_code == 0, "the demo failed in the guest with exit {}", ended.exit_code);
+    Ok(())
+}
+
+fn show(args: &Args, result: &DemoResult, took: Duration) -> anyhow::Result<()> {
+    let folder = place::target().join("demo");
+    let svg = picture::draw(result);
+    write(&folder.join("demo.svg"), &svg)?;
+    let keys = serde_json::to_string_pretty(&result.keys).context("encode the figures")?;
+    if let Some(json) = &args.json {
+        write(json, &keys)?;
+    }
+    if args.record {
+        write(&place::repo().join("docs/demo.svg"), &svg)?;
+        let record = serde_json::to_string_pretty(&result.record()).context("encode the record")?;
+        write(&place::repo().join("bench/results/demo.json"), &record)?;
+    }
+    println!("\n{}", table::phases(result));
+    println!("{}", table::bars(result, took));
+    for note in &result.notes {
+        println!("note: {note}");
+    }
+    println!("picture: {}", folder.join("demo.svg").display());
+    println!("took {:.0} s, set-up and build included", took.as_secs_f64());
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    }
+    fs::write(path, text).with_context(|| format!("write {}", path.display()))
 }

@@ -6,13 +6,14 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
+use bench::demo::agent::AgentSetup;
 use bench::demo::driver::{self, Settings};
 use bench::demo::phase::Phase;
 use bench::demo::stage::Load;
 use bench::demo::tree;
 use bench::load::work;
 use clap::Parser;
-use model::units::Nanos;
+use model::units::{Micros, Nanos};
 
 /// Runs one service beside batch pods under several managers
 #[derive(Debug, Parser)]
@@ -23,8 +24,26 @@ struct Cli {
     /// Directory for demo.json and the raw reports
     #[arg(long, default_value = "/out")]
     out: PathBuf,
+    /// The agent's program
+    #[arg(long, default_value = "/usr/local/bin/berth-agent")]
+    agent: PathBuf,
+    /// `managed_cgroup` of the agent: `--root` as seen from the cgroup mount
+    #[arg(long, default_value = "/")]
+    managed_cgroup: String,
+    /// Directory for the agent's socket, lock and decision log
+    #[arg(long, default_value = "/run/berth")]
+    runtime_dir: PathBuf,
+    /// `suppression.hold_ms` of the agent
+    #[arg(long, default_value_t = 1000)]
+    hold_ms: u64,
+    /// `suppression.floor_milli_cpu` of the agent
+    #[arg(long, default_value_t = 600)]
+    floor_milli_cpu: u64,
+    /// `target_p99_us` of the service: the run-queue wait it should stay under
+    #[arg(long, default_value_t = 3000)]
+    target_us: u64,
     /// The load program
-    #[arg(long, default_value = "/bin/berth-load")]
+    #[arg(long, default_value = "/usr/local/bin/berth-load")]
     load: PathBuf,
     #[arg(long, value_delimiter = ',', value_parser = phase, default_value = ALL_PHASES)]
     phases: Vec<Phase>,
@@ -41,6 +60,9 @@ struct Cli {
     /// Service load in bursts, in percent of half the node
     #[arg(long, default_value_t = 85.0)]
     share_pct: f64,
+    /// Threads of the service per CPU
+    #[arg(long, default_value_t = 1)]
+    workers_per_cpu: usize,
     #[arg(long, default_value_t = 1)]
     seed: u64,
 }
@@ -48,9 +70,6 @@ struct Cli {
 const ALL_PHASES: &str = "alone,unmanaged,k8s,rule65,static,berth";
 /// CPU time of a request on an undisturbed CPU.
 const REQUEST: Nanos = Nanos::from_millis(3);
-/// Threads of the service: two per CPU of the small VM, so that a request behind a slow one can
-/// overtake it.
-const WORKERS_PER_CPU: usize = 2;
 
 fn main() -> Result<()> {
     let cli = Cli::parse();
@@ -68,11 +87,24 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         program: cli.load,
         shape: driver::shape(n_cpus, cli.share_pct, REQUEST, quiet, burst),
         seed: cli.seed,
-        n_workers: n_cpus * WORKERS_PER_CPU,
+        n_workers: n_cpus * cli.workers_per_cpu,
         request: REQUEST,
         speed,
     };
+    let agent = AgentSetup {
+        program: cli.agent,
+        managed_cgroup: cli.managed_cgroup,
+        root: cli.root.clone(),
+        runtime_dir: cli.runtime_dir,
+        hold: Nanos::from_millis(cli.hold_ms),
+        floor_milli_cpu: cli.floor_milli_cpu,
+        target: Micros(cli.target_us),
+        // half the node, of which the load takes `share_pct` in bursts
+        request_milli_cpu: n_cpus as u64 * 500,
+        more: Vec::new(),
+    };
     Ok(Settings {
+        agent,
         root: cli.root,
         out: cli.out,
         load,

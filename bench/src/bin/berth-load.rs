@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use bench::arrivals::Shape;
-use bench::load::work::{Speed, calibrate};
+use bench::load::work::{Speed, agent_like_rounds_per_s, calibrate};
 use bench::load::{hog, report, service};
 use bench::{cgroup, clock};
 use clap::{Args, Parser, Subcommand};
@@ -26,7 +26,8 @@ enum Command {
     Service(ServiceArgs),
     /// CPU-bound batch work that counts operations
     Hog(HogArgs),
-    /// Print the speed of an undisturbed CPU, in loop iterations per millisecond
+    /// Print the speed of an undisturbed CPU as JSON: integer loop iterations per millisecond, and
+    /// rounds per second of work like the agent's
     Calibrate,
 }
 
@@ -85,7 +86,9 @@ fn main() -> Result<()> {
         Command::Service(args) => run_service(&args),
         Command::Hog(args) => run_hog(&args),
         Command::Calibrate => {
-            println!("{}", calibrate().iterations_per_ms);
+            let speed = calibrate().iterations_per_ms;
+            let rounds = agent_like_rounds_per_s();
+            println!("{{\"iterations_per_ms\":{speed},\"agent_like_rounds_per_s\":{rounds}}}");
             Ok(())
         }
     }

@@ -4,21 +4,27 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use model::units::{Micros, Nanos};
+use model::units::{Micros, Nanos, Timestamp};
 
 use crate::arrivals::Shape;
 use crate::clock;
-use crate::demo::outcome::{Outcome, PhaseOutcome};
+use crate::demo::agent::{Agent, AgentSetup, Suppression};
+use crate::demo::outcome::{Outcome, PhaseOutcome, SuppressionMark, spread};
 use crate::demo::phase::{Phase, Split, SweepRow, best_split};
 use crate::demo::stage::{self, Load, Manager, Performance, WARM_UP, fresh_dir};
 use crate::demo::tree::{self, Layout, Tree};
 use crate::load::report::write_json;
+use crate::load::work;
 use crate::procfs;
 use crate::rule65::Regulator;
 
 /// Without an `alone` phase there is no measured target; this is 1.5 times what a 3 ms service
 /// usually shows alone.
 const DEFAULT_TARGET: Micros = Micros(10_000);
+
+/// Between the start of the batch pods and the first request under the agent: a tick to find
+/// them, a tick to size the pools, one to spare.
+const SETTLE: Nanos = Nanos::from_secs(3);
 
 /// What to run and where.
 #[derive(Clone, Debug)]
@@ -28,6 +34,7 @@ pub struct Settings {
     pub root: PathBuf,
     pub out: PathBuf,
     pub load: Load,
+    pub agent: AgentSetup,
     pub phases: Vec<Phase>,
     /// Quiet and burst periods per phase.
     pub n_cycles: u64,
@@ -76,8 +83,11 @@ fn run_phase(
     outcome: &mut Outcome,
 ) -> Result<PhaseOutcome> {
     let span = settings.span(settings.n_cycles);
+    if phase == Phase::Berth {
+        return berth(settings, span, target, outcome).context("phase berth");
+    }
     let run = match phase {
-        Phase::Alone => alone(settings, span),
+        Phase::Alone | Phase::Berth => alone(settings, span),
         Phase::Unmanaged => beside_batch(settings, phase.name(), span, Layout::Siblings, no_setup),
         Phase::K8s => beside_batch(settings, phase.name(), span, Layout::BestEffort, no_setup),
         Phase::Rule65 => beside_batch(settings, phase.name(), span, Layout::BestEffort, rule65),
@@ -86,7 +96,6 @@ fn run_phase(
             outcome.notes.push(format!("static: the best fixed split was {}", split.name()));
             with_split(settings, phase.name(), span, split)
         }
-        Phase::Berth => unreachable!("see agent"),
     };
     let run = run.with_context(|| format!("phase {}", phase.name()))?;
     Ok(PhaseOutcome::new(phase, &run, &settings.load.shape, target))
@@ -118,6 +127,64 @@ fn beside_batch(
     let run = stage::perform(&settings.load, &tree, (start_at, span), (hogs, manager), &out)?;
     tree.remove()?;
     Ok(run)
+}
+
+/// The agent is started before the batch pods, as on a node; it finds them by its own rules.
+fn berth(
+    settings: &Settings,
+    span: Nanos,
+    target: Micros,
+    outcome: &mut Outcome,
+) -> Result<PhaseOutcome> {
+    let out = fresh_dir(&settings.out, Phase::Berth.name())?;
+    let tree = Tree::create(&settings.root, Layout::Siblings)?;
+    let agent = Agent::start(&settings.agent, &out)?;
+    let start_at = clock::now().after(SETTLE);
+    let hogs = stage::start_hogs(&settings.load, &tree, start_at.after(span), &out)?;
+    let before = agent.cost()?;
+    let counted_from = clock::now();
+    let cast = (hogs, Manager::Nobody);
+    let run = stage::perform(&settings.load, &tree, (start_at, span), cast, &out)?;
+    let cost = agent.cost()?;
+    let counted = clock::now().since(counted_from).as_micros();
+    let suppressions = agent.stop()?;
+    tree.remove()?;
+    let keys = &mut outcome.keys;
+    keys.insert("agent_rss_bytes".to_owned(), cost.rss.0 as f64);
+    if let Some(memory) = cost.memory_current {
+        keys.insert("agent_memory_current_bytes".to_owned(), memory.0 as f64);
+    }
+    let used = cost.cpu.0.saturating_sub(before.cpu.0);
+    keys.insert("agent_cpu_ratio".to_owned(), used as f64 / counted.0.max(1) as f64);
+    let mut done = PhaseOutcome::new(Phase::Berth, &run, &settings.load.shape, target);
+    keys.extend(suppression_keys(&suppressions, &done.recover_ms));
+    done.series.suppressions = marks(&suppressions, run.started_at());
+    Ok(done)
+}
+
+fn suppression_keys(
+    suppressions: &[Suppression],
+    recover_ms: &[f64],
+) -> std::collections::BTreeMap<String, f64> {
+    let latencies_ms: Vec<f64> =
+        suppressions.iter().map(|it| it.latency.0 as f64 / 1000.0).collect();
+    let mut keys = vec![("suppress_events", suppressions.len() as f64)];
+    if let Some((p50, p99, max)) = spread(&latencies_ms) {
+        keys.extend([("suppress_ms_p50", p50), ("suppress_ms_p99", p99), ("suppress_ms_max", max)]);
+    }
+    if let Some((p50, p99, _)) = spread(recover_ms) {
+        keys.extend([("recover_ms_p50", p50), ("recover_ms_p99", p99)]);
+    }
+    keys.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+fn marks(suppressions: &[Suppression], start: Timestamp) -> Vec<SuppressionMark> {
+    let during = suppressions.iter().filter(|it| it.done_at >= start);
+    let mark = |it: &Suppression| SuppressionMark {
+        at_ms: it.done_at.since(start).0 as f64 / 1e6,
+        took_ms: it.latency.0 as f64 / 1000.0,
+    };
+    during.map(mark).collect()
 }
 
 fn no_setup(_tree: &Tree) -> Result<Manager> {
@@ -171,6 +238,7 @@ fn machine(settings: &Settings) -> Result<std::collections::BTreeMap<String, Str
         ("cpus", tree::n_cpus(&settings.root)?.to_string()),
         ("numa_nodes", count_nodes(Path::new("/sys/devices/system/node")).to_string()),
         ("iterations_per_ms", settings.load.speed.iterations_per_ms.to_string()),
+        ("agent_like_rounds_per_s", work::agent_like_rounds_per_s().to_string()),
         ("seed", settings.load.seed.to_string()),
         ("burst_rate_hz", format!("{:.1}", settings.load.shape.burst_rate_hz)),
         ("quiet_rate_hz", format!("{:.1}", settings.load.shape.quiet_rate_hz)),

@@ -20,7 +20,7 @@ use crate::rule65::Regulator;
 
 /// Hogs of one batch pod.
 const HOGS_PER_POD: usize = 2;
-/// Between the start of the hogs and the first request; longer for a manager that has to settle.
+/// Between the start of the hogs and the first request.
 pub const WARM_UP: Nanos = Nanos::from_millis(1_500);
 /// Hogs run on for this long, so that the last window of the service is like the others.
 const HOG_TAIL: Nanos = Nanos::from_millis(200);

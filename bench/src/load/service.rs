@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use model::units::{Nanos, Timestamp};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::arrivals::{self, Arrival, Shape};
 use crate::clock;
@@ -39,14 +40,36 @@ pub fn run(service: &Service) -> ServiceReport {
     let schedule = arrivals::schedule(&service.shape, service.span, service.seed);
     let next = AtomicUsize::new(0);
     let mut rows = thread::scope(|scope| {
-        let worker = || scope.spawn(|| work_off(service, &schedule, &next));
-        let workers: Vec<_> = (0..service.n_workers).map(|_| worker()).collect();
+        let worker = |n: usize| {
+            let (schedule, next) = (&schedule, &next);
+            scope.spawn(move || {
+                spread(n);
+                work_off(service, schedule, next)
+            })
+        };
+        let workers: Vec<_> = (0..service.n_workers).map(worker).collect();
         let done = workers.into_iter().flat_map(|it| it.join().unwrap_or_default());
         done.collect::<Vec<RequestRow>>()
     });
     let untouched = schedule.iter().skip(next.load(Ordering::Relaxed));
     rows.extend(untouched.map(|arrival| unfinished(service, arrival)));
     ServiceReport::new(service.start_at, service.span, rows)
+}
+
+/// Starts worker `n` on a CPU of its own and then lets the scheduler move it. Without this the
+/// kernel tolerates two workers on one CPU beside an idle one for seconds when the CPUs are in
+/// different NUMA nodes, and `alone` would measure that. A CPU the cpuset denies is no error.
+fn spread(n: usize) {
+    let Ok(allowed) = sched_getaffinity(None) else { return };
+    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu)).collect();
+    let mut own = CpuSet::new();
+    own.set(cpus.get(n % cpus.len().max(1)).copied().unwrap_or(0));
+    if sched_setaffinity(None, &own).is_ok() {
+        thread::yield_now();
+        // A set that was just read cannot be refused, short of a cpuset change in between; then
+        // the worker keeps the one CPU, which is allowed.
+        let _kept = sched_setaffinity(None, &allowed);
+    }
 }
 
 fn work_off(service: &Service, schedule: &[Arrival], next: &AtomicUsize) -> Vec<RequestRow> {

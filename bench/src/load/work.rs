@@ -1,7 +1,10 @@
 //! The unit of CPU work: integer arithmetic that touches no memory, so that its cost depends on
 //! nothing but the CPU time it gets.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::hint::black_box;
+use std::os::unix::fs::FileExt;
 
 use model::units::Nanos;
 
@@ -45,4 +48,36 @@ pub fn calibrate() -> Speed {
         .min()
         .unwrap_or(1);
     Speed { iterations_per_ms: (ITERATIONS * 1_000_000 / fastest).max(1) }
+}
+
+/// Rounds per second of what an agent does all day: read a small kernel file, take it apart, keep
+/// it in a map, write numbers as text. An emulator runs the plain integer loop at nearly native
+/// speed but not this, so the native-versus-guest factor is taken from here.
+pub fn agent_like_rounds_per_s() -> u64 {
+    const ROUNDS: u64 = 200;
+    const RUNS: usize = 50;
+    let file = File::open("/proc/self/schedstat").ok();
+    let fastest = (0..RUNS)
+        .map(|_| {
+            let began = clock::now();
+            for round in 0..ROUNDS {
+                agent_like_round(file.as_ref(), round);
+            }
+            clock::now().since(began).0.max(1)
+        })
+        .min()
+        .unwrap_or(1);
+    (ROUNDS * 1_000_000_000 / fastest).max(1)
+}
+
+fn agent_like_round(file: Option<&File>, round: u64) {
+    let mut bytes = [0; 128];
+    let len = file.and_then(|file| file.read_at(&mut bytes, 0).ok()).unwrap_or(0);
+    let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+    let numbers = text.split_ascii_whitespace().filter_map(|word| word.parse::<u64>().ok());
+    let mut map: BTreeMap<String, u64> = BTreeMap::new();
+    for (idx, number) in numbers.chain(round..round + 20).enumerate() {
+        map.insert(format!("cgroup-{}-{idx}", number % 97), number);
+    }
+    black_box(map.values().copied().fold(0u64, u64::wrapping_add));
 }

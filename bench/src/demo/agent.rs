@@ -1,0 +1,286 @@
+//! The phase `berth`: the agent as its own process, started with a configuration a person could
+//! have written, observed from outside and stopped by its pid.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use model::units::{Bytes, Micros, Nanos, Timestamp};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::cgroup;
+use crate::clock;
+use crate::procfs;
+
+/// How the agent is set up for a run.
+#[derive(Clone, Debug)]
+pub struct AgentSetup {
+    /// The `berth-agent` program.
+    pub program: PathBuf,
+    /// The managed cgroup as the configuration names it: below the cgroup mount.
+    pub managed_cgroup: String,
+    /// The same as a directory.
+    pub root: PathBuf,
+    pub runtime_dir: PathBuf,
+    /// `suppression.hold_ms`.
+    pub hold: Nanos,
+    /// `suppression.floor_milli_cpu`.
+    pub floor_milli_cpu: u64,
+    /// `target_p99_us` of the service: the run-queue wait it should stay under.
+    pub target: Micros,
+    /// `request_milli_cpu` of the service.
+    pub request_milli_cpu: u64,
+    /// Workloads beside the service and the batch pods.
+    pub more: Vec<MoreWorkloads>,
+}
+
+/// A `[[workload]]` row without request and target.
+#[derive(Clone, Copy, Debug)]
+pub struct MoreWorkloads {
+    pub cgroup: &'static str,
+    pub name: &'static str,
+    pub qos: &'static str,
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    own_cgroup: PathBuf,
+    runtime_dir: PathBuf,
+    log: PathBuf,
+}
+
+/// What the agent cost over a while.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    pub rss: Bytes,
+    /// Of the agent's own cgroup; BPF maps are charged there. `None` without memory controller.
+    pub memory_current: Option<Bytes>,
+    /// CPU time since the process began.
+    pub cpu: Micros,
+}
+
+/// One suppression, as the agent measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Suppression {
+    /// Read-back of the last Step.
+    pub done_at: Timestamp,
+    /// From the kernel's timestamp of the first over-threshold wait to `done_at`.
+    pub latency: Micros,
+}
+
+/// The cgroup the agent moves itself into, below the managed one.
+const OWN_CGROUP: &str = "berth";
+/// The agent must answer within this; under emulation loading BPF takes seconds.
+const START_LIMIT: Nanos = Nanos::from_secs(30);
+const STOP_LIMIT: Nanos = Nanos::from_secs(15);
+
+impl Agent {
+    /// Starts the agent and waits until its socket is there.
+    pub fn start(setup: &AgentSetup, out: &Path) -> Result<Agent> {
+        let own_cgroup = setup.root.join(OWN_CGROUP);
+        cgroup::create(&own_cgroup)?;
+        let config = out.join("agent.toml");
+        fs::write(&config, config_text(setup)).context("writing the agent's configuration")?;
+        let log = out.join("agent.log");
+        let log_file = File::create(&log).context("creating the agent's log")?;
+        let child = Command::new(&setup.program)
+            .arg("run")
+            .arg("--config")
+            .arg(&config)
+            .stdout(log_file.try_clone().context("sharing the agent's log")?)
+            .stderr(log_file)
+            .spawn()
+            .with_context(|| format!("starting {}", setup.program.display()))?;
+        let runtime_dir = setup.runtime_dir.clone();
+        let mut agent = Agent { child, own_cgroup, runtime_dir, log };
+        agent.wait_until_ready(&setup.runtime_dir.join("agent.sock"))?;
+        Ok(agent)
+    }
+
+    pub fn cost(&self) -> Result<Cost> {
+        let pid = self.child.id();
+        Ok(Cost {
+            rss: procfs::process_rss(pid)?,
+            memory_current: cgroup::memory_current(&self.own_cgroup),
+            cpu: procfs::process_cpu(pid)?,
+        })
+    }
+
+    /// Stops the agent with SIGTERM and brings its decision log.
+    pub fn stop(mut self) -> Result<Vec<Suppression>> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        kill_process(pid.context("the agent has no pid")?, Signal::TERM)
+            .context("stopping the agent")?;
+        let until = clock::now().after(STOP_LIMIT);
+        while clock::now() < until {
+            if let Some(status) = self.child.try_wait().context("waiting for the agent")? {
+                ensure!(status.success(), "the agent ended with {status}:\n{}", self.log_tail());
+                return Ok(suppressions(&decision_log(&self.runtime_dir)));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        self.child.kill().context("killing the agent")?;
+        self.child.wait().context("waiting for the killed agent")?;
+        bail!("the agent did not stop within {} s of SIGTERM", STOP_LIMIT.0 / 1_000_000_000)
+    }
+
+    fn wait_until_ready(&mut self, socket: &Path) -> Result<()> {
+        let until = clock::now().after(START_LIMIT);
+        while clock::now() < until {
+            if let Some(status) = self.child.try_wait().context("waiting for the agent")? {
+                bail!("the agent ended at once with {status}:\n{}", self.log_tail());
+            }
+            if socket.exists() {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        bail!("the agent opened no socket {}:\n{}", socket.display(), self.log_tail())
+    }
+
+    fn log_tail(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Agent {
+    /// An error on the way must not leave an agent behind.
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            // Already on an error's way out; there is nobody to tell about a second one.
+            drop(self.child.kill());
+            drop(self.child.wait());
+        }
+    }
+}
+
+/// The configuration of the run.
+pub fn config_text(setup: &AgentSetup) -> String {
+    let managed = setup.managed_cgroup.trim_end_matches('/');
+    let row = |MoreWorkloads { cgroup, name, qos }: &MoreWorkloads| {
+        format!("\n[[workload]]\ncgroup = \"{cgroup}\"\nname = \"{name}\"\nqos = \"{qos}\"\n")
+    };
+    let more: String = setup.more.iter().map(row).collect();
+    format!(
+        r#"mode = "enforce"
+
+[host]
+managed_cgroup = "{managed_or_root}"
+
+[agent]
+runtime_dir = "{runtime_dir}"
+listen = "off"
+own_cgroup = "{managed}/{OWN_CGROUP}"
+
+[suppression]
+hold_ms = {hold_ms}
+floor_milli_cpu = {floor}
+
+[[workload]]
+cgroup = "/pods/api"
+name = "api"
+qos = "shared_cores"
+request_milli_cpu = {request}
+target_p99_us = {target}
+
+[[workload]]
+cgroup = "/pods/batch-*"
+name = "batch"
+qos = "reclaimed_cores"
+{more}"#,
+        managed_or_root = if managed.is_empty() { "/" } else { managed },
+        runtime_dir = setup.runtime_dir.display(),
+        hold_ms = setup.hold.0 / 1_000_000,
+        floor = setup.floor_milli_cpu,
+        request = setup.request_milli_cpu,
+        target = setup.target.0,
+    )
+}
+
+/// The decisions on disk, oldest first; each line is `CHECKSUM JSON`.
+fn decision_log(runtime_dir: &Path) -> String {
+    let read = |name: &str| fs::read_to_string(runtime_dir.join(name)).unwrap_or_default();
+    read("decisions.log.1") + &read("decisions.log")
+}
+
+/// The suppressions of a decision log. A line that is no decision is left out; the agent checks
+/// its own checksums.
+pub fn suppressions(log: &str) -> Vec<Suppression> {
+    let json = |line: &str| serde_json::from_str::<Value>(line.split_once(' ')?.1).ok();
+    log.lines().filter_map(json).filter_map(|decision| suppression(&decision)).collect()
+}
+
+fn suppression(decision: &Value) -> Option<Suppression> {
+    if decision.get("rule")?.as_str()? != "suppression-done" {
+        return None;
+    }
+    let at = ["at_mono_ns", "at_ns", "at"].iter().find_map(|key| decision.get(key)?.as_u64())?;
+    let latency = input(decision.get("inputs")?, "latency_us")?;
+    Some(Suppression { done_at: Timestamp(at), latency: Micros(latency) })
+}
+
+/// An input by name, from `{"name": "value"}` or from rows of `["name", "value"]` or
+/// `{"name": .., "value": ..}`.
+fn input(inputs: &Value, name: &str) -> Option<u64> {
+    let value = match inputs {
+        Value::Object(inputs) => inputs.get(name)?,
+        Value::Array(rows) => rows.iter().find_map(|row| {
+            let key = row.get(0).or_else(|| row.get("name"))?;
+            (key == name).then(|| row.get(1).or_else(|| row.get("value")))?
+        })?,
+        _ => return None,
+    };
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn suppressions_are_found_among_other_decisions_and_torn_lines() {
+        let log = concat!(
+            r#"0000 {"at":1,"rule":"pool-size","subject":"share","inputs":{}}"#,
+            "\n",
+            r#"0000 {"at":5,"rule":"suppression-done","inputs":{"latency_us":"1200"}}"#,
+            "\n",
+            r#"0000 {"at_mono_ns":6,"rule":"suppression-done","inputs":[["latency_us",7]]}"#,
+            "\n",
+            r#"0000 {"at":8,"rule":"suppression-done","inputs":[{"name":"latency_us","value":"9"}]}"#,
+            "\n0000 {\"at\":5,\"rule\":\"suppre",
+        );
+        let row = |at, us| Suppression { done_at: Timestamp(at), latency: Micros(us) };
+        assert_eq!(suppressions(log), [row(5, 1200), row(6, 7), row(8, 9)]);
+    }
+
+    #[test]
+    fn a_delegated_subtree_keeps_its_path() {
+        let mut setup = AgentSetup {
+            program: PathBuf::new(),
+            managed_cgroup: "/".to_owned(),
+            root: PathBuf::new(),
+            runtime_dir: PathBuf::from("/run/b"),
+            hold: Nanos::from_millis(200),
+            floor_milli_cpu: 100,
+            target: Micros(3000),
+            request_milli_cpu: 1000,
+            more: Vec::new(),
+        };
+        let text = config_text(&setup);
+        assert!(text.contains("managed_cgroup = \"/\"\n"), "{text}");
+        assert!(text.contains("own_cgroup = \"/berth\"\n"), "{text}");
+        assert!(text.contains("hold_ms = 200\n"), "{text}");
+        setup.managed_cgroup = "/user.slice/demo".to_owned();
+        let text = config_text(&setup);
+        assert!(text.contains("managed_cgroup = \"/user.slice/demo\"\n"), "{text}");
+        assert!(text.contains("own_cgroup = \"/user.slice/demo/berth\"\n"), "{text}");
+    }
+}
