@@ -18,9 +18,6 @@ pub(super) fn cargo(subcommand: &str) -> Command {
     let mut cargo = Command::new("cargo");
     cargo.current_dir(place::repo()).arg(subcommand).args(["--profile", "ci"]);
     cargo
-        .env("CARGO_PROFILE_CI_DEBUG_ASSERTIONS", "true")
-        .env("CARGO_PROFILE_CI_OVERFLOW_CHECKS", "true");
-    cargo
 }
 
 /// The programs and the test binary for the guest: (host path, guest path).
