@@ -18,7 +18,7 @@ use model::policy::Policy;
 use model::qos::WorkloadName;
 use model::sample::{Burst, Sample};
 use model::snapshot::Snapshot;
-use model::{SlotId, Timestamp};
+use model::{Nanos, SlotId, Timestamp};
 
 use crate::lint::lint;
 use crate::plan::{PlanInput, plan};
@@ -152,6 +152,11 @@ impl TurnState {
     /// tick did not know are answered with nothing.
     pub fn burst(&mut self, now: Timestamp, burst: &Burst) -> Effects {
         let mut effects = self.open();
+        // Records keep coming while a victim waits; a hold that is more than half left needs none.
+        let half_hold = Nanos(self.history.hold(&self.policy).0 / 2);
+        if self.overlay.as_ref().is_some_and(|held| held.expires_at.since(now) > half_hold) {
+            return self.close(effects);
+        }
         let snapshot = self.snapshot.clone();
         let known = snapshot.as_ref().and_then(|snapshot| self.named(snapshot, burst.victim));
         let Some((victim_name, victim)) = known else { return self.close(effects) };
