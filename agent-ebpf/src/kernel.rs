@@ -19,8 +19,8 @@ macro_rules! offsets {
 
 offsets! {
     OFF_TASK_PID OFF_TASK_CPU OFF_TASK_ON_RQ OFF_TASK_CGROUPS OFF_TASK_CFS_RQ OFF_TASK_DELAYED
-    OFF_CSS_SET_CGROUP OFF_CGROUP_KN OFF_KN_ID OFF_CGROUP_PARENT OFF_CSS_CGROUP
-    OFF_CFS_RQ_RQ OFF_CFS_THROTTLE_COUNT OFF_CFS_THROTTLE_START OFF_CFS_THROTTLE_TIME
+    OFF_TASK_EXEC OFF_CSS_SET_CGROUP OFF_CGROUP_KN OFF_KN_ID OFF_CGROUP_PARENT
+    OFF_CSS_CGROUP OFF_CFS_RQ_RQ OFF_CFS_THROTTLE_COUNT OFF_CFS_THROTTLE_START OFF_CFS_THROTTLE_TIME
     OFF_RQ_CLOCK OFF_RQ_LOST_IDLE
 }
 
@@ -59,6 +59,13 @@ impl Access for Probed {
 #[inline(always)]
 pub fn pid<A: Access>(task: u64) -> u32 {
     A::read(task, OFF_TASK_PID.load())
+}
+
+/// What the kernel has charged the task with; current when it is switched out. cpu.stat is a sum
+/// of these.
+#[inline(always)]
+pub fn exec_ns<A: Access>(task: u64) -> u64 {
+    A::read(task, OFF_TASK_EXEC.load())
 }
 
 #[inline(always)]

@@ -35,15 +35,16 @@ fn leave<A: Access>(queue: &mut CpuCell, prev: u64, cpu: u32, now: u64, generati
         }
         return;
     }
+    let exec_ns = kernel::exec_ns::<A>(prev);
     if queue.pid != pid || queue.generation != generation.0 {
-        settle(queue, prev, pid, cpu, generation.1);
+        settle(queue, prev, pid, cpu, now, exec_ns, generation.1);
     }
     let slot = queue.slot;
     if slot == SLOT_UNTRACKED || slot == SLOT_IDLE {
         return;
     }
     if queue.run_start_ns != 0 {
-        charge(slot, cpu, now.saturating_sub(queue.run_start_ns));
+        charge(slot, cpu, exec_ns.saturating_sub(queue.run_start_exec_ns));
     }
     let Some((cell, _)) = wait::look_up(prev, pid, generation.0) else { return };
     if kernel::is_runnable::<A>(prev) {
@@ -56,20 +57,30 @@ fn leave<A: Access>(queue: &mut CpuCell, prev: u64, cpu: u32, now: u64, generati
 }
 
 /// The running task may have changed its slot since it was switched in: what it ran before the
-/// change stays with the old one.
+/// change stays with the old one. Also for a task that ran before the probe saw its first switch
+/// here: it counts from the change on, since when at least it has been running.
 #[inline(always)]
-fn settle(queue: &mut CpuCell, prev: u64, pid: u32, cpu: u32, changed_ns: u64) {
+fn settle(
+    queue: &mut CpuCell,
+    prev: u64,
+    pid: u32,
+    cpu: u32,
+    now: u64,
+    exec_ns: u64,
+    changed_ns: u64,
+) {
     let slot = kernel::slot(prev);
     if slot == queue.slot && pid == queue.pid {
         return;
     }
-    let known = queue.slot != SLOT_UNTRACKED && queue.slot != SLOT_IDLE;
-    // Also for what ran before the probe saw its first switch here: since then, at least.
     if changed_ns > queue.run_start_ns {
-        if known && queue.pid == pid {
-            charge(queue.slot, cpu, changed_ns - queue.run_start_ns);
+        let exec_at_change = exec_ns.saturating_sub(now.saturating_sub(changed_ns));
+        let tracked = queue.slot != SLOT_UNTRACKED && queue.slot != SLOT_IDLE;
+        if tracked && queue.pid == pid {
+            charge(queue.slot, cpu, exec_at_change.saturating_sub(queue.run_start_exec_ns));
         }
         queue.run_start_ns = changed_ns;
+        queue.run_start_exec_ns = exec_at_change;
         push(queue, changed_ns, slot);
     }
     queue.slot = slot;
@@ -99,6 +110,7 @@ fn enter<A: Access>(queue: &mut CpuCell, next: u64, cpu: u32, now: u64, generati
     queue.pid = pid;
     queue.generation = generation;
     queue.run_start_ns = now;
+    queue.run_start_exec_ns = kernel::exec_ns::<A>(next);
 }
 
 #[inline(always)]

@@ -142,6 +142,9 @@ pub extern "C" fn attribute_wait(victim: u32, cpu: u32, from: u64, to: u64) -> u
     0
 }
 
+/// For a first guess at who is to blame the newest segments do.
+const MAX_LOOK_BACK: u32 = 16;
+
 /// The tracked slot other than the victim that held the CPU longest in one piece in `[from, to)`.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -151,7 +154,7 @@ pub extern "C" fn main_offender(victim: u32, cpu: u32, from: u64, to: u64) -> u3
     let mut end = to;
     let mut longest_ns = 0;
     let mut offender = SLOT_UNTRACKED;
-    for back in 1..=N_SEGMENTS as u32 {
+    for back in 1..=MAX_LOOK_BACK {
         let segment = queue.segments[head.wrapping_sub(back) as usize & (N_SEGMENTS - 1)];
         if segment.start_ns == 0 || end <= from {
             break;

@@ -26,6 +26,7 @@ const REQUIRED: &[(&str, &[&str])] = &[
     ("OFF_TASK_PID", &["task_struct.pid"]),
     // moved from task_struct to thread_info in 5.16
     ("OFF_TASK_CPU", &["task_struct.thread_info.cpu", "task_struct.cpu"]),
+    ("OFF_TASK_EXEC", &["task_struct.se.sum_exec_runtime"]),
     ("OFF_TASK_ON_RQ", &["task_struct.on_rq"]),
     ("OFF_TASK_CGROUPS", &["task_struct.cgroups"]),
     ("OFF_CSS_SET_CGROUP", &["css_set.dfl_cgrp"]),

@@ -25,7 +25,7 @@ value!(SettingValue(common::SlotSetting));
 value!(GenerationValue(common::Generation));
 
 // The sum of the fields' sizes: no padding anywhere.
-const _: () = assert!(size_of::<common::CpuCell>() == 72 + 64 + 256 + 56);
+const _: () = assert!(size_of::<common::CpuCell>() == 80 + 64 + 512 + 48);
 const _: () = assert!(size_of::<common::SlotShards>() == 8 * (40 + 8) * 8);
 const _: () = assert!(size_of::<common::OffenderRow>() == common::N_SLOTS * 8);
 const _: () = assert!(size_of::<common::SlotSetting>() == 16);

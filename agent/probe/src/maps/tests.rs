@@ -63,6 +63,7 @@ fn parts_always_sum_to_the_total() {
 fn cell(run_start_ns: u64, slot: u32) -> common::CpuCell {
     common::CpuCell {
         run_start_ns,
+        run_start_exec_ns: 0,
         slot,
         pid: 1,
         generation: 1,
@@ -75,7 +76,7 @@ fn cell(run_start_ns: u64, slot: u32) -> common::CpuCell {
         peer: 0,
         pending: [common::Pending::default(); common::N_PENDING],
         segments: [common::Segment::default(); common::N_SEGMENTS],
-        _pad: [0; 7],
+        _pad: [0; 6],
     }
 }
 

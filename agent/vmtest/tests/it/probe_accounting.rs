@@ -38,7 +38,7 @@ fn smoke_on_cpu_time_agrees_with_cpu_stat() {
     // The file learns of a running task at its CPU's tick, and an emulated CPU that the host has
     // put aside has none: then the file is late, not BPF wrong. So it is asked more than once, and
     // it must agree more often than by chance.
-    let mut agreed = 0;
+    let (mut agreed, mut seen) = (0, String::new());
     for _ in 0..20 {
         sleep_ms(200);
         let before = (usage(&spinner), usage(&sleeper));
@@ -47,8 +47,9 @@ fn smoke_on_cpu_time_agrees_with_cpu_stat() {
         let (spun, slept) = (ours.slots[&SlotId(1)].on_cpu, ours.slots[&SlotId(2)].on_cpu);
         let both = agree(before.0, spun, after.0) && agree(before.1, slept, after.1);
         agreed += u32::from(both);
+        seen += &format!("\n{before:?} ({spun:?}, {slept:?}) {after:?}");
     }
-    assert!(agreed >= 8, "agreed {agreed} times of 20");
+    assert!(agreed >= 8, "agreed {agreed} times of 20:{seen}");
     // Nothing runs any more, so nobody can be late.
     drop((spin, periodic));
     sleep_ms(100);

@@ -35,7 +35,8 @@ fn smoke_offenders_sum_to_what_the_victim_waited() {
     let waited = Nanos(waited_after.0 - waited_before.0);
     // A wait in progress at either end is in one number and not yet in the other.
     assert_close("the kernel's waited time and ours", causes.total, waited, 5, SLICE);
-    assert_close("named offenders and the waited time", named, causes.total, 5, Nanos(0));
+    let what = format!("named offenders and the waited time of {causes:?}");
+    assert_close(&what, named, causes.total, 5, Nanos(0));
     assert!(causes.unknown.0 * 20 < causes.total.0, "{causes:?}");
     let of = |slot: u16| causes.by_offender.get(&SlotId(slot)).copied().unwrap_or_default();
     assert!(of(2) > of(3) && of(3) > of(4) && of(4) > Nanos(0), "order of {causes:?}");
