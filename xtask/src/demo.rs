@@ -2,11 +2,11 @@
 //! several managers and under Berth, and shows one table and one picture. What runs inside the
 //! guest is `bench::demo`; this owns the way there and what is made of the result.
 
-mod build;
-mod host;
+pub(crate) mod build;
+pub(crate) mod host;
 mod picture;
 mod result;
-mod table;
+pub(crate) mod table;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use model::units::{Bytes, Micros, Nanos, Timestamp};
+use model::wire;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use crate::cgroup;
 use crate::clock;
@@ -214,51 +214,43 @@ fn decision_log(runtime_dir: &Path) -> String {
 /// The suppressions of a decision log. A line that is no decision is left out; the agent checks
 /// its own checksums.
 pub fn suppressions(log: &str) -> Vec<Suppression> {
-    let json = |line: &str| serde_json::from_str::<Value>(line.split_once(' ')?.1).ok();
-    log.lines().filter_map(json).filter_map(|decision| suppression(&decision)).collect()
+    let document = |line: &str| {
+        let (_, json) = line.split_once(' ')?;
+        wire::from_json::<wire::Decision>(json.as_bytes()).ok()
+    };
+    log.lines().filter_map(document).filter_map(|decision| suppression(&decision)).collect()
 }
 
-fn suppression(decision: &Value) -> Option<Suppression> {
-    if decision.get("rule")?.as_str()? != "suppression-done" {
+fn suppression(decision: &wire::Decision) -> Option<Suppression> {
+    if decision.rule != "suppression-done" {
         return None;
     }
-    let at = ["at_mono_ns", "at_ns", "at"].iter().find_map(|key| decision.get(key)?.as_u64())?;
-    let latency = input(decision.get("inputs")?, "latency_us")?;
-    Some(Suppression { done_at: Timestamp(at), latency: Micros(latency) })
-}
-
-/// An input by name, from `{"name": "value"}` or from rows of `["name", "value"]` or
-/// `{"name": .., "value": ..}`.
-fn input(inputs: &Value, name: &str) -> Option<u64> {
-    let value = match inputs {
-        Value::Object(inputs) => inputs.get(name)?,
-        Value::Array(rows) => rows.iter().find_map(|row| {
-            let key = row.get(0).or_else(|| row.get("name"))?;
-            (key == name).then(|| row.get(1).or_else(|| row.get("value")))?
-        })?,
-        _ => return None,
-    };
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    let (_, latency) = decision.inputs.iter().find(|(name, _)| name == "latency_us")?;
+    let latency = Micros(latency.parse().ok()?);
+    Some(Suppression { done_at: Timestamp(decision.at_ns), latency })
 }
 
 #[cfg(test)]
 mod tests {
+    use model::decision::Decision;
+
     use super::*;
 
     #[test]
     fn suppressions_are_found_among_other_decisions_and_torn_lines() {
-        let log = concat!(
-            r#"0000 {"at":1,"rule":"pool-size","subject":"share","inputs":{}}"#,
-            "\n",
-            r#"0000 {"at":5,"rule":"suppression-done","inputs":{"latency_us":"1200"}}"#,
-            "\n",
-            r#"0000 {"at_mono_ns":6,"rule":"suppression-done","inputs":[["latency_us",7]]}"#,
-            "\n",
-            r#"0000 {"at":8,"rule":"suppression-done","inputs":[{"name":"latency_us","value":"9"}]}"#,
-            "\n0000 {\"at\":5,\"rule\":\"suppre",
-        );
-        let row = |at, us| Suppression { done_at: Timestamp(at), latency: Micros(us) };
-        assert_eq!(suppressions(log), [row(5, 1200), row(6, 7), row(8, 9)]);
+        let line = |at, rule, latency_us: &str| {
+            let inputs = vec![("latency_us", latency_us.to_owned())];
+            let (subject, result) = ("api".to_owned(), String::new());
+            let decision = Decision { at: Timestamp(at), rule, subject, inputs, result };
+            let json = wire::to_json(&wire::Decision::from(&decision)).expect("encode");
+            format!("01234567 {json}\n")
+        };
+        let log = line(1, "pool-size", "3")
+            + &line(5, "suppression-done", "1200")
+            + &line(6, "suppression-done", "much")
+            + &line(7, "suppression-done", "9").trim_end()[..40];
+        let expect = Suppression { done_at: Timestamp(5), latency: Micros(1200) };
+        assert_eq!(suppressions(&log), [expect]);
     }
 
     #[test]

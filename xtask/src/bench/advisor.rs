@@ -1,0 +1,98 @@
+//! `bench advisor`: runs the criterion bench of the deciding functions and reads its estimates.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use super::Machine;
+use super::row::{Bar, Row};
+use crate::place;
+
+const PLAN_NS: f64 = 1e6;
+const SUPPRESS_NS: f64 = 1e5;
+
+#[derive(Deserialize)]
+struct Benchmark {
+    full_id: String,
+}
+
+#[derive(Deserialize)]
+struct Estimates {
+    median: Estimate,
+}
+
+#[derive(Deserialize)]
+struct Estimate {
+    point_estimate: f64,
+}
+
+pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
+    let criterion = place::target().join("criterion");
+    if criterion.exists() {
+        fs::remove_dir_all(&criterion).context("forget earlier estimates")?;
+    }
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(place::repo()).args(["bench", "-p", "bench", "--bench", "advisor"]);
+    let status = cargo.status().context("run cargo")?;
+    ensure!(status.success(), "cargo bench ended with {status}");
+    let mut rows = Vec::new();
+    for folder in results(&criterion)? {
+        rows.push(read(&folder)?);
+    }
+    ensure!(!rows.is_empty(), "criterion left no estimates in {}", criterion.display());
+    rows.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(rows)
+}
+
+/// The `new` folders below criterion's output, however deep its groups.
+fn results(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        if path.join("estimates.json").exists() && path.ends_with("new") {
+            found.push(path);
+        } else if path.is_dir() {
+            found.extend(results(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+fn read(folder: &Path) -> anyhow::Result<Row> {
+    let benchmark: Benchmark = parse(&folder.join("benchmark.json"))?;
+    let estimates: Estimates = parse(&folder.join("estimates.json"))?;
+    let median_ns = estimates.median.point_estimate;
+    Ok(Row::new(
+        &benchmark.full_id,
+        &[("median_ns", median_ns)],
+        bar(&benchmark.full_id, median_ns),
+    ))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(path: &Path) -> anyhow::Result<T> {
+    let text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is no estimate", path.display()))
+}
+
+fn bar(name: &str, median_ns: f64) -> Option<Bar> {
+    match name.split('/').next() {
+        Some("plan") => Some(Bar::within(median_ns, PLAN_NS)),
+        Some("suppress") => Some(Bar::within(median_ns, SUPPRESS_NS)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_go_by_the_function() {
+        assert_eq!(bar("plan/512cpus", 5e5), Some(Bar::within(5e5, 1e6)));
+        assert_eq!(bar("suppress/512cpus", 5e4), Some(Bar::within(5e4, 1e5)));
+        assert_eq!(bar("turn-tick/512cpus", 5e4), None);
+    }
+}
