@@ -52,7 +52,7 @@ fn look(output: Output) -> Look {
     Look { detail, paint }
 }
 
-/// https://no-color.org: present and not empty.
+/// <https://no-color.org>: present and not empty.
 pub(crate) fn no_color() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }

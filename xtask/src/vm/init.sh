@@ -1,4 +1,5 @@
 #!/bin/sh
+# no set -e: PID 1 must go on and report whatever fails.
 # PID 1 of the guest. Four serial ports, each a file (or the terminal) on the host:
 #   ttyS0 the kernel's console and this script's own complaints    ttyS1 the command's output
 #   ttyS2 the command's errors                                     ttyS3 marks for xtask: "ready", "exit N", "done"
