@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod latency;
 pub mod metrics;
 pub mod once;
+pub mod own_cgroup;
 pub mod pressure;
 pub mod priority;
 pub mod recorder;

@@ -3,6 +3,7 @@
 //! RLIMIT_MEMLOCK); then the agent runs slower and says so.
 
 use rustix::mm::{MlockAllFlags, mlockall};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use thread_priority::unix::{
     NormalThreadSchedulePolicy, RealtimeThreadSchedulePolicy, ThreadSchedulePolicy,
     set_thread_priority_and_policy, thread_native_id,
@@ -39,6 +40,16 @@ pub fn lock_memory() -> bool {
             warn!(%error, "Memory is not locked; suppression is slower under memory pressure");
             false
         }
+    }
+}
+
+/// Raises the limit of open files to what the process may have: a watched cgroup holds up to eleven
+/// descriptors, and 300 workloads are more than the usual 1024.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        warn!(%error, limit = ?limit.current, "The limit of open files stays as it is");
     }
 }
 

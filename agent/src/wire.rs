@@ -36,7 +36,7 @@ use crate::recorder::{self, Recorder};
 use crate::self_cost::SelfCost;
 use crate::serve::{self, ServeDeps};
 use crate::watchdog::{self, WatchdogKeeper, Watched};
-use crate::{admin, priority, ring};
+use crate::{admin, own_cgroup, priority, ring};
 
 /// Outcomes waiting for the loop: a batch of 1000 Steps fits.
 const OUTCOMES: usize = 4096;
@@ -61,6 +61,8 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     let dir = &config.agent.runtime_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let _lock = AgentLock::acquire(dir)?;
+    priority::raise_open_files();
+    own_cgroup::join(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = runtime.block_on(async { kit::shutdown_signal() })?;
     let (stop, stopping) = watch::channel(false);

@@ -1,6 +1,6 @@
 //! Dense slots for tracked workloads. Pure; the probe is told by `workloads`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{CgroupId, SlotId};
 
@@ -8,7 +8,9 @@ use model::{CgroupId, SlotId};
 #[derive(Clone, Debug)]
 pub struct Slots {
     by_cgroup: BTreeMap<CgroupId, SlotId>,
-    free: BTreeSet<SlotId>,
+    /// Given out first in, first out: BPF may still count for a slot for about a second after it
+    /// was freed.
+    free: VecDeque<SlotId>,
 }
 
 impl Slots {
@@ -22,7 +24,7 @@ impl Slots {
         if let Some(slot) = self.by_cgroup.get(&cgroup) {
             return (*slot, false);
         }
-        match self.free.pop_first() {
+        match self.free.pop_front() {
             Some(slot) => {
                 self.by_cgroup.insert(cgroup, slot);
                 (slot, true)
@@ -41,7 +43,7 @@ impl Slots {
             .collect();
         for (cgroup, slot) in &gone {
             self.by_cgroup.remove(cgroup);
-            self.free.insert(*slot);
+            self.free.push_back(*slot);
         }
         gone
     }
@@ -50,6 +52,15 @@ impl Slots {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_freed_slot_is_the_last_to_be_given_out_again() {
+        let mut slots = Slots::new(4);
+        assert_eq!(slots.assign(CgroupId(10)).0, SlotId(1));
+        slots.release_missing(&BTreeSet::new());
+        let given: Vec<SlotId> = (20..23).map(|id| slots.assign(CgroupId(id)).0).collect();
+        assert_eq!(given, [SlotId(2), SlotId(3), SlotId(1)]);
+    }
 
     #[test]
     fn slots_are_dense_stable_reused_and_bounded() {

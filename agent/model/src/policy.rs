@@ -95,7 +95,8 @@ impl Default for Policy {
             },
             suppression: SuppressionPolicy {
                 enabled: true,
-                hold: Nanos::from_millis(1_000),
+                // Twice the tick, so that a tick always falls into it and can renew it.
+                hold: Nanos::from_millis(2_000),
                 floor: MilliCpu(100),
                 use_cpu_idle: true,
             },
