@@ -8,8 +8,9 @@ use model::{Micros, MilliCpu, Timestamp};
 
 /// The Plan with the overlay laid over it, or as it is when the overlay is gone by `now`.
 ///
-/// A suppressed cgroup keeps a finite quota (its part of the floor, never under the kernel's
-/// minimum of 1 ms) and, where the policy says so, `cpu.idle`. Cpusets and weights are untouched:
+/// A suppressed cgroup is idle class, where the policy says so: it gives way at every wake-up and
+/// keeps every cycle nobody else wants. A throttling overlay also leaves it a finite quota (its
+/// part of the floor, never under the kernel's minimum of 1 ms). Cpusets and weights are untouched:
 /// a cpuset moves too slowly, and the kernel refuses a weight while `cpu.idle` is set.
 pub fn effective(plan: &Plan, overlay: Option<&Overlay>, now: Timestamp) -> Plan {
     let mut effective = plan.clone();
@@ -22,7 +23,9 @@ pub fn effective(plan: &Plan, overlay: Option<&Overlay>, now: Timestamp) -> Plan
         if overlay.cpu_idle {
             workload.cpu_idle = Some(true);
         }
-        workload.cpu_max = workload.cpu_max.map(|ceiling| held_down(ceiling, share));
+        if overlay.throttle {
+            workload.cpu_max = workload.cpu_max.map(|ceiling| held_down(ceiling, share));
+        }
     }
     effective
 }

@@ -39,6 +39,13 @@ const BUSY_MARGIN: MilliCpu = MilliCpu(50);
 /// batch work must not starve for it.
 const MAX_BY_USAGE: Nanos = Nanos::from_secs(30);
 
+/// The second stage: the victim stays late although batch work is idle class. Idle class alone
+/// costs batch work only what the victim takes; a quota costs it idle CPUs as well.
+const LATE_ALTHOUGH_IDLE: &str = "suppress-throttle";
+
+/// An interval that lies wholly inside the overlay: two ticks of a second.
+const SETTLE: Nanos = Nanos::from_secs(2);
+
 /// What is remembered of earlier overlays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OverlayHistory {
@@ -111,8 +118,16 @@ pub fn suppress(input: &SuppressInput<'_>) -> (Option<Overlay>, Decision) {
         }
     };
     let left_ms = overlay.expires_at.since(input.now).0 / 1_000_000;
-    let result = format!("batch work keeps {} mCPU for {left_ms} ms", overlay.floor);
+    let result = format!("{} for {left_ms} ms", held(&overlay));
     (Some(overlay), decision(input, rule, result))
+}
+
+/// What the overlay does to batch work, as half a sentence.
+fn held(overlay: &Overlay) -> String {
+    match overlay.throttle {
+        true => format!("batch work keeps {} mCPU", overlay.floor),
+        false => "batch work runs only on idle CPUs".to_owned(),
+    }
 }
 
 fn begin(
@@ -127,6 +142,7 @@ fn begin(
         expires_at: now.after(hold),
         floor: policy.suppression.floor,
         cpu_idle: policy.suppression.use_cpu_idle,
+        throttle: !policy.suppression.use_cpu_idle,
         victim: victim.clone(),
         first_wait_at,
     }
@@ -188,7 +204,8 @@ pub fn renew(input: &RenewInput<'_>) -> (Option<Overlay>, Decision) {
         Some((rule, result)) => {
             let expires_at = input.now.after(input.history.hold(input.policy));
             let expires_at = expires_at.max(input.overlay.expires_at);
-            (Some(Overlay { expires_at, ..input.overlay.clone() }), rule, result)
+            let throttle = input.overlay.throttle || rule == LATE_ALTHOUGH_IDLE;
+            (Some(Overlay { expires_at, throttle, ..input.overlay.clone() }), rule, result)
         }
         None if alive => {
             (Some(input.overlay.clone()), "suppress-run-out", "not renewed".to_owned())
@@ -217,7 +234,9 @@ fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {
 
 fn need(input: &RenewInput<'_>, victim: &WorkloadView) -> Option<(&'static str, String)> {
     if lateness(victim, input.snapshot, input.policy) == Lateness::Contended {
-        return Some(("suppress-renew-late", "still late because of batch work".to_owned()));
+        let settled = input.now.since(input.overlay.began_at) >= SETTLE;
+        let rule = if settled { LATE_ALTHOUGH_IDLE } else { "suppress-renew-late" };
+        return Some((rule, "still late because of batch work".to_owned()));
     }
     let (usage, calm) = (victim.usage?, input.history.calm_usage?);
     let busy = usage.0 >= calm.0 * BUSY_PCT / 100 && usage.0 >= calm.0 + BUSY_MARGIN.0;
@@ -245,7 +264,7 @@ pub fn begin_late(
         rule: "suppress-begin-late",
         subject: name.to_string(),
         inputs: vec![("p99", shown(victim.runq_p99(), "us"))],
-        result: format!("batch work keeps {} mCPU for {} ms", overlay.floor, hold.0 / 1_000_000),
+        result: format!("{} for {} ms", held(&overlay), hold.0 / 1_000_000),
     };
     Some((overlay, decision))
 }

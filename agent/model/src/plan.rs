@@ -54,9 +54,13 @@ pub struct WorkloadPlan {
 pub struct Overlay {
     pub began_at: Timestamp,
     pub expires_at: Timestamp,
-    /// All reclaimed work together keeps this much.
+    /// What all reclaimed work together keeps once `throttle` is set.
     pub floor: MilliCpu,
+    /// First stage: reclaimed groups run only when nobody else wants the CPU.
     pub cpu_idle: bool,
+    /// Second stage: a quota of `floor` over all reclaimed work, for a victim that is still late
+    /// although reclaimed work is idle class.
+    pub throttle: bool,
     /// Whose wait began it.
     pub victim: WorkloadName,
     /// When the victim's first over-threshold wait was seen, kernel clock.

@@ -199,6 +199,7 @@ fn overlay(expires_at: u64) -> Overlay {
         expires_at: Timestamp(expires_at),
         floor: MilliCpu(100),
         cpu_idle: true,
+        throttle: false,
         victim: "web".into(),
         first_wait_at: Timestamp(3_900),
     }

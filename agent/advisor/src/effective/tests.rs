@@ -22,6 +22,7 @@ fn check(n_batch: u16, floor: u64, at_ms: u64, expect: &str) {
         expires_at: Timestamp(0).after(Nanos::from_millis(100)),
         floor: MilliCpu(floor),
         cpu_idle: true,
+        throttle: true,
         victim: "web".into(),
         first_wait_at: Timestamp(0),
     };

@@ -78,6 +78,7 @@ fn states_and_pools() {
         expires_at: Timestamp(u64::MAX),
         floor: MilliCpu(100),
         cpu_idle: true,
+        throttle: false,
         victim: "web".into(),
         first_wait_at: Timestamp(0),
     };

@@ -24,8 +24,15 @@ fn burst(victim: u16, offender: u16) -> Burst {
     }
 }
 
+/// The numbers below are for a hold of one second.
+fn policy() -> Policy {
+    let mut policy = Policy::default();
+    policy.suppression.hold = Nanos::from_millis(1000);
+    policy
+}
+
 fn overlay(expires_ms: u64) -> Overlay {
-    begin(at_ms(0), Nanos::from_millis(expires_ms), &"web".into(), at_ms(0), &Policy::default())
+    begin(at_ms(0), Nanos::from_millis(expires_ms), &"web".into(), at_ms(0), &policy())
 }
 
 struct Case<'a> {
@@ -46,7 +53,7 @@ fn case() -> Case<'static> {
 /// `expect` is the rule and, in ms, when the overlay ends.
 #[track_caller]
 fn check(case: Case<'_>, expect: (&str, Option<u64>)) {
-    let mut policy = Policy::default();
+    let mut policy = policy();
     policy.suppression.enabled = case.enabled;
     let (overlay, decision) = suppress(&SuppressInput {
         now: at_ms(10),
@@ -91,7 +98,7 @@ fn a_burst_begins_renews_or_is_refused() {
 
 #[track_caller]
 fn check_renew(victim: WorkloadView, now_ms: u64, calm: Option<u64>, expect: (&str, Option<u64>)) {
-    let policy = Policy::default();
+    let policy = policy();
     let overlay = overlay(1_000);
     let history = OverlayHistory { calm_usage: calm.map(MilliCpu), ..OverlayHistory::default() };
     let node = snapshot(1, machine(1, 2, 1), vec![("web", victim), ("ml", batch(2))]);
@@ -122,12 +129,36 @@ fn the_tick_renews_what_is_still_needed() {
     check_renew(shared(1, 500, Some(300)), 1_000, Some(300), ("suppress-end", None));
     // a service that grew for good ends after 30 s, one that is late does not
     check_renew(shared(1, 500, Some(900)), 31_000, Some(300), ("suppress-end", None));
-    check_renew(late, 31_000, None, ("suppress-renew-late", Some(32_000)));
+    // two ticks inside the overlay and still late: idle class is not enough
+    check_renew(late.clone(), 1_999, None, ("suppress-renew-late", Some(2_999)));
+    check_renew(late.clone(), 2_000, None, ("suppress-throttle", Some(3_000)));
+    check_renew(late, 31_000, None, ("suppress-throttle", Some(32_000)));
+}
+
+#[test]
+fn only_the_second_stage_throttles_unless_idle_class_is_forbidden() {
+    let late = waiting(shared(1, 500, None), 20_000, caused_by(2, 30));
+    let node = snapshot(1, machine(1, 2, 1), vec![("web", late), ("ml", batch(2))]);
+    let throttles = |now_ms: u64, overlay: &Overlay| {
+        let (history, policy) = (OverlayHistory::default(), policy());
+        let now = at_ms(now_ms);
+        let input =
+            RenewInput { now, overlay, history: &history, snapshot: &node, policy: &policy };
+        renew(&input).0.map(|overlay| overlay.throttle)
+    };
+    let first = overlay(1_000);
+    assert!(first.cpu_idle && !first.throttle);
+    assert_eq!(throttles(900, &first), Some(false));
+    assert_eq!(throttles(2_000, &first), Some(true));
+    let mut no_idle = policy();
+    no_idle.suppression.use_cpu_idle = false;
+    let at_once = begin(at_ms(0), Nanos::from_millis(1), &"web".into(), at_ms(0), &no_idle);
+    assert!(!at_once.cpu_idle && at_once.throttle);
 }
 
 #[test]
 fn a_burst_right_after_the_end_doubles_the_hold_up_to_sixteen_times() {
-    let policy = Policy::default();
+    let policy = policy();
     let victim = shared(1, 500, Some(100));
     let mut history = OverlayHistory::default();
     let mut now = at_ms(0);
@@ -153,7 +184,7 @@ fn without_bpf_pressure_begins_an_overlay_at_the_tick() {
     let mut node = snapshot(1, machine(1, 2, 1), vec![("web", web), ("ml", batch(2))]);
     let history = OverlayHistory::default();
     let begun = |node: &Snapshot| {
-        begin_late(node.at, node, &history, &Policy::default()).map(|(_, decision)| decision.rule)
+        begin_late(node.at, node, &history, &policy()).map(|(_, decision)| decision.rule)
     };
     assert_eq!(begun(&node), None);
     node.signal = model::snapshot::Signal::PressureOnly { why: "no BTF".to_owned() };

@@ -75,13 +75,19 @@ fn answer(turn: &mut TurnState, ms: u64, steps: &[Step], result: Result<Applied,
     }
 }
 
+fn hold_of_a_second() -> Policy {
+    let mut policy = Policy::default();
+    policy.suppression.hold = Nanos::from_millis(1000);
+    policy
+}
+
 fn all(effects: &Effects) -> Vec<Step> {
     effects.fast.iter().chain(&effects.slow).cloned().collect()
 }
 
 #[test]
 fn generations_grow_over_ticks_and_bursts() {
-    let mut turn = TurnState::new(Policy::default());
+    let mut turn = TurnState::new(hold_of_a_second());
     let mut seen = Vec::new();
     let mut note = |effects: &Effects| seen.extend(all(effects).first().map(|s| s.generation));
     note(&turn.tick(at(1000), sample(1000)));
@@ -95,23 +101,26 @@ fn generations_grow_over_ticks_and_bursts() {
 
 #[test]
 fn a_burst_is_answered_once_and_only_for_slots_we_know() {
-    let mut turn = TurnState::new(Policy::default());
+    let mut turn = TurnState::new(hold_of_a_second());
     assert_eq!(turn.burst(at(10), &burst(10, 1)), Effects::default());
     let first = turn.tick(at(1000), sample(1000));
     answer(&mut turn, 1001, &all(&first), Ok(Applied::Written));
     assert_eq!(turn.burst(at(1100), &burst(1100, 77)), Effects::default());
     let begun = turn.burst(at(1100), &burst(1100, 1));
     let lines: Vec<String> = begun.fast.iter().map(|step| step.to_string()).collect();
-    assert_eq!(lines, ["/2/cpu.idle = 1  [suppress]", "/2/cpu.max = 10000 100000  [suppress]"]);
+    assert_eq!(lines, ["/2/cpu.idle = 1  [suppress]"]);
     assert_eq!((begun.slow.len(), begun.next_deadline), (0, Some(at(2100))));
-    // a second record while the Steps are under way renews, and writes nothing
-    let renewed = turn.burst(at(1101), &burst(1101, 1));
-    assert_eq!((renewed.fast.len(), renewed.next_deadline), (0, Some(at(2101))));
+    // while more than half of the hold is left, records change nothing and leave no decision
+    let early = turn.burst(at(1101), &burst(1101, 1));
+    assert_eq!((early.decisions.len(), early.next_deadline), (0, Some(at(2100))));
+    // later ones renew, and write nothing
+    let renewed = turn.burst(at(1601), &burst(1601, 1));
+    assert_eq!((renewed.fast.len(), renewed.next_deadline), (0, Some(at(2601))));
     // too early a deadline does nothing
     assert_eq!(turn.expire(at(2000)).fast, vec![]);
     // an Outcome that never came: after two seconds the Steps are believed lost
     let again = turn.burst(at(3200), &burst(3200, 1));
-    assert_eq!(again.fast.len(), 2);
+    assert_eq!(again.fast.len(), 1);
 }
 
 #[test]

@@ -125,6 +125,7 @@ proptest! {
                 expires_at: Timestamp(u64::MAX),
                 floor: MilliCpu(floor),
                 cpu_idle: true,
+                throttle: true,
                 victim: WorkloadName::from("w0"),
                 first_wait_at: node.at,
             };

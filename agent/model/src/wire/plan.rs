@@ -137,6 +137,8 @@ pub struct Overlay {
     pub expires_at_ns: u64,
     pub floor_milli: u64,
     pub cpu_idle: bool,
+    #[serde(default)]
+    pub throttle: bool,
     pub victim: String,
     pub first_wait_at_ns: u64,
 }
@@ -148,6 +150,7 @@ impl From<&inner::Overlay> for Overlay {
             expires_at_ns: overlay.expires_at.0,
             floor_milli: overlay.floor.0,
             cpu_idle: overlay.cpu_idle,
+            throttle: overlay.throttle,
             victim: overlay.victim.to_string(),
             first_wait_at_ns: overlay.first_wait_at.0,
         }
@@ -161,6 +164,7 @@ impl From<Overlay> for inner::Overlay {
             expires_at: Timestamp(overlay.expires_at_ns),
             floor: MilliCpu(overlay.floor_milli),
             cpu_idle: overlay.cpu_idle,
+            throttle: overlay.throttle,
             victim: WorkloadName::new(overlay.victim),
             first_wait_at: Timestamp(overlay.first_wait_at_ns),
         }

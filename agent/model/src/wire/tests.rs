@@ -212,6 +212,7 @@ fn recorded_overlay() -> inner::Overlay {
         expires_at: Timestamp(1_000_000_010),
         floor: MilliCpu(100),
         cpu_idle: true,
+        throttle: false,
         victim: WorkloadName::from("web"),
         first_wait_at: Timestamp(3),
     }
