@@ -113,6 +113,7 @@ fn agent(root: &Path, target: Micros) -> AgentSetup {
         runtime_dir: PathBuf::from("/run/berth"),
         hold: HOLD,
         floor_milli_cpu: 600,
+        reclaim_floor_cpus: 1,
         target,
         request_milli_cpu: 1000,
         more: Vec::new(),
