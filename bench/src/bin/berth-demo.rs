@@ -105,6 +105,7 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         managed_cgroup: cli.managed_cgroup,
         root: cli.root.clone(),
         runtime_dir: cli.runtime_dir,
+        tick: Nanos::from_secs(1),
         hold: Nanos::from_millis(cli.hold_ms),
         floor_milli_cpu: cli.floor_milli_cpu,
         reclaim_floor_cpus: cli.reclaim_floor_cpus.unwrap_or(n_cpus),

@@ -26,7 +26,9 @@ pub struct AgentSetup {
     /// The same as a directory.
     pub root: PathBuf,
     pub runtime_dir: PathBuf,
-    /// `suppression.hold_ms`.
+    /// `agent.tick_ms`.
+    pub tick: Nanos,
+    /// `suppression.hold_ms`; the agent lets a hold span two ticks at least.
     pub hold: Nanos,
     /// `suppression.floor_milli_cpu`.
     pub floor_milli_cpu: u64,
@@ -183,6 +185,7 @@ managed_cgroup = "{managed_or_root}"
 [agent]
 runtime_dir = "{runtime_dir}"
 listen = "off"
+tick_ms = {tick_ms}
 own_cgroup = "{managed}/{OWN_CGROUP}"
 
 [reclaim]
@@ -207,6 +210,7 @@ qos = "reclaimed_cores"
         managed_or_root = if managed.is_empty() { "/" } else { managed },
         runtime_dir = setup.runtime_dir.display(),
         floor_cpus = setup.reclaim_floor_cpus,
+        tick_ms = setup.tick.0 / 1_000_000,
         hold_ms = setup.hold.0 / 1_000_000,
         floor = setup.floor_milli_cpu,
         request = setup.request_milli_cpu,
@@ -269,6 +273,7 @@ mod tests {
             managed_cgroup: "/".to_owned(),
             root: PathBuf::new(),
             runtime_dir: PathBuf::from("/run/b"),
+            tick: Nanos::from_secs(1),
             hold: Nanos::from_millis(200),
             floor_milli_cpu: 100,
             reclaim_floor_cpus: 2,
