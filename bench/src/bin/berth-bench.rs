@@ -46,6 +46,8 @@ enum Bench {
 
 /// The release timer of the suppression bench: short, so that bursts can follow fast.
 const HOLD: Nanos = Nanos::from_millis(200);
+/// A hold spans two ticks, so a short hold needs a short tick.
+const SHORT_TICK: Nanos = Nanos::from_millis(100);
 /// A burst, then quiet until the suppression has long expired.
 const BURST: Nanos = Nanos::from_millis(150);
 const QUIET: Nanos = Nanos::from_millis(450);
@@ -69,13 +71,13 @@ fn main() -> Result<()> {
                 root: cli.root.clone(),
                 out: cli.out.clone(),
                 load: load(tree::n_cpus(&cli.root)?),
-                agent: agent(&cli.root, Micros(target_us)),
+                agent: agent(&cli.root, Micros(target_us), SHORT_TICK),
                 span: Nanos::from_secs(seconds),
             };
             write(&cli.out, "suppression", suppression::run(&settings)?)
         }
         Bench::Footprint { seconds } => {
-            let agent = agent(&cli.root, Micros(5000));
+            let agent = agent(&cli.root, Micros(5000), Nanos::from_secs(1));
             let span = Nanos::from_secs(seconds);
             write(&cli.out, "footprint", [footprint::run(&cli.root, &cli.out, &agent, span)?])
         }
@@ -105,14 +107,17 @@ fn load(n_cpus: usize) -> Load {
     }
 }
 
-fn agent(root: &Path, target: Micros) -> AgentSetup {
+fn agent(root: &Path, target: Micros, tick: Nanos) -> AgentSetup {
     AgentSetup {
         program: PathBuf::from("/usr/local/bin/berth-agent"),
         managed_cgroup: "/".to_owned(),
         root: root.to_owned(),
         runtime_dir: PathBuf::from("/run/berth"),
+        tick,
         hold: HOLD,
-        floor_milli_cpu: 600,
+        // the whole node of 2 CPUs: batch keeps every CPU busy while it is held down by cpu.idle
+        floor_milli_cpu: 2000,
+        reclaim_floor_cpus: 2,
         target,
         request_milli_cpu: 1000,
         more: Vec::new(),

@@ -37,11 +37,19 @@ struct Cli {
     #[arg(long, default_value_t = 1000)]
     hold_ms: u64,
     /// `suppression.floor_milli_cpu` of the agent
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 1200)]
     floor_milli_cpu: u64,
+    /// `reclaim.floor_cpus` of the agent; every CPU when left out, so that batch is held down by
+    /// the fast path and not by a CPU less
+    #[arg(long)]
+    reclaim_floor_cpus: Option<usize>,
     /// `target_p99_us` of the service: the run-queue wait it should stay under
     #[arg(long, default_value_t = 3000)]
     target_us: u64,
+    /// `request_milli_cpu` of the service: its peak and half as much again when left out, as
+    /// operators ask for
+    #[arg(long)]
+    request_milli_cpu: Option<u64>,
     /// The load program
     #[arg(long, default_value = "/usr/local/bin/berth-load")]
     load: PathBuf,
@@ -91,16 +99,18 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         request: REQUEST,
         speed,
     };
+    let peak_milli_cpu = (n_cpus as f64 * 500.0 * cli.share_pct / 100.0) as u64;
     let agent = AgentSetup {
         program: cli.agent,
         managed_cgroup: cli.managed_cgroup,
         root: cli.root.clone(),
         runtime_dir: cli.runtime_dir,
+        tick: Nanos::from_secs(1),
         hold: Nanos::from_millis(cli.hold_ms),
         floor_milli_cpu: cli.floor_milli_cpu,
+        reclaim_floor_cpus: cli.reclaim_floor_cpus.unwrap_or(n_cpus),
         target: Micros(cli.target_us),
-        // half the node, of which the load takes `share_pct` in bursts
-        request_milli_cpu: n_cpus as u64 * 500,
+        request_milli_cpu: cli.request_milli_cpu.unwrap_or(peak_milli_cpu * 3 / 2),
         more: Vec::new(),
     };
     Ok(Settings {

@@ -26,10 +26,14 @@ pub struct AgentSetup {
     /// The same as a directory.
     pub root: PathBuf,
     pub runtime_dir: PathBuf,
-    /// `suppression.hold_ms`.
+    /// `agent.tick_ms`.
+    pub tick: Nanos,
+    /// `suppression.hold_ms`; the agent lets a hold span two ticks at least.
     pub hold: Nanos,
     /// `suppression.floor_milli_cpu`.
     pub floor_milli_cpu: u64,
+    /// `reclaim.floor_cpus`: CPUs that batch keeps, beside the service if need be.
+    pub reclaim_floor_cpus: usize,
     /// `target_p99_us` of the service: the run-queue wait it should stay under.
     pub target: Micros,
     /// `request_milli_cpu` of the service.
@@ -76,6 +80,8 @@ pub struct Suppression {
 
 /// The cgroup the agent moves itself into, below the managed one.
 const OWN_CGROUP: &str = "berth";
+/// Enters the cgroup first, so that BPF maps are charged to it whoever makes them first.
+const IN_OWN_CGROUP: &str = r#"echo 0 >"$1/cgroup.procs" && exec "$2" run --config "$3""#;
 /// The agent must answer within this; under emulation loading BPF takes seconds.
 const START_LIMIT: Nanos = Nanos::from_secs(30);
 const STOP_LIMIT: Nanos = Nanos::from_secs(15);
@@ -89,9 +95,10 @@ impl Agent {
         fs::write(&config, config_text(setup)).context("writing the agent's configuration")?;
         let log = out.join("agent.log");
         let log_file = File::create(&log).context("creating the agent's log")?;
-        let child = Command::new(&setup.program)
-            .arg("run")
-            .arg("--config")
+        let child = Command::new("sh")
+            .args(["-c", IN_OWN_CGROUP, "sh"])
+            .arg(&own_cgroup)
+            .arg(&setup.program)
             .arg(&config)
             .stdout(log_file.try_clone().context("sharing the agent's log")?)
             .stderr(log_file)
@@ -178,7 +185,11 @@ managed_cgroup = "{managed_or_root}"
 [agent]
 runtime_dir = "{runtime_dir}"
 listen = "off"
+tick_ms = {tick_ms}
 own_cgroup = "{managed}/{OWN_CGROUP}"
+
+[reclaim]
+floor_cpus = {floor_cpus}
 
 [suppression]
 hold_ms = {hold_ms}
@@ -198,6 +209,8 @@ qos = "reclaimed_cores"
 {more}"#,
         managed_or_root = if managed.is_empty() { "/" } else { managed },
         runtime_dir = setup.runtime_dir.display(),
+        floor_cpus = setup.reclaim_floor_cpus,
+        tick_ms = setup.tick.0 / 1_000_000,
         hold_ms = setup.hold.0 / 1_000_000,
         floor = setup.floor_milli_cpu,
         request = setup.request_milli_cpu,
@@ -260,8 +273,10 @@ mod tests {
             managed_cgroup: "/".to_owned(),
             root: PathBuf::new(),
             runtime_dir: PathBuf::from("/run/b"),
+            tick: Nanos::from_secs(1),
             hold: Nanos::from_millis(200),
             floor_milli_cpu: 100,
+            reclaim_floor_cpus: 2,
             target: Micros(3000),
             request_milli_cpu: 1000,
             more: Vec::new(),

@@ -26,6 +26,9 @@ const DEFAULT_TARGET: Micros = Micros(10_000);
 /// them, a tick to size the pools, one to spare.
 const SETTLE: Nanos = Nanos::from_secs(3);
 
+/// How the agent's log says that it is half blind.
+const NO_PROBES: &str = "No BPF probes";
+
 /// What to run and where.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -156,6 +159,12 @@ fn berth(
     }
     let used = cost.cpu.0.saturating_sub(before.cpu.0);
     keys.insert("agent_cpu_ratio".to_owned(), used as f64 / counted.0.max(1) as f64);
+    let log = fs::read_to_string(out.join("agent.log")).unwrap_or_default();
+    if log.contains(NO_PROBES) {
+        outcome.notes.push(
+            "berth: the agent ran without BPF and had only pressure to go by; see agent.log".into(),
+        );
+    }
     let mut done = PhaseOutcome::new(Phase::Berth, &run, &settings.load.shape, target);
     keys.extend(suppression_keys(&suppressions, &done.recover_ms));
     done.series.suppressions = marks(&suppressions, run.started_at());

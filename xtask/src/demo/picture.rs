@@ -86,11 +86,11 @@ fn header(canvas: &mut Canvas, result: &DemoResult) {
         canvas.text((x + 19.0, 72.0), 11.5, INK, Anchor::Start, text);
         x += width;
     };
-    legend(canvas, 190.0, LATENCY_INK, "service p99 per 100 ms");
-    legend(canvas, 190.0, CPUS_INK, "CPUs batch may use");
-    legend(canvas, 200.0, RATE_INK, "batch rate, operations/s");
-    legend(canvas, 190.0, MARK_INK, "suppression by Berth");
-    legend(canvas, 130.0, BURST_FILL, "burst period");
+    legend(canvas, 175.0, LATENCY_INK, "service p99 per 100 ms");
+    legend(canvas, 160.0, CPUS_INK, "CPUs batch may use");
+    legend(canvas, 180.0, RATE_INK, "batch rate, operations/s");
+    legend(canvas, 240.0, MARK_INK, "suppression (strip: cpu.idle set)");
+    legend(canvas, 110.0, BURST_FILL, "burst period");
     canvas.dashes((x, 67.5), (x + 22.0, 67.5), FAINT);
     canvas.text((x + 27.0, 72.0), 11.5, INK, Anchor::Start, "1.5 x p99 of the service alone");
 }
@@ -99,7 +99,7 @@ fn panel(canvas: &mut Canvas, frame: Frame, phase: &Phase, scales: &Scales) {
     let band = |row: Row| Frame { y: frame.y + row.top, height: row.height, ..frame };
     canvas.title((frame.x, frame.y + 20.0), 14.0, &phase.phase);
     let summary = format!(
-        "p99 in bursts {}   batch {} operations",
+        "p99 in bursts {} \u{b7} batch {} operations",
         milliseconds(phase.burst.p99_us as f64 / 1000.0),
         phase.batch_ops
     );
