@@ -5,17 +5,17 @@
 pub mod effective;
 pub mod lint;
 pub mod plan;
-pub mod report;
 pub mod steps;
 pub mod suppress;
 #[cfg(test)]
 mod testkit;
 pub mod turn;
+pub mod why_slow;
 
 pub use effective::effective;
 pub use lint::lint;
 pub use plan::{PlanInput, PlanReport, plan};
-pub use report::{NodeReport, WhySlow, report, why_slow};
 pub use steps::{release, steps};
 pub use suppress::{RenewInput, SuppressInput, renew, suppress};
 pub use turn::{Effects, TurnState};
+pub use why_slow::{Cause, CauseKind, NoAnswer, WhySlow, why_slow};
