@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use actuator::lane::LaneDeps;
 use actuator::{HostFiles, LaneHandle};
-use advisor::turn::{Restored, TurnState};
+use advisor::turn::TurnState;
 use anyhow::Context;
 use collector::rules::Rule;
 use collector::workloads::{Thresholds, WorkloadReader};
@@ -286,8 +286,7 @@ fn restored_turn(config: &Config, policy: Policy) -> TurnState {
         Ok(Some(bytes)) => match plan_of(&bytes) {
             Ok(plan) => {
                 info!(generation = plan.generation.0, "Continuing from the checkpoint");
-                let restored = Restored { plan: Some(plan), ..Restored::default() };
-                turn = TurnState::restored(turn.policy().clone(), restored);
+                turn = TurnState::restored(turn.policy().clone(), Some(plan));
             }
             Err(error) => {
                 error!(error = %kit::chain(&error), "The checkpoint is not used: clean start");

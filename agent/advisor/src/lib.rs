@@ -15,7 +15,7 @@ pub mod why_slow;
 pub use effective::effective;
 pub use lint::lint;
 pub use plan::{PlanInput, PlanReport, plan};
-pub use steps::{release, steps};
+pub use steps::steps;
 pub use suppress::{RenewInput, SuppressInput, renew, suppress};
 pub use turn::{Effects, TurnState};
 pub use why_slow::{Cause, CauseKind, NoAnswer, WhySlow, why_slow};

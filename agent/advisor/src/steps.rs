@@ -1,6 +1,6 @@
 //! What stands in the files + what should -> the writes between, in an order of which every
 //! prefix is safe. Owns the order and the quirks of the files; who is allowed to write when
-//! (back-off, vanished groups) is `turn`.
+//! (back-off, vanished groups) is `turn`, and putting originals back is the actuator's.
 //!
 //! # Order
 //! Fast files: batch work is held down first, then let go. Slow files, in two phases: every
@@ -15,10 +15,8 @@
 //! weight back to 100 (kernel/sched/fair.c, `sched_group_set_idle`): 0 comes first and the weight
 //! is written again behind it.
 
-use model::CpuSet;
-use model::knob::{KnobTable, KnobValue, Knobs, Lane};
-use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
-use model::qos::{CgroupPath, WorkloadName};
+use model::knob::{KnobTable, KnobValue, Knobs};
+use model::plan::{Phase, Plan, Step, WorkloadPlan};
 
 /// The writes that turn `believed` into `effective`. A value that is not known is written.
 pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
@@ -117,63 +115,6 @@ fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'stati
         emit(Stage::Shrink, "pool-shrink", KnobValue::CpusetCpus(kept));
     }
     emit(Stage::Widen, "pool-grow", pool_value);
-}
-
-/// The writes that put back what stood in the files before Berth came. All of them widen what
-/// Berth narrowed, limits first, so that a release cut short leaves nobody held down.
-///
-/// A cpuset that was empty cannot be made empty again under running tasks (ENOSPC): the mask it
-/// inherited is written instead.
-pub fn release(believed: &KnobTable, originals: &KnobTable, generation: Generation) -> Vec<Step> {
-    let mut steps = Vec::new();
-    for lane in [Lane::Fast, Lane::Slow] {
-        for (cgroup, original) in originals {
-            let unknown = Knobs::default();
-            let now = believed.get(cgroup).unwrap_or(&unknown);
-            let values = restored(now, original).into_iter();
-            steps.extend(values.filter(|value| value.knob().lane() == lane).map(|value| Step {
-                generation,
-                workload: workload_of(cgroup),
-                cgroup: cgroup.clone(),
-                value,
-                phase: Phase::Give,
-                rule: "restore",
-            }));
-        }
-    }
-    steps
-}
-
-fn restored(now: &Knobs, original: &Knobs) -> Vec<KnobValue> {
-    let mut values = Vec::new();
-    if original.cpu_max != now.cpu_max {
-        values.extend(original.cpu_max.map(KnobValue::CpuMax));
-    }
-    let idle = original.cpu_idle.filter(|idle| now.cpu_idle != Some(*idle));
-    let lets_go = idle == Some(false);
-    if lets_go {
-        values.push(KnobValue::CpuIdle(false));
-    }
-    if original.cpu_idle != Some(true) {
-        let weight =
-            original.cpu_weight.filter(|weight| lets_go || now.cpu_weight != Some(*weight));
-        values.extend(weight.map(KnobValue::CpuWeight));
-    }
-    if idle == Some(true) {
-        values.push(KnobValue::CpuIdle(true));
-    }
-    let cpus = [original.cpuset_cpus, original.cpuset_effective];
-    let cpus = cpus.into_iter().flatten().find(|cpus: &CpuSet| !cpus.is_empty());
-    if original.cpuset_cpus.is_some() && now.cpuset_cpus != original.cpuset_cpus {
-        let changed = cpus.filter(|cpus| now.cpuset_cpus != Some(*cpus));
-        values.extend(changed.map(KnobValue::CpusetCpus));
-    }
-    values
-}
-
-/// The originals know paths only; a Step's workload is then the path itself.
-fn workload_of(cgroup: &CgroupPath) -> WorkloadName {
-    WorkloadName::from(cgroup.as_str())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use model::decision::Decision;
 use model::derive::{DeriveLimits, derive};
-use model::knob::{KnobTable, Lane};
+use model::knob::Lane;
 use model::plan::{Finding, Generation, Outcome, Overlay, Plan, Severity, Step};
 use model::policy::Policy;
 use model::qos::WorkloadName;
@@ -57,22 +57,14 @@ pub struct TurnState {
     findings: Vec<Finding>,
 }
 
-/// What survives a restart of the agent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Restored {
-    pub plan: Option<Plan>,
-    /// The knobs as they stood before Berth first came.
-    pub originals: KnobTable,
-}
-
 impl TurnState {
     pub fn new(policy: Policy) -> TurnState {
-        TurnState::restored(policy, Restored::default())
+        TurnState::restored(policy, None)
     }
 
-    /// Goes on from a checkpoint. An overlay is not restored: it lives for seconds, and what it
-    /// left in the files is put right by the first tick.
-    pub fn restored(policy: Policy, restored: Restored) -> TurnState {
+    /// Goes on from the Plan of a checkpoint. An overlay is not restored: it lives for seconds,
+    /// and what it left in the files is put right by the first tick.
+    pub fn restored(policy: Policy, plan: Option<Plan>) -> TurnState {
         let limits = DeriveLimits { max_sample_age: policy.max_sample_age, ..Default::default() };
         TurnState {
             policy,
@@ -80,11 +72,11 @@ impl TurnState {
             sample: None,
             snapshot: None,
             slots: BTreeMap::new(),
-            generation: restored.plan.as_ref().map_or(Generation(0), |plan| plan.generation),
-            plan: restored.plan.map(Arc::new),
+            generation: plan.as_ref().map_or(Generation(0), |plan| plan.generation),
+            plan: plan.map(Arc::new),
             overlay: None,
             history: OverlayHistory::default(),
-            belief: Belief::new(restored.originals),
+            belief: Belief::default(),
             findings: Vec::new(),
         }
     }
@@ -114,17 +106,6 @@ impl TurnState {
 
     pub fn overlay(&self) -> Option<&Overlay> {
         self.overlay.as_ref()
-    }
-
-    /// What stood in the files before Berth wrote them; to be checkpointed before the Steps of
-    /// the same Effects are carried out.
-    pub fn originals(&self) -> &KnobTable {
-        self.belief.originals()
-    }
-
-    /// What is believed to stand in the files.
-    pub fn believed(&self) -> &KnobTable {
-        self.belief.table()
     }
 
     /// The slow tick: derive, plan, look after the overlay, find the Steps.
@@ -199,13 +180,6 @@ impl TurnState {
     /// What an actuator reports back.
     pub fn outcome(&mut self, outcome: &Outcome) {
         self.findings.extend(self.belief.outcome(outcome));
-    }
-
-    /// The Steps that undo everything, for a clean end. Carry them out after every other Step.
-    pub fn release(&mut self) -> Vec<Step> {
-        self.generation.0 += 1;
-        self.overlay = None;
-        steps::release(self.belief.table(), self.belief.originals(), self.generation)
     }
 
     fn named<'a>(

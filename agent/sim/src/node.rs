@@ -150,7 +150,7 @@ impl Node {
         }
     }
 
-    /// What the kernel answers to one Step. The path counts: a release knows no names.
+    /// What the kernel answers to one Step. It knows paths only.
     pub(crate) fn apply(&mut self, step: &Step) -> Outcome {
         let online = self.topology.online();
         let at_path = self.cgroups.iter_mut().find(|(name, _)| path_of(name) == step.cgroup);

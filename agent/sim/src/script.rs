@@ -13,7 +13,6 @@
 //! deny ml cpuset.cpus | allow ml cpuset.cpus
 //! write ml cpu.weight 50         somebody else writes a file
 //! show                           every cgroup's files
-//! release                        a clean end of the agent
 //! ```
 
 use std::fmt::Write as _;
@@ -126,11 +125,6 @@ impl World {
             }
             ["show"] => {
                 self.show();
-                Ok(())
-            }
-            ["release"] => {
-                let steps = self.turn().release();
-                self.carry_out(&steps);
                 Ok(())
             }
             _ => Err("no such command".to_owned()),

@@ -1,14 +1,12 @@
 //! Order and quirks, written as the files are: one Step per line.
 
-use std::collections::BTreeMap;
-
 use expect_test::{Expect, expect};
 use model::Micros;
 use model::knob::{CpuMax, CpuWeight, KnobTable, Knobs};
 use model::plan::{Generation, Plan, WorkloadPlan};
 use model::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
 
-use super::{release, steps};
+use super::steps;
 use crate::testkit::cpus;
 
 fn quota(us: u64) -> CpuMax {
@@ -126,22 +124,4 @@ fn everybody_is_cut_before_anybody_grows() {
             /web/cpuset.cpus = 0-1  [pool-grow]
         "#]],
     );
-}
-
-#[test]
-fn release_puts_back_what_was_there() {
-    let path = CgroupPath::from("/ml");
-    let now = knobs(Some(true), None, Some(quota(5_000)), Some("3"));
-    let mut original = knobs(Some(false), Some(100), Some(CpuMax::UNLIMITED), Some(""));
-    original.cpuset_effective = Some(cpus("0-3"));
-    let table = |knobs: Knobs| BTreeMap::from([(path.clone(), knobs)]);
-    expect![[r#"
-        /ml/cpu.max = max 100000  [restore]
-        /ml/cpu.idle = 0  [restore]
-        /ml/cpu.weight = 100  [restore]
-        /ml/cpuset.cpus = 0-3  [restore]
-    "#]]
-    .assert_eq(&lines(&release(&table(now), &table(original), Generation(9))));
-    // nothing was changed, nothing is written
-    assert_eq!(release(&table(original), &table(original), Generation(9)), vec![]);
 }

@@ -31,7 +31,6 @@ type File = (CgroupPath, Knob);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Belief {
     table: KnobTable,
-    originals: KnobTable,
     ids: BTreeMap<CgroupPath, CgroupId>,
     seen_at: BTreeMap<CgroupPath, Timestamp>,
     written_at: BTreeMap<File, Timestamp>,
@@ -51,18 +50,6 @@ struct Refusal {
 }
 
 impl Belief {
-    pub(super) fn new(originals: KnobTable) -> Belief {
-        Belief { originals, ..Belief::default() }
-    }
-
-    pub(super) fn table(&self) -> &KnobTable {
-        &self.table
-    }
-
-    pub(super) fn originals(&self) -> &KnobTable {
-        &self.originals
-    }
-
     pub(super) fn forget_dry_runs(&mut self) {
         self.dry.clear();
         self.in_flight.clear();
@@ -83,7 +70,6 @@ impl Belief {
                     findings.push(foreign(name.as_str(), &view.cgroup, ours, theirs));
                 }
             }
-            self.originals.entry(view.cgroup.clone()).or_insert(view.knobs);
         }
         self.drop_unseen(snapshot);
         findings
@@ -94,7 +80,6 @@ impl Belief {
         let known = self.ids.insert(view.cgroup.clone(), view.cgroup_id);
         if known.is_some_and(|known| known != view.cgroup_id) {
             self.forget(&view.cgroup);
-            self.originals.remove(&view.cgroup);
             self.gone.remove(&view.cgroup);
         }
         self.gone.retain(|cgroup, gone_at| *cgroup != view.cgroup || view.knobs_at <= *gone_at);
@@ -113,7 +98,6 @@ impl Belief {
             return None;
         }
         let knobs = self.table.entry(view.cgroup.clone()).or_default();
-        knobs.cpuset_effective = view.knobs.cpuset_effective;
         let believed = knobs.get(knob);
         record(knobs, read);
         let ours = believed.filter(|believed| *believed != read && written_at.is_some())?;
@@ -122,7 +106,7 @@ impl Belief {
     }
 
     /// Forgets cgroups that were no workloads for a while. One listing without them proves
-    /// nothing, and whoever forgets too early takes his own values for the originals.
+    /// nothing, and a refused file that is forgotten is tried again without its delay.
     fn drop_unseen(&mut self, snapshot: &Snapshot) {
         for view in snapshot.workloads.values() {
             self.seen_at.insert(view.cgroup.clone(), snapshot.at);
@@ -132,7 +116,6 @@ impl Belief {
         for cgroup in unseen {
             self.forget(&cgroup);
             self.ids.remove(&cgroup);
-            self.originals.remove(&cgroup);
             self.gone.remove(&cgroup);
             self.seen_at.remove(&cgroup);
         }
