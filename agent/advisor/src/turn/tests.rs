@@ -111,11 +111,15 @@ fn a_burst_is_answered_once_and_only_for_slots_we_know() {
     assert_eq!(lines, ["/2/cpu.idle = 1  [suppress]"]);
     assert_eq!((begun.slow.len(), begun.next_deadline), (0, Some(at(2100))));
     // while more than half of the hold is left, records change nothing and leave no decision
-    let early = turn.burst(at(1101), &burst(1101, 1));
-    assert_eq!((early.decisions.len(), early.next_deadline), (0, Some(at(2100))));
+    for ms in [1101, 1599] {
+        let early = turn.burst(at(ms), &burst(ms, 1));
+        assert_eq!(early, Effects { next_deadline: Some(at(2100)), ..Effects::default() });
+    }
     // later ones renew, and write nothing
-    let renewed = turn.burst(at(1601), &burst(1601, 1));
-    assert_eq!((renewed.fast.len(), renewed.next_deadline), (0, Some(at(2601))));
+    let renewed = turn.burst(at(1600), &burst(1600, 1));
+    let rules: Vec<&str> = renewed.decisions.iter().map(|decision| decision.rule).collect();
+    assert_eq!((rules, renewed.fast.len()), (vec!["suppress-renew"], 0));
+    assert_eq!(renewed.next_deadline, Some(at(2600)));
     // too early a deadline does nothing
     assert_eq!(turn.expire(at(2000)).fast, vec![]);
     // an Outcome that never came: after two seconds the Steps are believed lost

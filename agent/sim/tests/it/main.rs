@@ -16,6 +16,7 @@ macro_rules! scenario {
 
 scenario! {
     quiet_burst_quiet
+    records_in_a_hold
     churn
     cpu_offline
     probe_frozen
