@@ -42,7 +42,7 @@ use crate::{admin, own_cgroup, priority, ring};
 const OUTCOMES: usize = 4096;
 /// One record per victim and this long is enough: the first one suppresses, later ones only renew
 /// what lives for a second or more.
-const BURST_GAP: Nanos = Nanos::from_millis(50);
+const BURST_GAP: Nanos = Nanos::from_millis(200);
 /// Requests waiting for the loop.
 const REQUESTS: usize = 16;
 

@@ -13,7 +13,7 @@ use crate::cgroup;
 use crate::clock;
 use crate::demo::agent::{Agent, AgentSetup, MoreWorkloads, Suppression};
 use crate::demo::outcome::spread;
-use crate::demo::stage::{self, Load, Manager, fresh_dir};
+use crate::demo::stage::{self, Load, Regime, fresh_dir};
 use crate::demo::tree::{self, Layout, Tree};
 
 /// Between agent and first burst: two ticks to find the pods and size the pools, one to spare.
@@ -58,7 +58,7 @@ fn beside_hogs(settings: &Settings) -> Result<Row> {
     let agent = Agent::start(&settings.agent, &out)?;
     let start_at = clock::now().after(SETTLE);
     let hogs = stage::start_hogs(&settings.load, &tree, start_at.after(settings.span), &out)?;
-    let cast = (hogs, Manager::Nobody);
+    let cast = (hogs, Regime::Nobody);
     let run = stage::perform(&settings.load, &tree, (start_at, settings.span), cast, &out)?;
     let suppressions = agent.stop()?;
     tree.remove()?;
@@ -76,7 +76,7 @@ fn beside_a_long_plan(settings: &Settings) -> Result<Row> {
     let hogs = stage::start_hogs(&settings.load, &tree, start_at.after(MANY_SPAN), &out)?;
     let many = many_dirs(&tree)?;
     let writing = thread::spawn(move || watch_writing(&many, start_at));
-    let cast = (hogs, Manager::Nobody);
+    let cast = (hogs, Regime::Nobody);
     let run = stage::perform(&settings.load, &tree, (start_at, MANY_SPAN), cast, &out)?;
     let (from, to) = writing.join().ok().context("the watching thread panicked")??;
     let suppressions = agent.stop()?;

@@ -26,6 +26,7 @@ pub fn guest() -> GuestFacts {
         is_guest,
         "this test changes the machine it runs on: run it with `cargo xtask test --tier vm`"
     );
+    crate::tracepoints::hold();
     GuestFacts {
         kernel_series: asked("BERTH_KERNEL"),
         cpus: number("BERTH_CPUS"),

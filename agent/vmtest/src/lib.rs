@@ -7,6 +7,7 @@
 mod cgroup;
 mod guest;
 mod load;
+mod tracepoints;
 mod wait;
 
 pub use cgroup::{ROOT, TestCgroup};

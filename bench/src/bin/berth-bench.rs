@@ -120,6 +120,7 @@ fn agent(root: &Path, target: Micros, tick: Nanos) -> AgentSetup {
         reclaim_floor_cpus: 2,
         target,
         request_milli_cpu: 1000,
+        batch: "/pods/batch-*",
         more: Vec::new(),
     }
 }

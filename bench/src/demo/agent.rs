@@ -36,6 +36,8 @@ pub struct AgentSetup {
     pub reclaim_floor_cpus: usize,
     /// `target_p99_us` of the service: the run-queue wait it should stay under.
     pub target: Micros,
+    /// `cgroup` of the batch row: each pod, or the BestEffort parent.
+    pub batch: &'static str,
     /// `request_milli_cpu` of the service.
     pub request_milli_cpu: u64,
     /// Workloads beside the service and the batch pods.
@@ -190,6 +192,7 @@ own_cgroup = "{managed}/{OWN_CGROUP}"
 
 [reclaim]
 floor_cpus = {floor_cpus}
+best_effort_is_reclaimed = true
 
 [suppression]
 hold_ms = {hold_ms}
@@ -203,7 +206,7 @@ request_milli_cpu = {request}
 target_p99_us = {target}
 
 [[workload]]
-cgroup = "/pods/batch-*"
+cgroup = "{batch}"
 name = "batch"
 qos = "reclaimed_cores"
 {more}"#,
@@ -213,6 +216,7 @@ qos = "reclaimed_cores"
         tick_ms = setup.tick.0 / 1_000_000,
         hold_ms = setup.hold.0 / 1_000_000,
         floor = setup.floor_milli_cpu,
+        batch = setup.batch,
         request = setup.request_milli_cpu,
         target = setup.target.0,
     )
@@ -279,6 +283,7 @@ mod tests {
             reclaim_floor_cpus: 2,
             target: Micros(3000),
             request_milli_cpu: 1000,
+            batch: "/pods/batch-*",
             more: Vec::new(),
         };
         let text = config_text(&setup);

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::demo::agent::{Agent, AgentSetup, Suppression};
 use crate::demo::outcome::{Outcome, PhaseOutcome, SuppressionMark, spread};
 use crate::demo::phase::{Phase, Split, SweepRow, best_split};
-use crate::demo::stage::{self, Load, Manager, Performance, WARM_UP, fresh_dir};
+use crate::demo::stage::{self, Load, Performance, Regime, WARM_UP, fresh_dir};
 use crate::demo::tree::{self, Layout, Tree};
 use crate::load::report::write_json;
 use crate::load::work;
@@ -108,7 +108,7 @@ fn alone(settings: &Settings, span: Nanos) -> Result<Performance> {
     let out = fresh_dir(&settings.out, Phase::Alone.name())?;
     let tree = Tree::create(&settings.root, Layout::Siblings)?;
     let start_at = clock::now().after(WARM_UP);
-    let cast = (Vec::new(), Manager::Nobody);
+    let cast = (Vec::new(), Regime::Nobody);
     let run = stage::perform(&settings.load, &tree, (start_at, span), cast, &out)?;
     tree.remove()?;
     Ok(run)
@@ -120,7 +120,7 @@ fn beside_batch(
     name: &str,
     span: Nanos,
     layout: Layout,
-    set_up: impl Fn(&Tree) -> Result<Manager>,
+    set_up: impl Fn(&Tree) -> Result<Regime>,
 ) -> Result<Performance> {
     let out = fresh_dir(&settings.out, name)?;
     let tree = Tree::create(&settings.root, layout)?;
@@ -140,13 +140,13 @@ fn berth(
     outcome: &mut Outcome,
 ) -> Result<PhaseOutcome> {
     let out = fresh_dir(&settings.out, Phase::Berth.name())?;
-    let tree = Tree::create(&settings.root, Layout::Siblings)?;
+    let tree = Tree::create(&settings.root, Layout::BestEffort)?;
     let agent = Agent::start(&settings.agent, &out)?;
     let start_at = clock::now().after(SETTLE);
     let hogs = stage::start_hogs(&settings.load, &tree, start_at.after(span), &out)?;
     let before = agent.cost()?;
     let counted_from = clock::now();
-    let cast = (hogs, Manager::Nobody);
+    let cast = (hogs, Regime::Nobody);
     let run = stage::perform(&settings.load, &tree, (start_at, span), cast, &out)?;
     let cost = agent.cost()?;
     let counted = clock::now().since(counted_from).as_micros();
@@ -196,20 +196,20 @@ fn marks(suppressions: &[Suppression], start: Timestamp) -> Vec<SuppressionMark>
     during.map(mark).collect()
 }
 
-fn no_setup(_tree: &Tree) -> Result<Manager> {
-    Ok(Manager::Nobody)
+fn no_setup(_tree: &Tree) -> Result<Regime> {
+    Ok(Regime::Nobody)
 }
 
-fn rule65(tree: &Tree) -> Result<Manager> {
+fn rule65(tree: &Tree) -> Result<Regime> {
     let batch = tree.batch_parent.clone().context("rule65 needs a batch parent")?;
     let n_cpus = tree::n_cpus(&tree.root)? as u64;
-    Ok(Manager::Rule65(Regulator::new(tree.service.clone(), batch, n_cpus)?))
+    Ok(Regime::Rule65(Regulator::new(tree.service.clone(), batch, n_cpus)?))
 }
 
 fn with_split(settings: &Settings, name: &str, span: Nanos, split: Split) -> Result<Performance> {
     let set_up = |tree: &Tree| {
         tree.split(split, tree::n_cpus(&tree.root)?)?;
-        Ok(Manager::Nobody)
+        Ok(Regime::Nobody)
     };
     beside_batch(settings, name, span, Layout::BelowParent, set_up)
 }

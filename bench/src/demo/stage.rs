@@ -45,7 +45,7 @@ pub struct Load {
 
 /// Who acts while the load runs; the agent is its own process and needs no turn from here.
 #[derive(Debug)]
-pub enum Manager {
+pub enum Regime {
     Nobody,
     Rule65(Regulator),
 }
@@ -89,7 +89,7 @@ pub fn perform(
     load: &Load,
     tree: &Tree,
     (start_at, span): (Timestamp, Nanos),
-    (hogs, mut manager): (Vec<Child>, Manager),
+    (hogs, mut regime): (Vec<Child>, Regime),
     out: &Path,
 ) -> Result<Performance> {
     let n_cpus = crate::demo::tree::n_cpus(&tree.root)?;
@@ -98,7 +98,7 @@ pub fn perform(
     clock::sleep_until(start_at);
     let node_before = NodeTime::read()?;
     let end = start_at.after(span);
-    let limits = watch(tree, n_cpus, (start_at, end), &mut manager)?;
+    let limits = watch(tree, n_cpus, (start_at, end), &mut regime)?;
     let node_cpu_util = NodeTime::read()?.utilisation_since(node_before);
     for child in hogs.into_iter().chain([service]) {
         wait(child, end.after(END_GRACE))?;
@@ -149,7 +149,7 @@ fn watch(
     tree: &Tree,
     n_cpus: usize,
     (start, end): (Timestamp, Timestamp),
-    manager: &mut Manager,
+    regime: &mut Regime,
 ) -> Result<Vec<LimitSample>> {
     let mut limits = Vec::new();
     let mut next_turn = start.after(RULE65_EVERY);
@@ -157,7 +157,7 @@ fn watch(
     while at < end {
         clock::sleep_until(at);
         if at >= next_turn {
-            if let Manager::Rule65(regulator) = manager {
+            if let Regime::Rule65(regulator) = regime {
                 regulator.turn()?;
             }
             next_turn = next_turn.after(RULE65_EVERY);
