@@ -173,6 +173,7 @@ struct RawSuppression {
     enabled: Option<bool>,
     hold_ms: Option<Spanned<i64>>,
     floor_milli_cpu: Option<Spanned<i64>>,
+    max_doublings: Option<Spanned<i64>>,
     use_cpu_idle: Option<bool>,
 }
 
@@ -358,6 +359,12 @@ fn suppression_policy(
             default.floor.0,
             10..=1_000_000,
         )?),
+        max_doublings: check.int(
+            "suppression.max_doublings",
+            raw.max_doublings,
+            default.max_doublings,
+            0..=8,
+        )?,
         use_cpu_idle: raw.use_cpu_idle.unwrap_or(default.use_cpu_idle),
     })
 }

@@ -18,10 +18,10 @@ use crate::demo::tree::{self, Layout, Tree};
 
 /// Between agent and first burst: two ticks to find the pods and size the pools, one to spare.
 const SETTLE: Nanos = Nanos::from_secs(3);
-/// The plan of the second run has two Steps or more for each of these.
-const N_MORE_PODS: usize = 500;
+/// The plan of the second run has a Step for each of these: a cpuset, the slowest file there is.
+const N_MORE_PODS: usize = 1000;
 const MORE: MoreWorkloads =
-    MoreWorkloads { cgroup: "/pods/many-*", name: "many", qos: "reclaimed_cores" };
+    MoreWorkloads { cgroup: "/pods/many-*", name: "many", qos: "shared_cores" };
 /// The agent finds new cgroups within a tick; under emulation writing them takes seconds.
 const MANY_SPAN: Nanos = Nanos::from_secs(20);
 
@@ -65,7 +65,7 @@ fn beside_hogs(settings: &Settings) -> Result<Row> {
     Ok(row("suppression, every CPU busy", &suppressions, run.node_cpu_util))
 }
 
-/// Five hundred batch pods appear at once, while bursts go on; only suppressions between the first
+/// A thousand pods appear at once, while bursts go on; only suppressions between the first
 /// and the last of the Steps this needs count.
 fn beside_a_long_plan(settings: &Settings) -> Result<Row> {
     let out = fresh_dir(&settings.out, "plan")?;
@@ -112,9 +112,9 @@ fn watch_writing(dirs: &[PathBuf], start_at: Timestamp) -> Result<(Timestamp, Ti
     }
 }
 
-/// A new cgroup has weight 100; the agent gives batch another one.
+/// A new cgroup has no cpuset of its own; the agent gives it its pool's.
 fn is_written(dir: &Path) -> bool {
-    fs::read_to_string(dir.join("cpu.weight")).is_ok_and(|weight| weight.trim() != "100")
+    fs::read_to_string(dir.join("cpuset.cpus")).is_ok_and(|cpus| !cpus.trim().is_empty())
 }
 
 fn row(name: &str, suppressions: &[Suppression], node_cpu_util: f64) -> Row {

@@ -7,7 +7,7 @@
 //! its p99 cannot tell whether it still needs the CPU; its usage can: the overlay is renewed at
 //! the tick while the victim uses clearly more than before the burst, for a bounded time, or
 //! while it is still late because of batch work. An overlay that ends and is needed again at
-//! once was too short: the next one lives twice as long, up to sixteen times `hold`, so that a
+//! once was too short: the next one lives twice as long, up to `max_doublings` times over, so that a
 //! long burst does not become a saw-tooth of suppressions.
 
 use model::decision::Decision;
@@ -22,9 +22,6 @@ use crate::plan::{Lateness, lateness};
 
 /// With half of its periods throttled a victim mostly waits for its own quota.
 const OWN_THROTTLE_RATIO: f64 = 0.5;
-
-/// Doublings of `hold` at most: 16 x 1 s is longer than a slow tick needs to move CPUs instead.
-const MAX_DOUBLINGS: u8 = 4;
 
 /// A burst that follows the end of an overlay within this many holds is the same burst.
 const REBURST_HOLDS: u64 = 2;
@@ -60,7 +57,7 @@ pub struct OverlayHistory {
 impl OverlayHistory {
     /// How long the overlay in force lives per renewal.
     pub fn hold(&self, policy: &Policy) -> Nanos {
-        let doublings = u32::from(self.n_repeats.min(MAX_DOUBLINGS));
+        let doublings = u32::from(self.n_repeats.min(policy.suppression.max_doublings));
         Nanos(policy.suppression.hold.0.saturating_mul(1 << doublings))
     }
 
@@ -68,7 +65,8 @@ impl OverlayHistory {
     pub fn begun(&self, now: Timestamp, victim: &WorkloadView, policy: &Policy) -> OverlayHistory {
         let window = Nanos(self.hold(policy).0.saturating_mul(REBURST_HOLDS));
         let again = self.ended_at.is_some_and(|ended| now.since(ended) <= window);
-        let n_repeats = if again { (self.n_repeats + 1).min(MAX_DOUBLINGS) } else { 0 };
+        let n_repeats =
+            if again { (self.n_repeats + 1).min(policy.suppression.max_doublings) } else { 0 };
         // In a repeated burst the usage before it is already the burst's own.
         let calm_usage = if again { self.calm_usage.or(victim.usage) } else { victim.usage };
         OverlayHistory { ended_at: None, n_repeats, calm_usage }

@@ -71,6 +71,9 @@ pub struct SuppressionPolicy {
     pub hold: Nanos,
     /// All reclaimed work together keeps at least this much CPU while suppressed.
     pub floor: MilliCpu,
+    /// How often in a row the hold doubles when a burst comes right after its end; 4 makes it
+    /// sixteen times as long, which is longer than the slow tick needs to move CPUs instead.
+    pub max_doublings: u8,
     /// Also set `cpu.idle`, which preempts at wake-up.
     pub use_cpu_idle: bool,
 }
@@ -98,6 +101,7 @@ impl Default for Policy {
                 // Twice the tick, so that a tick always falls into it and can renew it.
                 hold: Nanos::from_millis(2_000),
                 floor: MilliCpu(100),
+                max_doublings: 4,
                 use_cpu_idle: true,
             },
             max_sample_age: Nanos::from_secs(3),

@@ -120,6 +120,8 @@ fn agent(root: &Path, target: Micros, tick: Nanos) -> AgentSetup {
         reclaim_floor_cpus: 2,
         target,
         request_milli_cpu: 1000,
+        // every burst is to be an event of its own, not the next minute of the last one
+        max_doublings: 0,
         batch: "/pods/batch-*",
         more: Vec::new(),
     }

@@ -111,6 +111,7 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         reclaim_floor_cpus: cli.reclaim_floor_cpus.unwrap_or(n_cpus),
         target: Micros(cli.target_us),
         request_milli_cpu: cli.request_milli_cpu.unwrap_or(peak_milli_cpu * 3 / 2),
+        max_doublings: 4,
         batch: "/batch",
         more: Vec::new(),
     };

@@ -36,6 +36,8 @@ pub struct AgentSetup {
     pub reclaim_floor_cpus: usize,
     /// `target_p99_us` of the service: the run-queue wait it should stay under.
     pub target: Micros,
+    /// `suppression.max_doublings`.
+    pub max_doublings: u8,
     /// `cgroup` of the batch row: each pod, or the BestEffort parent.
     pub batch: &'static str,
     /// `request_milli_cpu` of the service.
@@ -197,6 +199,7 @@ best_effort_is_reclaimed = true
 [suppression]
 hold_ms = {hold_ms}
 floor_milli_cpu = {floor}
+max_doublings = {max_doublings}
 
 [[workload]]
 cgroup = "/pods/api"
@@ -216,6 +219,7 @@ qos = "reclaimed_cores"
         tick_ms = setup.tick.0 / 1_000_000,
         hold_ms = setup.hold.0 / 1_000_000,
         floor = setup.floor_milli_cpu,
+        max_doublings = setup.max_doublings,
         batch = setup.batch,
         request = setup.request_milli_cpu,
         target = setup.target.0,
@@ -283,6 +287,7 @@ mod tests {
             reclaim_floor_cpus: 2,
             target: Micros(3000),
             request_milli_cpu: 1000,
+            max_doublings: 4,
             batch: "/pods/batch-*",
             more: Vec::new(),
         };
