@@ -47,14 +47,23 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_of_forgotten_decisions_when_there_are_none() {
+        let reply = Decisions { n_lost: 0, ..fixture::decisions() };
+        let text = decisions(&reply, Look { detail: Detail::Table, paint: Paint::Plain });
+        assert!(text.starts_with(" 2m05s ago") && !text.contains("forgotten"), "{text}");
+    }
+
+    #[test]
     fn lines() {
+        // With a line before it, the leading blank of the ages is not taken for indentation.
         check(
             Detail::Table,
-            0,
+            3,
             expect![[r#"
-                 2m05s ago  #41    share: grew from 2 to 3 CPUs  [share-grow]
-                  0.5s ago  #42    web: holds reclaimed work at 0.10 CPUs for 1 s  [suppress]
-            "#]],
+            (3 decisions before these are forgotten)
+             2m05s ago  #41    share: grew from 2 to 3 CPUs  [share-grow]
+              0.5s ago  #42    web: holds reclaimed work at 0.10 CPUs for 1 s  [suppress]
+        "#]],
         );
         check(
             Detail::Wide,
