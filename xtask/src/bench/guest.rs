@@ -13,7 +13,7 @@ use crate::demo::{build, host};
 use crate::vm::{self, Guest};
 use crate::{ebpf, place, setup};
 
-/// What the issue asks: suppression within this at p99, over so many events.
+/// The bar: suppression within this at p99, over so many events.
 const SUPPRESSION_MS: f64 = 100.0;
 const SUPPRESSION_EVENTS: f64 = 200.0;
 const RSS_BYTES: f64 = 30e6;
