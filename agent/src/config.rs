@@ -164,7 +164,6 @@ struct RawReclaim {
     overlap_share: Option<bool>,
     weight: Option<Spanned<i64>>,
     max_growth_per_tick: Option<Spanned<i64>>,
-    best_effort_is_reclaimed: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -333,9 +332,6 @@ fn reclaim_policy(
             default.max_growth_per_tick,
             1..=1024,
         )?,
-        best_effort_is_reclaimed: raw
-            .best_effort_is_reclaimed
-            .unwrap_or(default.best_effort_is_reclaimed),
     })
 }
 

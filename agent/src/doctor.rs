@@ -13,7 +13,6 @@ pub struct StartFacts {
     pub probe: ProbeStatus,
     pub realtime: bool,
     pub memory_locked: bool,
-    pub observe_only: Option<String>,
 }
 
 /// All checks, in the order a person would repair them.

@@ -196,12 +196,8 @@ fn start(
     let publisher =
         Publisher::new(state, metrics, SelfCost::default(), probe_status.clone(), started_at);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
-    let facts = StartFacts {
-        probe: probe_status,
-        realtime: false,
-        memory_locked: priority::lock_memory(),
-        observe_only: observe_only.clone(),
-    };
+    let facts =
+        StartFacts { probe: probe_status, realtime: false, memory_locked: priority::lock_memory() };
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
     let watchdog = match observe_only {
         Some(_) => None,

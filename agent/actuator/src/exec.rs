@@ -69,7 +69,7 @@ fn write_one(
 ) -> Result<Applied, StepFailure> {
     let (cgroup, knob) = (&step.cgroup, step.knob());
     let text = step.value.to_string();
-    keep_original(files, originals, step)?;
+    keep_original(files, originals, cgroup, knob)?;
     // A cpuset write walks every task (80-120 ms beside hogs), a read costs microseconds.
     if step.lane() == Lane::Slow
         && files.text(cgroup, knob)? == text
@@ -89,44 +89,42 @@ fn write_one(
     })
 }
 
+/// Records what stands in a file before Berth's first write to it.
 fn keep_original(
     files: &mut dyn KnobFiles,
     originals: &mut Originals,
-    step: &Step,
+    cgroup: &CgroupPath,
+    knob: Knob,
 ) -> Result<(), StepFailure> {
-    let cgroup_id = files.id(&step.cgroup)?;
-    if originals.contains(cgroup_id, step.knob()) {
+    let cgroup_id = files.id(cgroup)?;
+    if originals.contains(cgroup_id, knob) {
         return Ok(());
     }
-    let text = files.text(&step.cgroup, step.knob())?;
-    let original = Original { cgroup: step.cgroup.clone(), cgroup_id, knob: step.knob(), text };
+    let text = files.text(cgroup, knob)?;
+    let original = Original { cgroup: cgroup.clone(), cgroup_id, knob, text };
     originals.record(original).map_err(|error| StepFailure {
         kind: FailureKind::Other,
         errno: None,
-        message: format!("{step}: not written, its original could not be kept: {error}"),
+        message: format!(
+            "{cgroup}/{}: not written, its original could not be kept: {error}",
+            knob.file()
+        ),
     })
 }
 
-/// Records originals of a cgroup before anything has to be fast.
+/// Records originals of a cgroup before anything has to be fast; a file that this kernel does not
+/// have needs none.
 pub(crate) fn prepare(
     files: &mut dyn KnobFiles,
     originals: &mut Originals,
     cgroup: &CgroupPath,
     knobs: impl Iterator<Item = Knob>,
 ) -> Result<(), StepFailure> {
-    let cgroup_id = files.id(cgroup)?;
-    for knob in knobs.filter(|knob| !originals.contains(cgroup_id, *knob)).collect::<Vec<_>>() {
-        let text = match files.text(cgroup, knob) {
-            Ok(text) => text,
-            Err(failure) if failure.kind == FailureKind::Unsupported => continue,
-            Err(failure) => return Err(failure),
-        };
-        let original = Original { cgroup: cgroup.clone(), cgroup_id, knob, text };
-        originals.record(original).map_err(|error| StepFailure {
-            kind: FailureKind::Other,
-            errno: None,
-            message: error.to_string(),
-        })?;
+    for knob in knobs {
+        match keep_original(files, originals, cgroup, knob) {
+            Err(failure) if failure.kind != FailureKind::Unsupported => return Err(failure),
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
 }

@@ -59,8 +59,6 @@ pub struct ReclaimPolicy {
     pub weight: CpuWeight,
     /// Growth of the reclaim pool per tick, in CPUs; shrinking is not bounded.
     pub max_growth_per_tick: u16,
-    /// BestEffort without annotation counts as reclaimed (default: it is shared).
-    pub best_effort_is_reclaimed: bool,
 }
 
 /// The fast path.
@@ -94,7 +92,6 @@ impl Default for Policy {
                 overlap_share: true,
                 weight: CpuWeight::MIN,
                 max_growth_per_tick: 4,
-                best_effort_is_reclaimed: false,
             },
             suppression: SuppressionPolicy {
                 enabled: true,

@@ -194,7 +194,6 @@ own_cgroup = "{managed}/{OWN_CGROUP}"
 
 [reclaim]
 floor_cpus = {floor_cpus}
-best_effort_is_reclaimed = true
 
 [suppression]
 hold_ms = {hold_ms}
