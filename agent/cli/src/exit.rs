@@ -45,6 +45,8 @@ pub(crate) enum Failure {
     Unreachable { socket: PathBuf, reason: &'static str, fix: &'static str },
     #[error("the agent at {socket} went away", socket = .socket.display())]
     WentAway { socket: PathBuf },
+    #[error("what listens at {socket} does not speak the agent's protocol", socket = .socket.display())]
+    Foreign { socket: PathBuf },
     #[error("no workload is named {name:?}")]
     NoSuchWorkload { name: String, nearest: Vec<String> },
     #[error("the agent did not do it: {}", .status.message())]
@@ -60,20 +62,23 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
-    /// An answer of the agent that is not the one that was asked for.
+    /// An answer of the agent that is not the one that was asked for. A status with a source was
+    /// made on this side, by the transport: a peer that breaks HTTP/2 becomes `Internal`, one that
+    /// hangs up something else, and which of the two a foreign peer looks like is a race.
     pub(crate) fn of_status(status: Status, socket: &std::path::Path) -> Failure {
-        match status.code() {
-            Code::Unknown | Code::Cancelled => Failure::WentAway { socket: socket.to_owned() },
-            Code::Unavailable if status.source().is_some() => {
-                Failure::WentAway { socket: socket.to_owned() }
-            }
+        let socket = socket.to_owned();
+        match (status.code(), status.source()) {
+            (Code::Internal, Some(_)) => Failure::Foreign { socket },
+            (Code::Unknown | Code::Cancelled, _) | (_, Some(_)) => Failure::WentAway { socket },
             _ => Failure::Refused { status: Box::new(status) },
         }
     }
 
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Failure::Unreachable { .. } | Failure::WentAway { .. } => Exit::Unreachable,
+            Failure::Unreachable { .. } | Failure::WentAway { .. } | Failure::Foreign { .. } => {
+                Exit::Unreachable
+            }
             Failure::NoSuchWorkload { .. } => Exit::NoSuchWorkload,
             Failure::NoTerminal => Exit::Usage,
             Failure::Refused { status } => match status.code() {
@@ -100,6 +105,7 @@ impl Failure {
             Failure::Unreachable { fix, .. } => {
                 let _ = write!(text, "\n  {fix}");
             }
+            Failure::Foreign { .. } => text.push_str("\n  check --socket and BERTH_SOCKET"),
             Failure::NoSuchWorkload { nearest, .. } if !nearest.is_empty() => {
                 let _ = write!(text, "\n  did you mean: {}", nearest.join(", "));
             }
