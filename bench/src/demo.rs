@@ -7,5 +7,6 @@ pub mod measure;
 pub mod outcome;
 pub mod phase;
 pub mod stage;
+pub mod take;
 pub mod tree;
 pub mod witness;

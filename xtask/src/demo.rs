@@ -83,7 +83,7 @@ fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Res
     if args.keep {
         // The last phase goes on in the background, so that there is something to look at.
         let stay = format!(
-            "{demo}; (berth-demo --out /tmp/keep --phases berth --cycles 1000 >/tmp/keep.log 2>&1 &); \
+            "{demo}; (berth-demo --out /tmp/keep --phases berth --rounds 1 --cycles 1000 >/tmp/keep.log 2>&1 &); \
              echo 'The load and the agent run on; try: berth top'; exec sh -l"
         );
         guest.command = vec!["sh".to_owned(), "-c".to_owned(), stay];

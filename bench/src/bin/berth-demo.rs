@@ -55,8 +55,11 @@ struct Cli {
     load: PathBuf,
     #[arg(long, value_delimiter = ',', value_parser = phase, default_value = ALL_PHASES)]
     phases: Vec<Phase>,
-    /// Quiet and burst periods per phase
+    /// How often all phases are run, each time with other arrivals
     #[arg(long, default_value_t = 3)]
+    rounds: u64,
+    /// Quiet and burst periods per phase and round
+    #[arg(long, default_value_t = 1)]
     cycles: u64,
     /// The same for each candidate of the sweep for the best fixed split
     #[arg(long, default_value_t = 1)]
@@ -121,6 +124,7 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         out: cli.out,
         load,
         phases: cli.phases,
+        n_rounds: cli.rounds,
         n_cycles: cli.cycles,
         n_sweep_cycles: cli.sweep_cycles,
     })

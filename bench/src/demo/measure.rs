@@ -5,8 +5,8 @@ use model::units::Micros;
 use serde::Serialize;
 
 use crate::arrivals::Period;
-use crate::histogram::LatencyHistogram;
 use crate::load::report::RequestRow;
+use crate::quantile::of_sorted;
 
 /// "p99 over 200 ms": about 55 requests of a burst.
 const WINDOW_US: u64 = 200_000;
@@ -23,10 +23,11 @@ pub struct Quantiles {
 }
 
 impl Quantiles {
-    pub fn of(histogram: &LatencyHistogram) -> Quantiles {
-        let quantile = |per_mille| histogram.quantile(per_mille).map_or(0, |value| value.0);
+    pub fn of(mut values_us: Vec<u64>) -> Quantiles {
+        values_us.sort_unstable();
+        let quantile = |per_mille| of_sorted(&values_us, per_mille).unwrap_or(0);
         Quantiles {
-            n_requests: histogram.count(),
+            n_requests: values_us.len() as u64,
             p50_us: quantile(500),
             p99_us: quantile(990),
             p999_us: quantile(999),
@@ -35,21 +36,21 @@ impl Quantiles {
 }
 
 /// Latencies in burst periods.
-pub fn burst_latency(requests: &[RequestRow]) -> Quantiles {
-    quantiles(requests.iter().filter(|row| row.period == Period::Burst).map(|row| row.latency_us))
+pub fn burst_latency<'a>(requests: impl IntoIterator<Item = &'a RequestRow>) -> Quantiles {
+    quantiles(requests.into_iter().filter(|row| row.period == Period::Burst).map(|row| row.latency_us))
 }
 
-pub fn overall_latency(requests: &[RequestRow]) -> Quantiles {
-    quantiles(requests.iter().map(|row| row.latency_us))
+pub fn overall_latency<'a>(requests: impl IntoIterator<Item = &'a RequestRow>) -> Quantiles {
+    quantiles(requests.into_iter().map(|row| row.latency_us))
 }
 
 /// Run-queue wait per request in burst periods.
-pub fn burst_runq(requests: &[RequestRow]) -> Quantiles {
-    quantiles(requests.iter().filter(|row| row.period == Period::Burst).map(|row| row.runq_us))
+pub fn burst_runq<'a>(requests: impl IntoIterator<Item = &'a RequestRow>) -> Quantiles {
+    quantiles(requests.into_iter().filter(|row| row.period == Period::Burst).map(|row| row.runq_us))
 }
 
 fn quantiles(values_us: impl Iterator<Item = u64>) -> Quantiles {
-    Quantiles::of(&values_us.map(Micros).collect())
+    Quantiles::of(values_us.collect())
 }
 
 /// How long after a burst's start (both in microseconds after the service's start) the p99 of

@@ -5,12 +5,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use model::units::{Micros, Nanos, Timestamp};
+use model::units::{Nanos, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::arrivals::Period;
-use crate::histogram::LatencyHistogram;
+use crate::quantile::quantile;
 
 /// Width of the bins of every time series.
 pub const BIN: Nanos = Nanos::from_millis(100);
@@ -42,8 +42,6 @@ pub struct ServiceReport {
     pub started_at_ns: u64,
     pub span_ns: u64,
     pub n_unfinished: u64,
-    pub quiet: LatencyHistogram,
-    pub burst: LatencyHistogram,
     pub bins: Vec<ServiceBin>,
     pub requests: Vec<RequestRow>,
 }
@@ -60,16 +58,10 @@ pub struct HogReport {
 impl ServiceReport {
     pub fn new(started_at: Timestamp, span: Nanos, mut requests: Vec<RequestRow>) -> Self {
         requests.sort_by_key(|row| row.arrival_us);
-        let of = |period: Period| -> LatencyHistogram {
-            let rows = requests.iter().filter(|row| row.period == period);
-            rows.map(|row| Micros(row.latency_us)).collect()
-        };
         ServiceReport {
             started_at_ns: started_at.0,
             span_ns: span.0,
             n_unfinished: requests.iter().filter(|row| !row.finished).count() as u64,
-            quiet: of(Period::Quiet),
-            burst: of(Period::Burst),
             bins: service_bins(&requests, span),
             requests,
         }
@@ -78,18 +70,18 @@ impl ServiceReport {
 
 fn service_bins(requests: &[RequestRow], span: Nanos) -> Vec<ServiceBin> {
     let n_bins = span.0.div_ceil(BIN.0) as usize;
-    let mut bins = vec![LatencyHistogram::default(); n_bins];
+    let mut bins = vec![Vec::new(); n_bins];
     for row in requests {
         let idx = (row.arrival_us * 1000 / BIN.0) as usize;
         if let Some(bin) = bins.get_mut(idx) {
-            bin.record(Micros(row.latency_us));
+            bin.push(row.latency_us);
         }
     }
-    let bin = |it: &LatencyHistogram| ServiceBin {
-        n_requests: it.count(),
-        p99_us: it.quantile(990).map_or(0, |p99| p99.0),
+    let bin = |latencies_us: Vec<u64>| ServiceBin {
+        n_requests: latencies_us.len() as u64,
+        p99_us: quantile(latencies_us, 990).unwrap_or(0),
     };
-    bins.iter().map(bin).collect()
+    bins.into_iter().map(bin).collect()
 }
 
 impl HogReport {
@@ -132,8 +124,6 @@ mod tests {
         ];
         let report = ServiceReport::new(Timestamp(5), Nanos::from_millis(400), rows);
         assert_eq!(report.n_unfinished, 1);
-        assert_eq!(report.quiet.count(), 1);
-        assert_eq!(report.burst.quantile(1000), Some(Micros(150_000)));
         let p99s: Vec<u64> = report.bins.iter().map(|bin| bin.p99_us).collect();
         assert_eq!(p99s, [3_000, 4_000, 150_000, 0]);
         assert_eq!(report.requests[0].arrival_us, 10_000);

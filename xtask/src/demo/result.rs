@@ -31,7 +31,15 @@ pub(super) struct Phase {
     pub(super) batch_ops: u64,
     pub(super) node_cpu_util: f64,
     pub(super) recover_ms: Vec<f64>,
+    /// Each round for itself, in order.
+    pub(super) rounds: Vec<Round>,
     pub(super) series: Series,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(super) struct Round {
+    pub(super) p99_us: u64,
+    pub(super) batch_ops: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -119,6 +127,8 @@ impl DemoResult {
                 "batch_ops": phase.batch_ops,
                 "node_cpu_util": phase.node_cpu_util,
                 "recover_ms": phase.recover_ms,
+                "rounds_p99_ms": phase.rounds.iter().map(|it| it.p99_us as f64 / 1000.0).collect::<Vec<_>>(),
+                "rounds_batch_ops": phase.rounds.iter().map(|it| it.batch_ops).collect::<Vec<_>>(),
             })
         };
         let sweep = |row: &SweepRow| json!({"name": row.name, "p99_ms": row.service_p99_us as f64 / 1000.0, "batch_ops": row.batch_ops});

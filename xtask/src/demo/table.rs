@@ -51,7 +51,13 @@ fn phase_row(phase: &Phase, unmanaged: Option<&Phase>) -> Vec<String> {
 /// One row per bar that the phases that ran can answer.
 pub(super) fn bars(result: &DemoResult, took: Duration) -> String {
     let mut rows = vec![["bar", "asked", "measured", "ok"].map(str::to_owned).to_vec()];
-    let bars = [latency(result), aim(result), batch(result), dominated(result)];
+    let bars = [
+        latency(result),
+        aim(result),
+        batch(result),
+        dominated(result),
+        rounds_against_k8s(result),
+    ];
     let costs = [suppression(result), rss(result), Some(duration(took))];
     rows.extend(bars.into_iter().chain(costs).flatten().map(|bar| {
         vec![bar.name.to_owned(), bar.asked.to_owned(), bar.measured, verdict(bar.ok).to_owned()]
@@ -111,6 +117,24 @@ fn dominated(result: &DemoResult) -> Option<Bar> {
         asked: "none",
         measured: if dominating.is_empty() { "none".to_owned() } else { dominating.join(", ") },
         ok: dominating.is_empty(),
+    })
+}
+
+/// The nearest baseline, round by round: a figure over all rounds can hide that one decided it.
+fn rounds_against_k8s(result: &DemoResult) -> Option<Bar> {
+    let (berth, k8s) = (&result.phase("berth")?.rounds, &result.phase("k8s")?.rounds);
+    let pairs = || berth.iter().zip(k8s);
+    let n_lower = pairs().filter(|(ours, theirs)| ours.p99_us < theirs.p99_us).count();
+    let n_more = pairs().filter(|(ours, theirs)| ours.batch_ops > theirs.batch_ops).count();
+    let n_worse = pairs()
+        .filter(|(ours, theirs)| ours.p99_us > theirs.p99_us && ours.batch_ops < theirs.batch_ops)
+        .count();
+    let n_rounds = pairs().count();
+    Some(Bar {
+        name: "rounds in which k8s was better on both",
+        asked: "fewer than half",
+        measured: format!("{n_worse} of {n_rounds} (lower p99 {n_lower}, more batch {n_more})"),
+        ok: n_worse * 2 < n_rounds,
     })
 }
 
