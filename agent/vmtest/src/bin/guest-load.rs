@@ -48,6 +48,9 @@ fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let procs = args.cgroup.join("cgroup.procs");
     fs::write(&procs, "0").with_context(|| format!("join {}", procs.display()))?;
+    // The scheduler tells of a change of cgroup at the next switch only, and a load that happens to
+    // be alone on the CPU it stays on may not be switched out for seconds.
+    thread::sleep(Duration::from_millis(1));
     if let Some(cpus) = &args.cpus {
         stay_on(cpus)?;
     }
