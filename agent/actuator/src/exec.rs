@@ -89,8 +89,24 @@ fn write_one(
     })
 }
 
-/// Records what stands in a file before Berth's first write to it.
+/// Records what stands in a file before Berth's first write to it, and in any file that this write
+/// changes too: `cpu.idle` hides `cpu.weight` while it is 1 and resets it when it goes to 0.
 fn keep_original(
+    files: &mut dyn KnobFiles,
+    originals: &mut Originals,
+    cgroup: &CgroupPath,
+    knob: Knob,
+) -> Result<(), StepFailure> {
+    if knob == Knob::CpuIdle {
+        match keep_one(files, originals, cgroup, Knob::CpuWeight) {
+            Err(failure) if failure.kind != FailureKind::Unsupported => return Err(failure),
+            Ok(()) | Err(_) => {}
+        }
+    }
+    keep_one(files, originals, cgroup, knob)
+}
+
+fn keep_one(
     files: &mut dyn KnobFiles,
     originals: &mut Originals,
     cgroup: &CgroupPath,

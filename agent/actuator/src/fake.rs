@@ -98,6 +98,11 @@ impl KnobFiles for FakeFiles {
         self.log.push(format!("{cgroup}/{}={text}", knob.file()));
         if !self.ignore_writes {
             self.files.insert((cgroup.clone(), knob), text.to_owned());
+            // Linux 6.1 shows a weight of 0 while the group is idle and 100 afterwards.
+            if knob == Knob::CpuIdle {
+                let weight = if text == "1" { "0" } else { "100" };
+                self.files.insert((cgroup.clone(), Knob::CpuWeight), weight.to_owned());
+            }
         }
         Ok(())
     }

@@ -89,9 +89,12 @@ fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
             Order::Apply(batch) => apply(deps, queue, &mut waiting, batch),
             Order::Restore(reply) => {
                 let restored = restore::restore(&mut *deps.files, &mut deps.originals);
-                if reply.send(restored).is_err() {
-                    warn!("Nobody waited for the end of a restoration");
+                if let Some(first) = restored.failures.first() {
+                    let n_failures = restored.failures.len();
+                    warn!(n_failures, error = %first.message, "Originals are not all back");
                 }
+                // A change of mode does not wait for the answer.
+                let _ = reply.send(restored);
             }
         }
     }

@@ -174,3 +174,22 @@ fn the_original_survives_many_writes_and_weights_come_back_from_idle_groups() {
     assert_eq!(restore(&mut files, &mut journal).failures, vec![]);
     assert_eq!(files.files, before);
 }
+
+/// A burst right after the change to enforce mode, before originals were recorded ahead of time: the
+/// weight was then recorded as the 0 that an idle group shows, and that cannot be written back.
+#[test]
+fn the_weight_is_recorded_before_cpu_idle_hides_it() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let (mut files, mut journal) = (FakeFiles::with(&["/a"]), journal(&dir));
+    let weight = (CgroupPath::from("/a"), Knob::CpuWeight);
+    files.files.insert(weight.clone(), "300".to_owned());
+    let letting_go = |value| step("/a", value, Phase::Give);
+    run(&mut files, &mut journal, Mode::Enforce, vec![idle("/a", Phase::Take)]);
+    let steps = vec![
+        letting_go(KnobValue::CpuIdle(false)),
+        letting_go(KnobValue::CpuWeight(CpuWeight::new(1).expect("a weight"))),
+    ];
+    run(&mut files, &mut journal, Mode::Enforce, steps);
+    assert_eq!(restore(&mut files, &mut journal).failures, []);
+    assert_eq!(files.files[&weight], "300");
+}
