@@ -128,9 +128,15 @@ fn due(queue: &mut CpuCell, cpu: u32, pending: &Pending, now: u64) -> u64 {
     if contended_ns < setting.threshold_ns {
         return now + (setting.threshold_ns - contended_ns);
     }
-    report(queue, pending.slot, cpu, now, contended_ns, &setting);
-    now + setting.burst_gap_ns + setting.threshold_ns
+    if report(queue, pending.slot, cpu, now, contended_ns, &setting) {
+        return now + setting.burst_gap_ns + setting.threshold_ns;
+    }
+    // An earlier wait was reported less than a gap ago. This one may outlast the gap, and whoever
+    // was told of the earlier one may have let batch work go meanwhile.
+    now + setting.threshold_ns
 }
+
+/// Whether a record was owed; a full ring buffer loses it and counts that.
 
 #[inline(always)]
 fn report(
@@ -140,9 +146,9 @@ fn report(
     now: u64,
     contended_ns: u64,
     setting: &SlotSetting,
-) {
+) -> bool {
     if !maps::claim_burst(victim, now, setting.burst_gap_ns) {
-        return;
+        return false;
     }
     let from = now.saturating_sub(contended_ns);
     let record = BurstRecord {
@@ -156,6 +162,7 @@ fn report(
     if !maps::push_burst(&record) {
         queue.lost_records += 1;
     }
+    true
 }
 
 #[inline(always)]
