@@ -27,6 +27,7 @@ pub fn checks(config: &Config, facts: &StartFacts) -> Vec<Check> {
         probe(facts),
         realtime(facts),
         memory(facts),
+        open_files(),
         runtime_dir(config),
     ]
 }
@@ -120,6 +121,22 @@ fn memory(facts: &StartFacts) -> Check {
     let detail = if facts.memory_locked { "hot pages stay in memory" } else { "refused" };
     let fix = "give the agent CAP_IPC_LOCK or raise RLIMIT_MEMLOCK";
     check("memory lock", facts.memory_locked, CheckStatus::Warn, detail, fix)
+}
+
+/// The socket and new workloads need descriptors too; at this share of the limit it is time.
+const FULL_PCT: u64 = 80;
+
+fn open_files() -> Check {
+    let (open, limit) = (hostfs::procfs::own_open_files(), crate::priority::most_open_files());
+    let (holds, detail) = match (open, limit) {
+        (Some(open), None) => (true, format!("{open}, without a limit")),
+        (Some(open), Some(limit)) => {
+            (open as u64 * 100 < limit * FULL_PCT, format!("{open} of {limit}"))
+        }
+        (None, limit) => (false, format!("cannot be counted; the limit is {limit:?}")),
+    };
+    let fix = "raise LimitNOFILE or give the agent CAP_SYS_RESOURCE: each workload takes eleven";
+    check("open files", holds, CheckStatus::Warn, detail, fix)
 }
 
 fn runtime_dir(config: &Config) -> Check {

@@ -15,6 +15,7 @@ pub mod latency;
 pub mod metrics;
 pub mod once;
 pub mod own_cgroup;
+pub mod planner;
 pub mod pressure;
 pub mod priority;
 pub mod recorder;

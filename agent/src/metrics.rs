@@ -1,6 +1,7 @@
 //! Prometheus metrics of the agent. Registers in the registry handed to it; the prefix is the
 //! caller's.
 
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use model::plan::Severity;
@@ -9,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use tokio::sync::watch;
 
 use crate::node_state::NodeState;
 
@@ -93,12 +95,22 @@ impl Metrics {
         metrics
     }
 
-    pub fn decided(&self, rule: &str) {
-        self.decisions.get_or_create(&Rule { rule: rule.to_owned() }).inc();
+    /// Follows the published state until its end. Done by whoever serves the metrics, not by the
+    /// loop: a scrape holds their locks.
+    pub async fn follow(self, mut state: watch::Receiver<Option<Arc<NodeState>>>) {
+        let mut counted = 0;
+        while state.changed().await.is_ok() {
+            let Some(state) = state.borrow_and_update().clone() else { continue };
+            self.observe(&state);
+            for (_, decision) in state.decisions.after(counted) {
+                self.decisions.get_or_create(&Rule { rule: decision.rule.to_owned() }).inc();
+            }
+            counted = state.decisions.newest();
+        }
     }
 
     /// Sets every gauge to the state of this tick; workloads that are gone lose their series.
-    pub fn observe(&self, state: &NodeState) {
+    fn observe(&self, state: &NodeState) {
         self.workloads(state);
         self.pool_cpus.clear();
         for (name, pool) in &state.plan.pools {

@@ -5,6 +5,7 @@
 pub mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actuator::{Batch, LaneHandle, Order};
@@ -14,8 +15,8 @@ use model::decision::Decision;
 use model::knob::Lane;
 use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
 use model::policy::Mode;
-use model::qos::{CgroupPath, PoolName, QosLevel};
-use model::sample::{Burst, Sample};
+use model::qos::{CgroupPath, PoolName};
+use model::sample::Burst;
 use model::wire;
 use model::{Nanos, Timestamp};
 use tokio::sync::{mpsc, watch};
@@ -23,9 +24,11 @@ use tracing::{error, info, warn};
 
 use self::publish::Publisher;
 use crate::latency::SuppressionClock;
-use crate::node_state::{Refusal, Request};
-use crate::pressure::{self, Victims};
+use crate::node_state::{NodeState, Refusal, Request};
+use crate::planner::{self, Done, Planner, Task};
+use crate::pressure::Victims;
 use crate::recorder::{Record, Recorder};
+use crate::self_cost::Cost;
 use crate::watchdog::WatchdogKeeper;
 
 /// Everything the loop talks to.
@@ -49,6 +52,10 @@ pub struct LoopDeps {
     pub observe_only: Option<String>,
 }
 
+/// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
+/// service managers' own patience (systemd 90 s, Kubernetes 30 s) is longer for both lanes.
+const RESTORE_LIMIT: Duration = Duration::from_secs(10);
+
 struct Loop {
     deps: LoopDeps,
     clock: SuppressionClock,
@@ -56,14 +63,19 @@ struct Loop {
     slow_batch_sent: Option<Timestamp>,
     prepared: BTreeSet<CgroupPath>,
     lane_findings: Vec<Finding>,
+    planner: Planner,
+    /// What was published before, until the planner frees it.
+    retired: Option<Arc<NodeState>>,
     /// Pools of the Plan that was written last.
     checkpointed: Option<BTreeMap<PoolName, PoolPlan>>,
 }
 
 /// Runs until `shutdown`; then restores every original.
-pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
+pub async fn run(deps: LoopDeps, planner: Planner, shutdown: impl Future<Output = ()>) {
     let mut node = Loop {
         deps,
+        planner,
+        retired: None,
         clock: SuppressionClock::default(),
         deadline: None,
         slow_batch_sent: None,
@@ -84,12 +96,13 @@ pub async fn run(deps: LoopDeps, shutdown: impl Future<Output = ()>) {
             burst = next(&mut node.deps.bursts) => node.burst(&burst),
             Some(outcome) = node.deps.outcomes.recv() => node.outcome(outcome),
             () = expiry => node.expire(),
+            Some((done, cost)) = node.planner.done.recv() => node.end_tick(done, cost),
             () = node.deps.collector.workloads.changed() => {
-                node.tick();
+                node.begin_tick();
                 last_tick = tokio::time::Instant::now();
             }
             () = tokio::time::sleep_until(last_tick + overdue) => {
-                node.tick();
+                node.begin_tick();
                 last_tick = tokio::time::Instant::now();
             }
             Some(request) = node.deps.requests.recv() => node.request(request),
@@ -159,16 +172,44 @@ impl Loop {
         self.carry_out(effects);
     }
 
-    fn tick(&mut self) {
+    /// Gives the long part of a tick to the planner. One at a time: a reading that comes while a
+    /// Plan is being worked out is left for the next.
+    fn begin_tick(&mut self) {
         let now = clock::now();
-        let sample = self.deps.collector.sample(now);
-        let unmatched = self.deps.collector.unmatched(now);
-        self.prepare(&sample);
-        self.tell_victims(&sample);
-        let effects = self.deps.turn.tick(now, sample);
+        if let Some(since) = self.planner.busy_since() {
+            if now.since(since) <= self.deps.turn.policy().max_sample_age {
+                return;
+            }
+            self.planner.give_up();
+        }
+        let task = Task {
+            number: self.planner.next_number(),
+            readings: self.deps.collector.readings(now),
+            job: self.deps.turn.begin(now),
+            retired: self.retired.take(),
+        };
+        if let Some(task) = self.planner.give(now, task) {
+            // It hangs or is gone. A late suppression beats a Plan that never follows.
+            self.lane_findings.push(planner_stuck());
+            let done = planner::work_out(*task);
+            self.plan_is_there(done, Cost::default());
+        }
+    }
+
+    fn end_tick(&mut self, done: Done, cost: Cost) {
+        if self.planner.accept(done.number) {
+            self.plan_is_there(done, cost);
+        }
+    }
+
+    fn plan_is_there(&mut self, done: Done, cost: Cost) {
+        let now = clock::now();
+        self.prepare(done.reclaimed);
+        self.tell_victims(done.victims);
+        let effects = self.deps.turn.finish(now, done.planned);
         self.check_lanes(now);
         let mut findings = effects.findings.clone();
-        findings.extend(unmatched.iter().map(|glob| unmatched_glob(glob)));
+        findings.extend(done.unmatched.iter().map(|glob| unmatched_glob(glob)));
         findings.append(&mut self.lane_findings);
         if let Some(why) = &self.deps.observe_only {
             findings.push(observe_only(why));
@@ -178,7 +219,8 @@ impl Loop {
             watchdog.check();
         }
         self.checkpoint();
-        self.deps.publisher.publish(&self.deps.turn, findings, self.clock.quantiles());
+        let quantiles = self.clock.quantiles();
+        self.retired = self.deps.publisher.publish(&self.deps.turn, findings, quantiles, cost);
     }
 
     /// Keeps the last Plan for the next agent, whenever its pools changed.
@@ -196,40 +238,29 @@ impl Loop {
         }
     }
 
-    /// Opens files and records originals of new workloads, so that the first suppression is as
-    /// fast as the second.
-    fn prepare(&mut self, sample: &Sample) {
+    /// Opens files and records originals of new reclaimed cgroups, so that the first suppression
+    /// is as fast as the second.
+    fn prepare(&mut self, reclaimed: Option<BTreeSet<CgroupPath>>) {
         if self.deps.turn.policy().mode == Mode::Observe {
             return;
         }
-        let Some(workloads) = sample.workloads.value() else {
+        let Some(reclaimed) = reclaimed else {
             return;
         };
-        for workload in workloads.values() {
-            let wanted = workload.spec.qos == QosLevel::ReclaimedCores;
-            if wanted && !self.prepared.contains(&workload.cgroup) {
-                let order = Order::Prepare(workload.cgroup.clone());
-                if self.deps.fast.send(order).is_ok() {
-                    self.prepared.insert(workload.cgroup.clone());
-                }
-            }
-        }
-        let gone: Vec<_> = self
-            .prepared
-            .iter()
-            .filter(|cgroup| !workloads.values().any(|workload| workload.cgroup == **cgroup))
-            .cloned()
-            .collect();
-        for cgroup in gone {
-            self.prepared.remove(&cgroup);
+        for cgroup in self.prepared.difference(&reclaimed) {
             // A full queue only means that the files are closed later, at their first failure.
-            let _ = self.deps.fast.send(Order::Forget(cgroup));
+            let _ = self.deps.fast.send(Order::Forget(cgroup.clone()));
+        }
+        self.prepared.retain(|cgroup| reclaimed.contains(cgroup));
+        for cgroup in reclaimed {
+            let order = Order::Prepare(cgroup.clone());
+            if !self.prepared.contains(&cgroup) && self.deps.fast.send(order).is_ok() {
+                self.prepared.insert(cgroup);
+            }
         }
     }
 
-    fn tell_victims(&self, sample: &Sample) {
-        let workloads = sample.workloads.value().into_iter().flat_map(BTreeMap::values);
-        let victims = pressure::victims(workloads);
+    fn tell_victims(&self, victims: Victims) {
         self.deps.victims.send_if_modified(|told| {
             let changed = *told != victims;
             *told = victims;
@@ -340,7 +371,7 @@ impl Loop {
                 clean = false;
                 continue;
             }
-            let wait = move || restored.recv_timeout(Duration::from_secs(5));
+            let wait = move || restored.recv_timeout(RESTORE_LIMIT);
             match tokio::task::spawn_blocking(wait).await {
                 Ok(Ok(restored)) => clean &= restored.failures.is_empty(),
                 _ => clean = false,
@@ -363,6 +394,16 @@ fn unmatched_glob(glob: &str) -> Finding {
         rule: "workload-matches-nothing",
         subject: glob.to_owned(),
         message: format!("no cgroup matches {glob}"),
+    }
+}
+
+fn planner_stuck() -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: "planner-stuck",
+        subject: "node".into(),
+        message: "the planning thread does not answer: the loop plans itself, and bursts wait"
+            .into(),
     }
 }
 

@@ -19,10 +19,10 @@ pub fn run(config: &Config) -> anyhow::Result<()> {
     let mut turn = TurnState::new(policy);
     std::thread::sleep(Duration::from_millis(300));
     let now = clock::now();
-    let mut effects = turn.tick(now, collector.sample(now));
+    let mut effects = turn.tick(now, collector.readings(now).compose().0);
     std::thread::sleep(Duration::from_nanos(config.agent.tick.0));
     let now = clock::now();
-    effects.findings = turn.tick(now, collector.sample(now)).findings;
+    effects.findings = turn.tick(now, collector.readings(now).compose().0).findings;
     let mut out = std::io::stdout().lock();
     for finding in &effects.findings {
         writeln!(

@@ -47,7 +47,9 @@ pub fn follow(
     thread.spawn(move || {
         let mut armed: BTreeMap<CgroupPath, (SlotId, PsiTrigger)> = BTreeMap::new();
         while !bursts.is_closed() {
-            rearm(&tree, &victims.borrow(), &mut armed);
+            // Copied: the loop must not wait for what follows.
+            let wanted = victims.borrow().clone();
+            rearm(&tree, &wanted, &mut armed);
             for (slot, path) in wait(&mut armed) {
                 tracing::debug!(cgroup = %path, "Pressure trigger fired");
                 let burst = Burst {

@@ -43,14 +43,26 @@ pub fn lock_memory() -> bool {
     }
 }
 
-/// Raises the limit of open files to what the process may have: a watched cgroup holds up to eleven
-/// descriptors, and 300 workloads are more than the usual 1024.
+/// The kernel's own bound unless somebody changed `fs.nr_open`.
+const MOST_OPEN_FILES: u64 = 1 << 20;
+
+/// Raises the limit of open files as far as it goes: a watched cgroup holds up to eleven
+/// descriptors, and 400 workloads are more than the usual hard limit of 4096.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+    let bound = Some(MOST_OPEN_FILES);
+    // Over the hard limit only with CAP_SYS_RESOURCE; without it the hard limit has to do.
+    let raised = Rlimit { current: bound, maximum: bound };
+    let hard = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let result = setrlimit(Resource::Nofile, raised).or_else(|_| setrlimit(Resource::Nofile, hard));
+    if let Err(error) = result {
         warn!(%error, limit = ?limit.current, "The limit of open files stays as it is");
     }
+}
+
+/// How many files this process may have open; `None` is no limit.
+pub fn most_open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
 }
 
 /// Puts the calling thread back to ordinary scheduling: threads inherit the policy of the thread

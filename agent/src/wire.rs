@@ -33,16 +33,17 @@ use crate::node_loop::{self, LoopDeps};
 use crate::node_state::{NodeState, ProbeStatus, Request};
 use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
-use crate::self_cost::SelfCost;
 use crate::serve::{self, ServeDeps};
 use crate::watchdog::{self, WatchdogKeeper, Watched};
-use crate::{admin, own_cgroup, priority, ring};
+use crate::{admin, own_cgroup, planner, priority, ring};
 
 /// Outcomes waiting for the loop: a batch of 1000 Steps fits.
 const OUTCOMES: usize = 4096;
-/// One record per victim and this long is enough: the first one suppresses, later ones only renew
-/// what lives for a second or more.
+/// One record per victim and this long is enough: the first one suppresses, later ones only renew.
 const BURST_GAP: Nanos = Nanos::from_millis(200);
+/// A record is not acted on while more than half of a hold is left. The next one must come well
+/// before the hold ends, or a wait that begins right after it is told a whole gap late.
+const GAPS_PER_HOLD: u64 = 4;
 /// Requests waiting for the loop.
 const REQUESTS: usize = 16;
 
@@ -112,7 +113,8 @@ fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, Pr
     }
     let facts = probe::probe_host(&config.host.root);
     let plan = probe::read_plan(&facts, Bytes(config.agent.probe_memory_bytes));
-    let options = LoadOptions { burst_gap: BURST_GAP };
+    let hold = config.policy.suppression.hold;
+    let options = LoadOptions { burst_gap: BURST_GAP.min(Nanos(hold.0 / GAPS_PER_HOLD)) };
     match probe::load(&config.host.root, &plan, options) {
         Ok(mut probe) => {
             let text = describe(&plan);
@@ -193,8 +195,7 @@ fn start(
     let metrics = Metrics::register(&mut registry);
     let (state, state_seen) = watch::channel(None);
     let probe_status = edges.probe_status.clone();
-    let publisher =
-        Publisher::new(state, metrics, SelfCost::default(), probe_status.clone(), started_at);
+    let publisher = Publisher::new(state, probe_status.clone(), started_at);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
     let facts =
         StartFacts { probe: probe_status, realtime: false, memory_locked: priority::lock_memory() };
@@ -227,12 +228,15 @@ fn start(
     };
     let name = "berth-loop".to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
+        // Before the loop is raised: what is started here keeps ordinary priority.
+        let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
-        start_servers(config, facts, state_seen, requests, registry, stopping.clone())?;
+        let seen = Exposed { registry, metrics };
+        start_servers(config, facts, state_seen, requests, seen, stopping.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let stop = until(stopping);
-            node_loop::run(deps, stop).await;
+            node_loop::run(deps, planner, stop).await;
         });
         anyhow::Ok(())
     })?;
@@ -299,13 +303,19 @@ fn plan_of(bytes: &[u8]) -> Result<Plan, WireError> {
     Plan::try_from(model::wire::from_json::<model::wire::Plan>(bytes)?)
 }
 
+/// The metrics and where they are registered.
+struct Exposed {
+    registry: Registry,
+    metrics: Metrics,
+}
+
 /// The socket and the admin port, on a thread of ordinary priority: readers never delay the loop.
 fn start_servers(
     config: Config,
     facts: StartFacts,
     state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
-    registry: Registry,
+    exposed: Exposed,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -313,6 +323,8 @@ fn start_servers(
     thread.spawn(move || {
         priority::ordinary();
         runtime.block_on(async move {
+            tokio::spawn(exposed.metrics.follow(state.clone()));
+            let registry = exposed.registry;
             let admin = admin::serve(&config, state.clone(), registry, until(stopping.clone()));
             let socket = serve_socket(&config, facts, state, requests, until(stopping.clone()));
             tokio::join!(admin, socket);

@@ -1,9 +1,11 @@
 //! Plan + Overlay -> what should stand in the files right now: the minimum of both. Owns the
 //! meaning of suppression in knobs; when it begins and ends is `suppress`.
 
+use std::borrow::Cow;
+
 use model::knob::CpuMax;
 use model::plan::{Overlay, Plan, WorkloadPlan};
-use model::qos::QosLevel;
+use model::qos::{QosLevel, WorkloadName};
 use model::{Micros, MilliCpu, Timestamp};
 
 /// The Plan with the overlay laid over it, or as it is when the overlay is gone by `now`.
@@ -13,21 +15,39 @@ use model::{Micros, MilliCpu, Timestamp};
 /// part of the floor, never under the kernel's minimum of 1 ms). Cpusets and weights are untouched:
 /// a cpuset moves too slowly, and the kernel refuses a weight while `cpu.idle` is set.
 pub fn effective(plan: &Plan, overlay: Option<&Overlay>, now: Timestamp) -> Plan {
-    let mut effective = plan.clone();
-    let Some(overlay) = overlay.filter(|overlay| now < overlay.expires_at) else {
-        return effective;
-    };
-    let n_reclaimed = plan.workloads.values().filter(|w| is_reclaimed(w)).count();
-    let share = MilliCpu(overlay.floor.0 / n_reclaimed.max(1) as u64);
-    for workload in effective.workloads.values_mut().filter(|w| is_reclaimed(w)) {
-        if overlay.cpu_idle {
-            workload.cpu_idle = Some(true);
+    let workloads = workloads(plan, overlay, now);
+    let workloads = workloads.map(|(name, workload)| (name.clone(), workload.into_owned()));
+    Plan { workloads: workloads.collect(), pools: plan.pools.clone(), ..*plan }
+}
+
+/// The workloads of `effective`, copied only where the overlay changes them.
+pub(crate) fn workloads<'a>(
+    plan: &'a Plan,
+    overlay: Option<&'a Overlay>,
+    now: Timestamp,
+) -> impl Iterator<Item = (&'a WorkloadName, Cow<'a, WorkloadPlan>)> {
+    let overlay = overlay.filter(|overlay| now < overlay.expires_at);
+    // Counted only when it is divided by.
+    let n_reclaimed =
+        overlay.map_or(1, |_| plan.workloads.values().filter(|w| is_reclaimed(w)).count());
+    plan.workloads.iter().map(move |(name, workload)| match overlay {
+        Some(overlay) if is_reclaimed(workload) => {
+            let share = MilliCpu(overlay.floor.0 / n_reclaimed.max(1) as u64);
+            (name, Cow::Owned(under(overlay, share, workload)))
         }
-        if overlay.throttle {
-            workload.cpu_max = workload.cpu_max.map(|ceiling| held_down(ceiling, share));
-        }
+        _ => (name, Cow::Borrowed(workload)),
+    })
+}
+
+fn under(overlay: &Overlay, share: MilliCpu, workload: &WorkloadPlan) -> WorkloadPlan {
+    let mut held = workload.clone();
+    if overlay.cpu_idle {
+        held.cpu_idle = Some(true);
     }
-    effective
+    if overlay.throttle {
+        held.cpu_max = held.cpu_max.map(|ceiling| held_down(ceiling, share));
+    }
+    held
 }
 
 fn is_reclaimed(workload: &WorkloadPlan) -> bool {

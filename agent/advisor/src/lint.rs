@@ -148,25 +148,39 @@ fn check_growth(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 
 /// Each workload runs inside the pool of its level.
 fn check_workloads(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    // Hundreds of workloads share a handful of sets.
+    let mut seen: Vec<(QosLevel, CpuSet, CpuSet)> = Vec::new();
     for (name, workload) in &facts.plan.workloads {
-        let cpus: BTreeSet<CpuId> = workload.cpus.iter().collect();
         let populated = facts.snapshot.workloads.get(name).is_some_and(|view| view.populated);
-        if cpus.is_empty() && populated {
+        if workload.cpus.is_empty() && populated {
             let message = format!("{name} has tasks and no CPU");
             found.push(fatal("workload-without-cpu", name.as_str(), message));
         }
-        let pool = match workload.qos {
-            QosLevel::SharedCores | QosLevel::DedicatedCores => &facts.share,
-            QosLevel::ReclaimedCores => &facts.reclaim,
-            QosLevel::SystemCores if facts.reserve.is_empty() => &facts.online,
-            QosLevel::SystemCores => &facts.reserve,
+        let (qos, cpus) = (workload.qos, workload.cpus);
+        let known = seen.iter().find(|(level, set, _)| *level == qos && *set == cpus);
+        let outside = match known {
+            Some((.., outside)) => *outside,
+            None => {
+                let outside = outside_pool(facts, qos, &cpus);
+                seen.push((qos, cpus, outside));
+                outside
+            }
         };
-        let outside = listed(cpus.difference(pool).copied());
         if !outside.is_empty() {
-            let message = format!("{name} ({}) may run on CPUs {outside}", workload.qos);
+            let message = format!("{name} ({qos}) may run on CPUs {outside}");
             found.push(fatal("workload-outside-pool", name.as_str(), message));
         }
     }
+}
+
+fn outside_pool(facts: &Facts<'_>, qos: QosLevel, cpus: &CpuSet) -> CpuSet {
+    let pool = match qos {
+        QosLevel::SharedCores | QosLevel::DedicatedCores => &facts.share,
+        QosLevel::ReclaimedCores => &facts.reclaim,
+        QosLevel::SystemCores if facts.reserve.is_empty() => &facts.online,
+        QosLevel::SystemCores => &facts.reserve,
+    };
+    listed(cpus.iter().filter(|cpu| !pool.contains(cpu)))
 }
 
 fn check_generation(facts: &Facts<'_>, found: &mut Vec<Finding>) {

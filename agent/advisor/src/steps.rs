@@ -15,18 +15,31 @@
 //! weight back to 100 (kernel/sched/fair.c, `sched_group_set_idle`): 0 comes first and the weight
 //! is written again behind it.
 
+use std::borrow::Cow;
+
 use model::knob::{KnobTable, KnobValue, Knobs};
-use model::plan::{Phase, Plan, Step, WorkloadPlan};
+use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
+use model::qos::{CgroupPath, WorkloadName};
 
 /// The writes that turn `believed` into `effective`. A value that is not known is written.
 pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
+    let workloads = effective.workloads.iter().map(|(name, w)| (name, Cow::Borrowed(w)));
+    let known = |cgroup: &CgroupPath| believed.get(cgroup).copied().unwrap_or_default();
+    between(known, workloads, effective.generation)
+}
+
+/// The same for callers whose beliefs and wishes are not tables.
+pub(crate) fn between<'a>(
+    believed: impl Fn(&CgroupPath) -> Knobs,
+    wanted: impl Iterator<Item = (&'a WorkloadName, Cow<'a, WorkloadPlan>)>,
+    generation: Generation,
+) -> Vec<Step> {
     let mut stages: [Vec<Step>; 4] = Default::default();
-    for (name, workload) in &effective.workloads {
-        let unknown = Knobs::default();
-        let now = believed.get(&workload.cgroup).unwrap_or(&unknown);
+    for (name, workload) in wanted {
+        let now = believed(&workload.cgroup);
         let mut emit = |stage: Stage, rule, value| {
             stages[stage as usize].push(Step {
-                generation: effective.generation,
+                generation,
                 workload: name.clone(),
                 cgroup: workload.cgroup.clone(),
                 value,
@@ -34,8 +47,8 @@ pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
                 rule,
             });
         };
-        fast(now, workload, &mut emit);
-        slow(now, workload, &mut emit);
+        fast(&now, &workload, &mut emit);
+        slow(&now, &workload, &mut emit);
     }
     stages.into_iter().flatten().collect()
 }

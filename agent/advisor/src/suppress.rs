@@ -18,7 +18,7 @@ use model::sample::Burst;
 use model::snapshot::{Snapshot, WorkloadView};
 use model::{MilliCpu, Nanos, SlotId, Timestamp};
 
-use crate::plan::{Lateness, lateness};
+use crate::plan::{Judge, Lateness};
 
 /// With half of its periods throttled a victim mostly waits for its own quota.
 const OWN_THROTTLE_RATIO: f64 = 0.5;
@@ -231,7 +231,7 @@ fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {
 }
 
 fn need(input: &RenewInput<'_>, victim: &WorkloadView) -> Option<(&'static str, String)> {
-    if lateness(victim, input.snapshot, input.policy) == Lateness::Contended {
+    if Judge::new(input.snapshot, input.policy).lateness(victim) == Lateness::Contended {
         let settled = input.now.since(input.overlay.began_at) >= SETTLE;
         let rule = if settled { LATE_ALTHOUGH_IDLE } else { "suppress-renew-late" };
         return Some((rule, "still late because of batch work".to_owned()));
@@ -245,18 +245,19 @@ fn need(input: &RenewInput<'_>, victim: &WorkloadView) -> Option<(&'static str, 
 
 /// Begins an overlay at the tick for a workload that was late because of batch work although no
 /// burst told so: the only way without BPF, and a second chance when a record was lost.
+/// `seen_at` is the time of the Snapshot that shows it.
 pub fn begin_late(
     now: Timestamp,
-    snapshot: &Snapshot,
+    seen_at: Timestamp,
+    (name, victim): (&WorkloadName, &WorkloadView),
     history: &OverlayHistory,
     policy: &Policy,
 ) -> Option<(Overlay, Decision)> {
     if !policy.suppression.enabled {
         return None;
     }
-    let (name, victim) = crate::plan::latest(snapshot, policy, Lateness::Contended)?;
     let hold = history.begun(now, victim, policy).hold(policy);
-    let overlay = begin(now, hold, name, snapshot.at, policy);
+    let overlay = begin(now, hold, name, seen_at, policy);
     let decision = Decision {
         at: now,
         rule: "suppress-begin-late",

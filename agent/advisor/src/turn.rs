@@ -2,30 +2,35 @@
 //! deadline goes in, Steps and explanations come out. The agent drives it with the real node,
 //! `sim` with a simulated one. Owns all decided state; does no I/O and is given the time.
 //!
-//! Steps of the fast lane come from every entry, those of the slow lane from `tick` alone: a
+//! Steps of the fast lane come from every entry, those of the slow lane from the tick alone: a
 //! burst leaves what the slow actuator is doing as it is.
+//!
+//! The tick has three parts, so that a burst never waits for a long one: `begin` hands out a
+//! [`PlanJob`], whoever has time runs it, `finish` takes the result over. One job at a time.
+//! `tick` is the three in a row. The job takes along what it needs to find the slow Steps, too, so
+//! that what is left to `finish`, like what a burst costs, grows with the reclaimed workloads only.
 
 mod belief;
+mod planning;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::decision::Decision;
-use model::derive::{DeriveLimits, derive};
+use model::derive::DeriveLimits;
 use model::knob::Lane;
 use model::plan::{Finding, Generation, Outcome, Overlay, Plan, Severity, Step};
 use model::policy::Policy;
-use model::qos::WorkloadName;
+use model::qos::{QosLevel, WorkloadName};
 use model::sample::{Burst, Sample};
 use model::snapshot::Snapshot;
 use model::{Nanos, SlotId, Timestamp};
 
-use crate::lint::lint;
-use crate::plan::{PlanInput, plan};
+use crate::effective;
 use crate::suppress::{self, OverlayHistory, RenewInput, SuppressInput};
-use crate::{effective, steps};
 
 use belief::Belief;
+pub use planning::{PlanJob, Planned};
 
 /// What the caller has to do after an entry.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,14 +50,24 @@ pub struct Effects {
 pub struct TurnState {
     policy: Policy,
     limits: DeriveLimits,
-    sample: Option<Sample>,
+    sample: Option<Arc<Sample>>,
     snapshot: Option<Arc<Snapshot>>,
     slots: BTreeMap<SlotId, WorkloadName>,
     plan: Option<Arc<Plan>>,
+    /// The reclaimed workloads of `plan`: all that an overlay touches.
+    reclaimed: Arc<Plan>,
     overlay: Option<Overlay>,
     history: OverlayHistory,
     generation: Generation,
-    belief: Belief,
+    /// Of the files that an overlay touches, so of reclaimed workloads only.
+    fast: Belief,
+    /// Of cpusets. Away while a job is under way.
+    slow: Belief,
+    slow_is_away: bool,
+    /// Outcomes for `slow` that came while it was away.
+    late_outcomes: Vec<Outcome>,
+    /// The mode changed while it was away.
+    slow_was_dry: bool,
     /// Raised by Outcomes, given out by the next entry.
     findings: Vec<Finding>,
 }
@@ -73,10 +88,15 @@ impl TurnState {
             snapshot: None,
             slots: BTreeMap::new(),
             generation: plan.as_ref().map_or(Generation(0), |plan| plan.generation),
+            reclaimed: Arc::new(plan.as_ref().map(reclaimed_of).unwrap_or_default()),
             plan: plan.map(Arc::new),
             overlay: None,
             history: OverlayHistory::default(),
-            belief: Belief::default(),
+            fast: Belief::default(),
+            slow: Belief::default(),
+            slow_is_away: false,
+            late_outcomes: Vec::new(),
+            slow_was_dry: false,
             findings: Vec::new(),
         }
     }
@@ -88,7 +108,9 @@ impl TurnState {
     /// Takes a new policy; the next tick plans by it.
     pub fn set_policy(&mut self, policy: Policy) {
         if policy.mode != self.policy.mode {
-            self.belief.forget_dry_runs();
+            self.fast.forget_dry_runs();
+            self.slow.forget_dry_runs();
+            self.slow_was_dry = self.slow_is_away;
         }
         self.limits.max_sample_age = policy.max_sample_age;
         self.policy = policy;
@@ -110,22 +132,57 @@ impl TurnState {
 
     /// The slow tick: derive, plan, look after the overlay, find the Steps.
     pub fn tick(&mut self, now: Timestamp, sample: Sample) -> Effects {
+        let planned = self.begin(now).run(sample);
+        self.finish(now, planned)
+    }
+
+    /// Opens a slow tick. A job that is never finished costs the next one its rates and what is
+    /// known of cpusets, which are then written again; no more.
+    pub fn begin(&mut self, now: Timestamp) -> PlanJob {
+        self.take_late_outcomes();
+        self.slow_is_away = true;
+        self.generation.0 += 1;
+        PlanJob {
+            now,
+            previous: self.sample.take(),
+            plan: self.plan.clone(),
+            slow: std::mem::take(&mut self.slow),
+            generation: self.generation,
+            policy: self.policy.clone(),
+            limits: self.limits,
+        }
+    }
+
+    /// Closes a slow tick: puts the Plan in force unless it comes too late to act on.
+    pub fn finish(&mut self, now: Timestamp, planned: Planned) -> Effects {
         let mut effects = self.open();
-        let derived = derive(self.sample.as_ref(), &sample, &self.limits);
-        self.sample = Some(sample);
-        let snapshot = match derived {
-            Ok(snapshot) => Arc::new(snapshot),
-            Err(error) => {
-                effects.findings.push(no_snapshot(&error));
-                return self.close(effects);
-            }
-        };
-        self.slots = slots(&snapshot);
+        effects.findings.extend(planned.findings);
+        self.sample = Some(planned.sample);
+        self.slow = planned.belief;
+        self.slow_is_away = false;
+        self.take_late_outcomes();
+        if std::mem::take(&mut self.slow_was_dry) {
+            self.slow.forget_dry_runs();
+        }
+        let Some(snapshot) = planned.snapshot else { return self.close(effects) };
+        self.slots = planned.slots;
         self.snapshot = Some(Arc::clone(&snapshot));
-        effects.findings.extend(self.belief.observe(&snapshot, self.policy.mode));
-        self.replan(now, &snapshot, &mut effects);
-        self.review_overlay(now, &snapshot, &mut effects);
-        self.emit(now, &[Lane::Fast, Lane::Slow], &mut effects);
+        let age = now.since(planned.at);
+        if age > self.policy.max_sample_age {
+            self.slow.withdraw(&planned.slow_steps);
+            effects.findings.push(planned_late(age, self.policy.max_sample_age));
+            return self.close(effects);
+        }
+        effects.decisions.extend(planned.decisions);
+        if let Some((plan, reclaimed)) = planned.plan {
+            (self.plan, self.reclaimed) = (Some(plan), reclaimed);
+        }
+        let reclaimed = snapshot.workloads.iter().filter(|(_, view)| is_reclaimed(view.spec.qos));
+        let mode = self.policy.mode;
+        effects.findings.extend(self.fast.observe(Lane::Fast, reclaimed, snapshot.at, mode));
+        self.review_overlay(now, &snapshot, planned.late.as_ref(), &mut effects);
+        effects.slow = planned.slow_steps;
+        self.emit_fast(now, &mut effects);
         self.close(effects)
     }
 
@@ -161,7 +218,7 @@ impl TurnState {
         let changed = self.overlay != overlay;
         self.overlay = overlay;
         if changed {
-            self.emit(now, &[Lane::Fast], &mut effects);
+            self.emit_fast(now, &mut effects);
         }
         self.close(effects)
     }
@@ -172,14 +229,24 @@ impl TurnState {
         if let Some(overlay) = self.overlay.take_if(|overlay| overlay.expires_at <= now) {
             effects.decisions.push(ended(now, &overlay));
             self.history = self.history.ended(now);
-            self.emit(now, &[Lane::Fast], &mut effects);
+            self.emit_fast(now, &mut effects);
         }
         self.close(effects)
     }
 
     /// What an actuator reports back.
     pub fn outcome(&mut self, outcome: &Outcome) {
-        self.findings.extend(self.belief.outcome(outcome));
+        match outcome.step.lane() {
+            Lane::Fast => self.findings.extend(self.fast.outcome(outcome)),
+            Lane::Slow if self.slow_is_away => self.late_outcomes.push(outcome.clone()),
+            Lane::Slow => self.findings.extend(self.slow.outcome(outcome)),
+        }
+    }
+
+    fn take_late_outcomes(&mut self) {
+        for outcome in std::mem::take(&mut self.late_outcomes) {
+            self.findings.extend(self.slow.outcome(&outcome));
+        }
     }
 
     fn named<'a>(
@@ -191,30 +258,14 @@ impl TurnState {
         Some((name, snapshot.workloads.get(name)?))
     }
 
-    fn replan(&mut self, now: Timestamp, snapshot: &Snapshot, effects: &mut Effects) {
-        // Bursts use up generations too; the Plan's is the newest of all.
-        let previous = self
-            .plan
-            .as_ref()
-            .map(|plan| Plan { generation: self.generation, ..Plan::clone(plan) });
-        let input = PlanInput { now, snapshot, previous: previous.as_ref(), policy: &self.policy };
-        let (plan, report) = plan(&input);
-        effects.findings.extend(report.findings);
-        if previous.as_ref() == Some(&plan) {
-            return;
-        }
-        let wrong = lint(snapshot, &self.policy, previous.as_ref(), &plan);
-        let refused = wrong.iter().any(|finding| finding.severity == Severity::Fatal);
-        effects.findings.extend(wrong);
-        if refused {
-            return;
-        }
-        effects.decisions.extend(report.decisions);
-        self.generation = plan.generation;
-        self.plan = Some(Arc::new(plan));
-    }
-
-    fn review_overlay(&mut self, now: Timestamp, snapshot: &Snapshot, effects: &mut Effects) {
+    /// `late`: who waited too long for batch work.
+    fn review_overlay(
+        &mut self,
+        now: Timestamp,
+        snapshot: &Snapshot,
+        late: Option<&WorkloadName>,
+        effects: &mut Effects,
+    ) {
         let (overlay, decision) = match &self.overlay {
             Some(overlay) => suppress::renew(&RenewInput {
                 now,
@@ -224,11 +275,12 @@ impl TurnState {
                 policy: &self.policy,
             }),
             None => {
-                let begun = suppress::begin_late(now, snapshot, &self.history, &self.policy);
+                let late = late.and_then(|name| snapshot.workloads.get_key_value(name));
+                let Some(victim) = late else { return };
+                let begun =
+                    suppress::begin_late(now, snapshot.at, victim, &self.history, &self.policy);
                 let Some((overlay, decision)) = begun else { return };
-                if let Some(victim) = snapshot.workloads.get(&overlay.victim) {
-                    self.history = self.history.begun(now, victim, &self.policy);
-                }
+                self.history = self.history.begun(now, victim.1, &self.policy);
                 (Some(overlay), decision)
             }
         };
@@ -239,19 +291,12 @@ impl TurnState {
         effects.decisions.push(decision);
     }
 
-    fn emit(&mut self, now: Timestamp, lanes: &[Lane], effects: &mut Effects) {
-        let Some(plan) = &self.plan else { return };
-        let mut wanted = effective(plan, self.overlay.as_ref(), now);
+    /// The Steps of the fast lane.
+    fn emit_fast(&mut self, now: Timestamp, effects: &mut Effects) {
         self.generation.0 += 1;
-        wanted.generation = self.generation;
-        let wished = steps(&self.belief.expected(now), &wanted);
-        let wished = wished.into_iter().filter(|step| lanes.contains(&step.lane())).collect();
-        for step in self.belief.admit(now, wished, &wanted) {
-            match step.lane() {
-                Lane::Fast => effects.fast.push(step),
-                Lane::Slow => effects.slow.push(step),
-            }
-        }
+        let plan = Arc::clone(&self.reclaimed);
+        let wanted = effective::workloads(&plan, self.overlay.as_ref(), now);
+        effects.fast = self.fast.steps_to(Lane::Fast, now, (&plan, self.generation), wanted);
     }
 
     fn open(&mut self) -> Effects {
@@ -264,17 +309,29 @@ impl TurnState {
     }
 }
 
-fn slots(snapshot: &Snapshot) -> BTreeMap<SlotId, WorkloadName> {
-    let tracked = snapshot.workloads.iter().filter(|(_, w)| w.slot != SlotId::UNTRACKED);
-    tracked.map(|(name, w)| (w.slot, name.clone())).collect()
+fn reclaimed_of(plan: &Plan) -> Plan {
+    let reclaimed = plan.workloads.iter().filter(|(_, workload)| is_reclaimed(workload.qos));
+    Plan {
+        generation: plan.generation,
+        workloads: reclaimed.map(|(name, w)| (name.clone(), w.clone())).collect(),
+        ..Plan::default()
+    }
 }
 
-fn no_snapshot(error: &model::derive::DeriveError) -> Finding {
+fn is_reclaimed(qos: QosLevel) -> bool {
+    qos == QosLevel::ReclaimedCores
+}
+
+fn planned_late(age: Nanos, allowed: Nanos) -> Finding {
     Finding {
         severity: Severity::Warning,
-        rule: "no-snapshot",
+        rule: "plan-late",
         subject: "node".to_owned(),
-        message: format!("{error}: nothing is planned"),
+        message: format!(
+            "a Plan took {} ms, allowed are {} ms: it is not put in force",
+            age.0 / 1_000_000,
+            allowed.0 / 1_000_000
+        ),
     }
 }
 

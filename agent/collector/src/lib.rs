@@ -36,16 +36,39 @@ pub struct Workloads {
     pub unmatched: Vec<String>,
 }
 
+/// The newest value of every source at one time, shared with the mailboxes: cheap to take.
+#[derive(Clone, Debug)]
+pub struct Readings {
+    at: Timestamp,
+    topology: Source<Arc<Topology>>,
+    host: Source<Arc<HostSample>>,
+    workloads: Source<Arc<Workloads>>,
+}
+
 impl Collector {
     /// The newest of everything. Never blocks: a source that hangs shows as a fault and an age.
-    pub fn sample(&self, now: Timestamp) -> Sample {
-        let workloads = self.workloads.read(now);
-        let probe = workloads.value().map(|found| found.probe.clone()).unwrap_or_default();
-        let fault = workloads.fault.clone();
-        Sample {
+    pub fn readings(&self, now: Timestamp) -> Readings {
+        Readings {
             at: now,
             topology: self.topology.read(now),
-            host: unshare(self.host.read(now)),
+            host: self.host.read(now),
+            workloads: self.workloads.read(now),
+        }
+    }
+}
+
+impl Readings {
+    /// The Sample they make, and the globs that matched nothing. Copies every workload.
+    pub fn compose(self) -> (Sample, Vec<String>) {
+        let workloads = self.workloads;
+        let found = workloads.value();
+        let unmatched = found.map(|found| found.unmatched.clone()).unwrap_or_default();
+        let probe = found.map(|found| found.probe.clone()).unwrap_or_default();
+        let fault = workloads.fault.clone();
+        let sample = Sample {
+            at: self.at,
+            topology: self.topology,
+            host: unshare(self.host),
             probe: Source { fault: probe.fault.or_else(|| fault.clone()), ..probe },
             workloads: Source {
                 latest: workloads.latest.map(|reading| model::sample::Reading {
@@ -54,12 +77,8 @@ impl Collector {
                 }),
                 fault,
             },
-        }
-    }
-
-    /// Globs that matched nothing at the last walk.
-    pub fn unmatched(&self, now: Timestamp) -> Vec<String> {
-        self.workloads.read(now).value().map(|found| found.unmatched.clone()).unwrap_or_default()
+        };
+        (sample, unmatched)
     }
 }
 

@@ -95,13 +95,17 @@ fn deliver<T>(
     at: Timestamp,
     result: Result<T, SourceFault>,
 ) {
+    let result = result.map(|value| Reading { at, value: Arc::new(value) });
+    let mut replaced = None;
     mailbox.send_modify(|source| match result {
-        Ok(value) => {
-            source.latest = Some(Reading { at, value: Arc::new(value) });
+        Ok(reading) => {
+            replaced = source.latest.replace(reading);
             source.fault = None;
         }
         Err(fault) => source.fault = Some(fault),
     });
+    // Freed after the mailbox is unlocked: a reader of real-time priority may be waiting for it.
+    drop(replaced);
 }
 
 #[cfg(test)]

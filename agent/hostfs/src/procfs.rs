@@ -119,6 +119,12 @@ pub fn own_rss() -> Option<Bytes> {
     Some(Bytes(pages * rustix::param::page_size() as u64))
 }
 
+/// Open files of this process; `None` where they cannot be counted, which at the limit itself they
+/// cannot: counting opens a folder.
+pub fn own_open_files() -> Option<usize> {
+    std::fs::read_dir("/proc/self/fd").ok().map(Iterator::count)
+}
+
 pub(crate) fn pressure_path(host: &HostRoot, of: PressureOf) -> PathBuf {
     let name = match of {
         PressureOf::Cpu => "cpu",

@@ -1,5 +1,4 @@
-//! Makes a `NodeState` of what the loop knows and hands it to whoever watches; keeps the metrics
-//! in step with it.
+//! Makes a `NodeState` of what the loop knows and hands it to whoever watches.
 
 use std::sync::Arc;
 
@@ -10,17 +9,14 @@ use model::plan::Finding;
 use tokio::sync::watch;
 
 use crate::latency::Quantiles;
-use crate::metrics::Metrics;
 use crate::node_state::{AgentHealth, DecisionLog, NodeState, ProbeStatus, SuppressionStats};
-use crate::self_cost::SelfCost;
+use crate::self_cost::Cost;
 
 /// The publishing end of the loop.
 #[derive(Debug)]
 pub struct Publisher {
     state: watch::Sender<Option<Arc<NodeState>>>,
     decisions: DecisionLog,
-    metrics: Metrics,
-    cost: SelfCost,
     probe: ProbeStatus,
     started_at: Timestamp,
 }
@@ -28,26 +24,27 @@ pub struct Publisher {
 impl Publisher {
     pub fn new(
         state: watch::Sender<Option<Arc<NodeState>>>,
-        metrics: Metrics,
-        cost: SelfCost,
         probe: ProbeStatus,
         started_at: Timestamp,
     ) -> Publisher {
         let decisions = DecisionLog::default();
-        Publisher { state, decisions, metrics, cost, probe, started_at }
+        Publisher { state, decisions, probe, started_at }
     }
 
     pub fn decision(&mut self, decision: Decision) {
-        self.metrics.decided(decision.rule);
         self.decisions.push(decision);
     }
 
-    /// Publishes the state after a tick; before the first Snapshot there is none.
-    pub fn publish(&mut self, turn: &TurnState, findings: Vec<Finding>, quantiles: Quantiles) {
-        let (Some(snapshot), Some(plan)) = (turn.snapshot(), turn.plan()) else {
-            return;
-        };
-        let cost = self.cost.read();
+    /// Publishes the state after a tick; before the first Snapshot there is none. Gives back what
+    /// it replaced, for somebody with more time to free.
+    pub fn publish(
+        &mut self,
+        turn: &TurnState,
+        findings: Vec<Finding>,
+        quantiles: Quantiles,
+        cost: Cost,
+    ) -> Option<Arc<NodeState>> {
+        let (snapshot, plan) = (turn.snapshot()?, turn.plan()?);
         let state = NodeState {
             snapshot: Arc::clone(snapshot),
             plan: Arc::clone(plan),
@@ -68,7 +65,6 @@ impl Publisher {
             },
             decisions: self.decisions.clone(),
         };
-        self.metrics.observe(&state);
-        self.state.send_replace(Some(Arc::new(state)));
+        self.state.send_replace(Some(Arc::new(state)))
     }
 }

@@ -184,7 +184,8 @@ fn without_bpf_pressure_begins_an_overlay_at_the_tick() {
     let mut node = snapshot(1, machine(1, 2, 1), vec![("web", web), ("ml", batch(2))]);
     let history = OverlayHistory::default();
     let begun = |node: &Snapshot| {
-        begin_late(node.at, node, &history, &policy()).map(|(_, decision)| decision.rule)
+        let late = crate::plan::latest(node, &policy(), Lateness::Contended)?;
+        begin_late(node.at, node.at, late, &history, &policy()).map(|(_, decision)| decision.rule)
     };
     assert_eq!(begun(&node), None);
     node.signal = model::snapshot::Signal::PressureOnly { why: "no BTF".to_owned() };

@@ -93,7 +93,8 @@ fn generations_grow_over_ticks_and_bursts() {
     note(&turn.tick(at(1000), sample(1000)));
     note(&turn.burst(at(1100), &burst(1100, 1)));
     note(&turn.expire(at(2100)));
-    note(&turn.tick(at(2200), sample(2200)));
+    // Long enough for the Outcomes of the first tick to be overdue: its Steps come again.
+    note(&turn.tick(at(12_000), sample(12_000)));
     assert_eq!(seen.len(), 4);
     assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
     assert!(turn.plan().expect("planned").generation <= seen[3]);
@@ -181,4 +182,27 @@ fn a_restart_goes_on_from_the_checkpoint() {
     let newest = plan.map(|plan| plan.generation);
     assert!(again.plan().map(|plan| plan.generation) > newest);
     assert!(steps.first().map(|step| step.generation) > newest, "{steps:?}");
+}
+
+/// A batch of a thousand cpusets lasts many ticks; each tick that gave it out anew would cost the
+/// loop a thousand Outcomes of the batch before.
+#[test]
+fn slow_steps_under_way_are_left_alone_until_something_else_is_wished() {
+    let mut turn = TurnState::new(Policy::default());
+    let first = turn.tick(at(1000), sample(1000)).slow;
+    assert!(!first.is_empty());
+    assert_eq!(turn.tick(at(2000), sample(2000)).slow, [], "still under way");
+    // A third workload is found: the whole batch comes again, with it.
+    let mut more = sample(3000);
+    let workloads = more.workloads.latest.as_mut().expect("read");
+    workloads.value.insert("db".into(), read(3000, 3, QosLevel::SharedCores));
+    let second = turn.tick(at(3000), more.clone()).slow;
+    assert_eq!(second.len(), first.len() + 1);
+    // What came of the first batch says nothing about the second.
+    for step in first {
+        let (finished_at, took) = (at(3100), Nanos(0));
+        turn.outcome(&Outcome { step, result: Ok(Applied::Superseded), finished_at, took });
+    }
+    more.at = at(4000);
+    assert_eq!(turn.tick(at(4000), more).slow, []);
 }

@@ -1,0 +1,200 @@
+//! What is known of one cgroup's files: what stands in them, what is on its way there, what the
+//! kernel refused. Owns what one reading, one Step and one Outcome mean for one file.
+
+use model::knob::{Knob, KnobValue, Knobs, Lane};
+use model::plan::{Generation, Step};
+use model::snapshot::WorkloadView;
+use model::{CgroupId, CpuSet, Nanos, Timestamp};
+
+/// A reading this much younger than our write has surely seen it; a cgroup's files are read one
+/// after another under one time stamp.
+const SETTLED: Nanos = Nanos::from_millis(100);
+
+/// An Outcome of the fast lane that has not come after this long will not come: the Step is
+/// emitted again.
+const FAST_DUE: Nanos = Nanos::from_secs(2);
+
+/// The slow lane may have a thousand cpusets before this one, each up to 120 ms beside hogs; a
+/// lane that does nothing for so long hangs, which the loop sees for itself.
+const SLOW_DUE: Nanos = Nanos::from_secs(10);
+
+/// A refused file is tried again after this, then after twice as long, and so on ...
+const FIRST_RETRY: Nanos = Nanos::from_secs(1);
+
+/// ... up to this: often enough to notice within a minute that somebody fixed the permission.
+const LAST_RETRY: Nanos = Nanos::from_secs(60);
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Held {
+    pub(super) id: Option<CgroupId>,
+    /// When a Snapshot last had it.
+    pub(super) seen_at: Option<Timestamp>,
+    /// It vanished then, and was not read since.
+    pub(super) gone_at: Option<Timestamp>,
+    knobs: Knobs,
+    /// What would stand there had observe mode written.
+    dry: Knobs,
+    files: [File; Knob::ALL.len()],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct File {
+    written_at: Option<Timestamp>,
+    under_way: Option<UnderWay>,
+    refusal: Option<Refusal>,
+}
+
+/// Emitted, no Outcome yet.
+#[derive(Clone, Copy, Debug)]
+struct UnderWay {
+    value: KnobValue,
+    since: Timestamp,
+    generation: Generation,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    not_before: Timestamp,
+    delay: Nanos,
+}
+
+impl Held {
+    /// A new cgroup under an old path is another cgroup.
+    pub(super) fn recognise(&mut self, view: &WorkloadView, now: Timestamp) {
+        if self.id.is_some_and(|known| known != view.cgroup_id) {
+            self.forget_files();
+            self.gone_at = None;
+        }
+        self.id = Some(view.cgroup_id);
+        self.seen_at = Some(now);
+        self.gone_at = self.gone_at.filter(|gone_at| view.knobs_at <= *gone_at);
+    }
+
+    pub(super) fn forget_files(&mut self) {
+        *self =
+            Held { id: self.id, seen_at: self.seen_at, gone_at: self.gone_at, ..Held::default() };
+    }
+
+    pub(super) fn forget_dry_runs(&mut self) {
+        self.dry = Knobs::default();
+        self.files.iter_mut().for_each(|file| file.under_way = None);
+    }
+
+    /// Nothing is known of what stands in the files any more.
+    pub(super) fn forget_knobs(&mut self) {
+        self.knobs = Knobs::default();
+    }
+
+    /// Takes over what was read from one file; answers with our value and the one found where
+    /// somebody else has written.
+    pub(super) fn observe(
+        &mut self,
+        view: &WorkloadView,
+        knob: Knob,
+    ) -> Option<(KnobValue, KnobValue)> {
+        let read = view.knobs.get(knob)?;
+        // The weight of an idle group reads as something else than what will be after it.
+        let masked = knob == Knob::CpuWeight && view.knobs.cpu_idle == Some(true);
+        let file = &mut self.files[knob as usize];
+        if masked || file.under_way.is_some() {
+            return None;
+        }
+        let written_at = file.written_at;
+        if written_at.is_some_and(|written| view.knobs_at < written.after(SETTLED)) {
+            return None;
+        }
+        let believed = self.knobs.get(knob);
+        let foreign = believed.filter(|believed| *believed != read && written_at.is_some());
+        if foreign.is_some() {
+            file.written_at = None;
+        }
+        record(&mut self.knobs, read);
+        foreign.map(|ours| (ours, read))
+    }
+
+    /// What will stand in the files once the fast Steps under way are done. Slow ones are not
+    /// counted: their order is safe only from what is known.
+    pub(super) fn expected(&self, now: Timestamp) -> Knobs {
+        let mut knobs = self.knobs;
+        Knob::ALL.into_iter().filter_map(|knob| self.dry.get(knob)).for_each(|v| knobs.record(v));
+        // In the order of `Knob`: idle before weight, as they are written.
+        for knob in Knob::ALL.into_iter().filter(|knob| knob.lane() == Lane::Fast) {
+            if let Some(value) = self.under_way(knob, now) {
+                record(&mut knobs, value);
+            }
+        }
+        knobs
+    }
+
+    /// The value on its way into the file, unless its Outcome is overdue.
+    pub(super) fn under_way(&self, knob: Knob, now: Timestamp) -> Option<KnobValue> {
+        let under_way = self.files[knob as usize].under_way?;
+        (now.since(under_way.since) < due(knob)).then_some(under_way.value)
+    }
+
+    pub(super) fn drop_overdue(&mut self, now: Timestamp) {
+        for knob in Knob::ALL {
+            if self.under_way(knob, now).is_none() {
+                self.files[knob as usize].under_way = None;
+            }
+        }
+    }
+
+    pub(super) fn may_try(&self, now: Timestamp, knob: Knob) -> bool {
+        let refusal = self.files[knob as usize].refusal;
+        self.gone_at.is_none() && refusal.is_none_or(|refusal| now >= refusal.not_before)
+    }
+
+    pub(super) fn cpuset(&self) -> Option<CpuSet> {
+        self.knobs.cpuset_cpus
+    }
+
+    pub(super) fn emitted(&mut self, step: &Step, now: Timestamp) {
+        let (value, generation) = (step.value, step.generation);
+        self.files[step.knob() as usize].under_way =
+            Some(UnderWay { value, since: now, generation });
+    }
+
+    /// An Outcome of this Step came. One of an older batch says nothing of a newer one's.
+    pub(super) fn arrived(&mut self, step: &Step) {
+        let file = &mut self.files[step.knob() as usize];
+        file.under_way =
+            file.under_way.filter(|it| it.value != step.value || it.generation != step.generation);
+    }
+
+    pub(super) fn written(&mut self, step: &Step, at: Timestamp) {
+        record(&mut self.knobs, step.value);
+        let file = &mut self.files[step.knob() as usize];
+        file.written_at = Some(at);
+        file.refusal = None;
+    }
+
+    pub(super) fn dry_run(&mut self, step: &Step) {
+        self.dry.record(step.value);
+    }
+
+    pub(super) fn refused(&mut self, knob: Knob, at: Timestamp) {
+        let file = &mut self.files[knob as usize];
+        let twice = |earlier: Refusal| Nanos(earlier.delay.0 * 2).min(LAST_RETRY);
+        let delay = file.refusal.map_or(FIRST_RETRY, twice);
+        file.refusal = Some(Refusal { not_before: at.after(delay), delay });
+    }
+}
+
+const fn due(knob: Knob) -> Nanos {
+    match knob.lane() {
+        Lane::Fast => FAST_DUE,
+        Lane::Slow => SLOW_DUE,
+    }
+}
+
+/// Records a value with what the kernel does beside it: `cpu.idle` hides the weight while it is
+/// 1 and puts it back to the default when it goes to 0.
+fn record(knobs: &mut Knobs, value: KnobValue) {
+    if let KnobValue::CpuIdle(idle) = value
+        && (idle || knobs.cpu_idle != Some(false))
+    {
+        knobs.cpu_weight = None;
+    }
+    knobs.record(value);
+}
