@@ -41,7 +41,7 @@ struct Bench {
 const BENCHES: [Bench; 4] = [
     Bench {
         name: "suppression",
-        about: "first long wait to last read-back in the 2-CPU VM (4 minutes)",
+        about: "first long wait to last read-back in the 2-CPU VM (8 minutes)",
         run: guest::suppression,
     },
     Bench {

@@ -33,6 +33,9 @@ enum Bench {
         /// Length of the run with hogs; a burst begins every 600 ms
         #[arg(long, default_value_t = 150)]
         seconds: u64,
+        /// Length of the run in which Plans of a thousand Steps are written
+        #[arg(long, default_value_t = 240)]
+        plans_seconds: u64,
         /// Run-queue wait that counts as long
         #[arg(long, default_value_t = 1000)]
         target_us: u64,
@@ -66,13 +69,14 @@ fn main() -> Result<()> {
     let cli = Cli::parse();
     std::fs::create_dir_all(&cli.out)?;
     match cli.bench {
-        Bench::Suppression { seconds, target_us } => {
+        Bench::Suppression { seconds, plans_seconds, target_us } => {
             let settings = suppression::Settings {
                 root: cli.root.clone(),
                 out: cli.out.clone(),
                 load: load(tree::n_cpus(&cli.root)?),
                 agent: agent(&cli.root, Micros(target_us), SHORT_TICK),
                 span: Nanos::from_secs(seconds),
+                plans_span: Nanos::from_secs(plans_seconds),
             };
             write(&cli.out, "suppression", suppression::run(&settings)?)
         }
@@ -124,5 +128,6 @@ fn agent(root: &Path, target: Micros, tick: Nanos) -> AgentSetup {
         max_doublings: 0,
         batch: "/pods/batch-*",
         more: Vec::new(),
+        observes: false,
     }
 }

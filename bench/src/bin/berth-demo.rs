@@ -117,6 +117,7 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         max_doublings: 4,
         batch: "/batch",
         more: Vec::new(),
+        observes: false,
     };
     Ok(Settings {
         agent,

@@ -44,6 +44,8 @@ pub struct AgentSetup {
     pub request_milli_cpu: u64,
     /// Workloads beside the service and the batch pods.
     pub more: Vec<MoreWorkloads>,
+    /// It writes nothing until it is told to enforce.
+    pub observes: bool,
 }
 
 /// A `[[workload]]` row without request and target.
@@ -123,6 +125,26 @@ impl Agent {
         })
     }
 
+    /// Tells it to `observe` or to `enforce`, as an operator would.
+    pub fn set_mode(&self, mode: &str) -> Result<()> {
+        self.berth(&["mode", mode]).map(|_answer| ())
+    }
+
+    /// Workloads it knows.
+    pub fn n_workloads(&self) -> Result<usize> {
+        // A heading and a line each.
+        Ok(self.berth(&["qos"])?.lines().count().saturating_sub(1))
+    }
+
+    fn berth(&self, args: &[&str]) -> Result<String> {
+        let socket = self.runtime_dir.join("agent.sock");
+        let output = Command::new("berth").arg("--socket").arg(socket).args(args).output();
+        let output = output.context("starting berth")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "berth {args:?} ended with {}: {said}", output.status);
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     /// Stops the agent with SIGTERM and brings its decision log.
     pub fn stop(mut self) -> Result<Vec<Suppression>> {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
@@ -181,7 +203,7 @@ pub fn config_text(setup: &AgentSetup) -> String {
     };
     let more: String = setup.more.iter().map(row).collect();
     format!(
-        r#"mode = "enforce"
+        r#"mode = "{mode}"
 
 [host]
 managed_cgroup = "{managed_or_root}"
@@ -212,6 +234,7 @@ cgroup = "{batch}"
 name = "batch"
 qos = "reclaimed_cores"
 {more}"#,
+        mode = if setup.observes { "observe" } else { "enforce" },
         managed_or_root = if managed.is_empty() { "/" } else { managed },
         runtime_dir = setup.runtime_dir.display(),
         floor_cpus = setup.reclaim_floor_cpus,
@@ -289,13 +312,17 @@ mod tests {
             max_doublings: 4,
             batch: "/pods/batch-*",
             more: Vec::new(),
+            observes: false,
         };
         let text = config_text(&setup);
         assert!(text.contains("managed_cgroup = \"/\"\n"), "{text}");
         assert!(text.contains("own_cgroup = \"/berth\"\n"), "{text}");
         assert!(text.contains("hold_ms = 200\n"), "{text}");
+        assert!(text.starts_with("mode = \"enforce\"\n"), "{text}");
+        setup.observes = true;
         setup.managed_cgroup = "/user.slice/demo".to_owned();
         let text = config_text(&setup);
+        assert!(text.starts_with("mode = \"observe\"\n"), "{text}");
         assert!(text.contains("managed_cgroup = \"/user.slice/demo\"\n"), "{text}");
         assert!(text.contains("own_cgroup = \"/user.slice/demo/berth\"\n"), "{text}");
     }

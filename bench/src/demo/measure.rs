@@ -37,7 +37,9 @@ impl Quantiles {
 
 /// Latencies in burst periods.
 pub fn burst_latency<'a>(requests: impl IntoIterator<Item = &'a RequestRow>) -> Quantiles {
-    quantiles(requests.into_iter().filter(|row| row.period == Period::Burst).map(|row| row.latency_us))
+    quantiles(
+        requests.into_iter().filter(|row| row.period == Period::Burst).map(|row| row.latency_us),
+    )
 }
 
 pub fn overall_latency<'a>(requests: impl IntoIterator<Item = &'a RequestRow>) -> Quantiles {

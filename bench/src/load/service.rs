@@ -187,9 +187,8 @@ mod tests {
         assert!(clock::now().since(service.start_at) < Nanos::from_secs(30));
         let first = report.requests.first().expect("requests");
         assert!(first.latency_us.abs_diff(300_000 - first.arrival_us) <= 1, "{first:?}");
-        let n_burst = |rows: &[RequestRow]| {
-            rows.iter().filter(|row| row.period == Period::Burst).count()
-        };
+        let n_burst =
+            |rows: &[RequestRow]| rows.iter().filter(|row| row.period == Period::Burst).count();
         assert!((1..n_scheduled).contains(&n_burst(&report.requests)));
     }
 }
