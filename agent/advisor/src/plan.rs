@@ -50,7 +50,7 @@ use model::snapshot::Snapshot;
 use model::{CpuSet, Timestamp};
 
 pub use need::{Demand, water_fill};
-pub(crate) use need::{Lateness, lateness, latest};
+pub(crate) use need::{Judge, Lateness, latest};
 
 use stale::Freshness;
 

@@ -18,7 +18,7 @@ use model::sample::Burst;
 use model::snapshot::{Snapshot, WorkloadView};
 use model::{MilliCpu, Nanos, SlotId, Timestamp};
 
-use crate::plan::{Lateness, lateness};
+use crate::plan::{Judge, Lateness};
 
 /// With half of its periods throttled a victim mostly waits for its own quota.
 const OWN_THROTTLE_RATIO: f64 = 0.5;
@@ -231,7 +231,7 @@ fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {
 }
 
 fn need(input: &RenewInput<'_>, victim: &WorkloadView) -> Option<(&'static str, String)> {
-    if lateness(victim, input.snapshot, input.policy) == Lateness::Contended {
+    if Judge::new(input.snapshot, input.policy).lateness(victim) == Lateness::Contended {
         let settled = input.now.since(input.overlay.began_at) >= SETTLE;
         let rule = if settled { LATE_ALTHOUGH_IDLE } else { "suppress-renew-late" };
         return Some((rule, "still late because of batch work".to_owned()));

@@ -3,8 +3,9 @@
 
 use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
+use model::sample::WaitCauses;
 use model::snapshot::{Signal, Snapshot, WorkloadView};
-use model::{MilliCpu, Nanos};
+use model::{MilliCpu, Nanos, SlotId};
 
 use super::{PlanInput, Room};
 
@@ -112,38 +113,62 @@ fn worst(snapshot: &Snapshot, policy: &Policy) -> Lateness {
     if matches!(snapshot.signal, Signal::Degraded { .. }) {
         return Lateness::OnTime;
     }
+    let judge = Judge::new(snapshot, policy);
     let all = snapshot.workloads.values().filter(|w| is_shared(w));
-    all.map(|w| lateness(w, snapshot, policy)).max().unwrap_or(Lateness::OnTime)
+    all.map(|w| judge.lateness(w)).max().unwrap_or(Lateness::OnTime)
 }
 
-/// Judges one workload by its run-queue p99, or by PSI where there is no BPF.
-pub(crate) fn lateness(workload: &WorkloadView, snapshot: &Snapshot, policy: &Policy) -> Lateness {
-    let Some(runq) = &workload.runq else {
-        let pressed = workload.cpu_pressure.is_some_and(|p| p.some.avg10_pct > LATE_PRESSURE_PCT);
-        let witness = matches!(snapshot.signal, Signal::PressureOnly { .. });
-        return if pressed && witness { Lateness::Contended } else { Lateness::OnTime };
-    };
-    let target = workload.spec.target_p99.unwrap_or(policy.share.default_target_p99).as_nanos();
-    let late = runq.p99.is_some_and(|p99| p99 > target);
-    if !late || runq.waits.count() < MIN_WAITS {
-        return Lateness::OnTime;
-    }
-    let waited = Nanos(runq.causes.total.0.saturating_sub(runq.causes.own_throttle.0));
-    let batch = waited_for_batch(workload, snapshot);
-    let own = runq.causes.own_group.0.saturating_add(runq.causes.idle_or_steal.0);
-    if batch.0.saturating_mul(100) >= waited.0.saturating_mul(OFFENDER_PCT) && batch.0 > 0 {
-        Lateness::Contended
-    } else if own.saturating_mul(2) >= waited.0 && own > 0 {
-        Lateness::PoolTooSmall
-    } else {
-        Lateness::Elsewhere
-    }
+/// Tells how late workloads of one Snapshot are. Looks once who is batch work, so that judging
+/// all of them costs no more than their waits have offenders.
+pub(crate) struct Judge<'a> {
+    snapshot: &'a Snapshot,
+    policy: &'a Policy,
+    /// Ascending.
+    batch_slots: Vec<SlotId>,
 }
 
-fn waited_for_batch(workload: &WorkloadView, snapshot: &Snapshot) -> Nanos {
-    let Some(runq) = &workload.runq else { return Nanos(0) };
-    let batch = snapshot.workloads.values().filter(|w| w.spec.qos == QosLevel::ReclaimedCores);
-    Nanos(batch.filter_map(|w| runq.causes.by_offender.get(&w.slot)).map(|waited| waited.0).sum())
+impl<'a> Judge<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, policy: &'a Policy) -> Judge<'a> {
+        let batch = snapshot.workloads.values().filter(|w| w.spec.qos == QosLevel::ReclaimedCores);
+        let mut batch_slots: Vec<SlotId> = batch.map(|w| w.slot).collect();
+        batch_slots.sort_unstable();
+        Judge { snapshot, policy, batch_slots }
+    }
+
+    /// Judges one workload by its run-queue p99, or by PSI where there is no BPF.
+    pub(crate) fn lateness(&self, workload: &WorkloadView) -> Lateness {
+        let Some(runq) = &workload.runq else {
+            let pressed =
+                workload.cpu_pressure.is_some_and(|p| p.some.avg10_pct > LATE_PRESSURE_PCT);
+            let witness = matches!(self.snapshot.signal, Signal::PressureOnly { .. });
+            return if pressed && witness { Lateness::Contended } else { Lateness::OnTime };
+        };
+        let target = workload.spec.target_p99.unwrap_or(self.policy.share.default_target_p99);
+        let late = runq.p99.is_some_and(|p99| p99 > target.as_nanos());
+        if !late || runq.waits.count() < MIN_WAITS {
+            return Lateness::OnTime;
+        }
+        self.reason(&runq.causes)
+    }
+
+    fn reason(&self, causes: &WaitCauses) -> Lateness {
+        let waited = Nanos(causes.total.0.saturating_sub(causes.own_throttle.0));
+        let batch = self.waited_for_batch(causes);
+        let own = causes.own_group.0.saturating_add(causes.idle_or_steal.0);
+        if batch.0.saturating_mul(100) >= waited.0.saturating_mul(OFFENDER_PCT) && batch.0 > 0 {
+            Lateness::Contended
+        } else if own.saturating_mul(2) >= waited.0 && own > 0 {
+            Lateness::PoolTooSmall
+        } else {
+            Lateness::Elsewhere
+        }
+    }
+
+    fn waited_for_batch(&self, causes: &WaitCauses) -> Nanos {
+        let is_batch = |slot: &SlotId| self.batch_slots.binary_search(slot).is_ok();
+        let waited = causes.by_offender.iter().filter(|(slot, _)| is_batch(slot));
+        Nanos(waited.map(|(_, waited)| waited.0).sum())
+    }
 }
 
 /// The late workload with the worst reason, for explanations.
@@ -152,9 +177,10 @@ pub(crate) fn latest<'a>(
     policy: &Policy,
     at_least: Lateness,
 ) -> Option<(&'a WorkloadName, &'a WorkloadView)> {
+    let judge = Judge::new(snapshot, policy);
     let shared = snapshot.workloads.iter().filter(|(_, w)| is_shared(w));
     shared
-        .map(|(name, w)| (lateness(w, snapshot, policy), name, w))
+        .map(|(name, w)| (judge.lateness(w), name, w))
         .filter(|(late, ..)| *late >= at_least)
         .max_by(|a, b| (a.0, a.2.runq_p99()).cmp(&(b.0, b.2.runq_p99())).then(b.1.cmp(a.1)))
         .map(|(_, name, w)| (name, w))

@@ -29,7 +29,10 @@ pub(super) fn pick(
         return *candidates;
     }
     let mut ranked = rank(topology, candidates, &held, order);
-    ranked.sort_unstable();
+    if n < ranked.len() {
+        // The first `n` in any order: no two CPUs rank alike, and the answer is a set.
+        ranked.select_nth_unstable(n);
+    }
     ranked.into_iter().take(n).map(|ranked| ranked.cpu).collect()
 }
 

@@ -37,6 +37,9 @@ pub(super) fn choose(input: &PlanInput<'_>, online: &CpuSet, report: &mut PlanRe
 /// One hyper-thread per NUMA node in turn, lowest ids first; a node's second turn takes the
 /// sibling of its first, so that the reserve splits as few cores as it can.
 fn spread(topology: &Topology, count: usize) -> CpuSet {
+    if count == 0 {
+        return CpuSet::EMPTY;
+    }
     let mut queues: Vec<Vec<CpuId>> = topology.nodes.keys().map(|_| Vec::new()).collect();
     let rank: Vec<_> = topology.nodes.keys().copied().collect();
     for threads in topology.cores().values() {
