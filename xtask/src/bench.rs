@@ -3,6 +3,7 @@
 //! says how the measurement relates to it. What is measured is in the modules below and in `bench/`.
 
 mod advisor;
+mod count;
 mod guest;
 mod picture;
 mod probe;
