@@ -35,7 +35,8 @@ fn check(facts: &HostFacts, expect: &str) {
     assert_eq!(render(&read_plan(facts, DEFAULT_MAP_BUDGET)), expect);
 }
 
-const BEST: &str = "[BtfTracepoints, RawTracepoints] cache=Yes timers=Yes cpus=8 slots=1024 tasks=65536";
+const BEST: &str =
+    "[BtfTracepoints, RawTracepoints] cache=Yes timers=Yes cpus=8 slots=1024 tasks=65536";
 
 #[test]
 fn kernels() {
