@@ -214,12 +214,9 @@ impl Loop {
                 }
             }
         }
-        let gone: Vec<_> = self
-            .prepared
-            .iter()
-            .filter(|cgroup| !workloads.values().any(|workload| workload.cgroup == **cgroup))
-            .cloned()
-            .collect();
+        let here: BTreeSet<_> = workloads.values().map(|workload| &workload.cgroup).collect();
+        let gone: Vec<_> =
+            self.prepared.iter().filter(|cgroup| !here.contains(cgroup)).cloned().collect();
         for cgroup in gone {
             self.prepared.remove(&cgroup);
             // A full queue only means that the files are closed later, at their first failure.

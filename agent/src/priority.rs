@@ -43,7 +43,7 @@ pub fn lock_memory() -> bool {
     }
 }
 
-/// Raises the limit of open files to what the process may have: a watched cgroup holds up to eleven
+/// Raises the limit of open files to what the process may have: a watched cgroup holds up to fifteen
 /// descriptors, and 300 workloads are more than the usual 1024.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
