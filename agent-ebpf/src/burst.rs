@@ -1,7 +1,9 @@
 //! The over-threshold detector. A wait is caught when it ends, and also while it goes on: each CPU
-//! keeps a few watched waits and the earliest time one of them may be over, which every switch on
-//! that CPU compares with the clock, and once per `PEER_CHECK_NS` a switch elsewhere does too, so
-//! that a hog which never yields cannot hide the victim it starves.
+//! keeps a few watched waits and the earliest time one of them may be over, which every switch and
+//! every timer on that CPU compares with the clock, and once per `PEER_CHECK_NS` one elsewhere does
+//! too, so that a hog which never yields cannot hide the victim it starves.
+
+use aya_ebpf::helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns};
 
 use agent_ebpf_common::{
     BurstRecord, CPU_UNKNOWN, CpuCell, N_PENDING, Pending, SlotSetting, TaskCell,
@@ -52,6 +54,17 @@ pub fn ended(cell: &TaskCell, queue: &mut CpuCell, waited_on: u32, now: u64, con
     if contended_ns > setting.threshold_ns {
         report(queue, cell.slot, waited_on, now, contended_ns, &setting);
     }
+}
+
+/// A timer ran out on this CPU. Two busy tasks may go without a switch for several scheduler ticks;
+/// each tick is a timer.
+#[inline(always)]
+pub fn on_timer() {
+    // SAFETY: plain helper calls.
+    let (now, cpu) = unsafe { (bpf_ktime_get_ns(), bpf_get_smp_processor_id()) };
+    let Some(queue) = maps::CPUS.get_ptr_mut(cpu) else { return };
+    // SAFETY: a whole live map value; interrupts are off as in a switch.
+    check(unsafe { &mut *queue }, cpu, now);
 }
 
 /// Looks at this CPU's watched waits if one is due, and at other CPUs' now and then: one for each

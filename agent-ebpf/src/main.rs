@@ -47,6 +47,12 @@ pub fn btf_attach(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+#[btf_tracepoint(function = "hrtimer_expire_entry")]
+pub fn btf_timer(_ctx: BtfTracePointContext) -> i32 {
+    burst::on_timer();
+    0
+}
+
 #[raw_tracepoint(tracepoint = "sched_waking")]
 pub fn raw_waking(ctx: RawTracePointContext) -> i32 {
     wake::on_waking::<Probed>(ctx.arg(0));
@@ -74,6 +80,12 @@ pub fn raw_switch(ctx: RawTracePointContext) -> i32 {
 #[raw_tracepoint(tracepoint = "cgroup_attach_task")]
 pub fn raw_attach(_ctx: RawTracePointContext) -> i32 {
     wake::on_cgroup_attach();
+    0
+}
+
+#[raw_tracepoint(tracepoint = "hrtimer_expire_entry")]
+pub fn raw_timer(_ctx: RawTracePointContext) -> i32 {
+    burst::on_timer();
     0
 }
 

@@ -135,7 +135,7 @@ fn open_files() -> Check {
         }
         (None, limit) => (false, format!("cannot be counted; the limit is {limit:?}")),
     };
-    let fix = "raise LimitNOFILE or give the agent CAP_SYS_RESOURCE: each workload takes eleven";
+    let fix = "raise LimitNOFILE or give the agent CAP_SYS_RESOURCE: each workload takes fifteen";
     check("open files", holds, CheckStatus::Warn, detail, fix)
 }
 

@@ -46,7 +46,7 @@ pub fn lock_memory() -> bool {
 /// The kernel's own bound unless somebody changed `fs.nr_open`.
 const MOST_OPEN_FILES: u64 = 1 << 20;
 
-/// Raises the limit of open files as far as it goes: a watched cgroup holds up to eleven
+/// Raises the limit of open files as far as it goes: a watched cgroup holds up to fifteen
 /// descriptors, and 400 workloads are more than the usual hard limit of 4096.
 pub fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);

@@ -57,6 +57,15 @@ pub struct Edges {
     pub probe_status: ProbeStatus,
 }
 
+/// A running agent.
+#[derive(Debug)]
+pub struct Started {
+    /// The loop; it ends when everything is put back.
+    pub thread: std::thread::JoinHandle<anyhow::Result<()>>,
+    /// `None` before the first tick.
+    pub state: watch::Receiver<Option<Arc<NodeState>>>,
+}
+
 /// Runs the agent until SIGTERM or SIGINT.
 pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     let dir = &config.agent.runtime_dir;
@@ -67,13 +76,14 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = runtime.block_on(async { kit::shutdown_signal() })?;
     let (stop, stopping) = watch::channel(false);
-    let agent = start(config, config_path, stopping.clone())?;
+    let edges = open_edges(&config)?;
+    let agent = start(config, config_path, edges, stopping)?;
     runtime.block_on(async {
         let signal = shutdown.await;
         info!(signal, "Stopping");
         stop.send_replace(true);
     });
-    agent.join().map_err(|_panic| anyhow::anyhow!("the loop panicked"))?
+    agent.thread.join().map_err(|_panic| anyhow::anyhow!("the loop panicked"))?
 }
 
 /// Puts back what a dead agent left; refuses beside a living one.
@@ -173,13 +183,14 @@ pub fn start_collector(
     })
 }
 
-fn start(
+/// Puts the agent together on `edges` and sets it going, until `stopping` turns true.
+pub fn start(
     config: Config,
     config_path: &Path,
+    edges: Edges,
     stopping: watch::Receiver<bool>,
-) -> anyhow::Result<std::thread::JoinHandle<anyhow::Result<()>>> {
+) -> anyhow::Result<Started> {
     let started_at = clock::now();
-    let edges = open_edges(&config)?;
     let tree = edges.tree.clone();
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
@@ -193,9 +204,10 @@ fn start(
     let turn = restored_turn(&config, policy);
     let mut registry = Registry::with_prefix("berth_agent");
     let metrics = Metrics::register(&mut registry);
-    let (state, state_seen) = watch::channel(None);
+    let (publish, state) = watch::channel(None);
+    let state_seen = state.clone();
     let probe_status = edges.probe_status.clone();
-    let publisher = Publisher::new(state, probe_status.clone(), started_at);
+    let publisher = Publisher::new(publish, probe_status.clone(), started_at);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
     let facts =
         StartFacts { probe: probe_status, realtime: false, memory_locked: priority::lock_memory() };
@@ -240,7 +252,7 @@ fn start(
         });
         anyhow::Ok(())
     })?;
-    Ok(thread)
+    Ok(Started { thread, state })
 }
 
 async fn until(mut stopping: watch::Receiver<bool>) {

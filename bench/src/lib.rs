@@ -2,6 +2,7 @@
 //! delegated cgroup subtree); booting a VM, tables and plots are `xtask`'s.
 
 pub mod arrivals;
+pub mod big_node;
 pub mod cgroup;
 pub mod clock;
 pub mod demo;

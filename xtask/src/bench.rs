@@ -3,6 +3,8 @@
 //! says how the measurement relates to it. What is measured is in the modules below and in `bench/`.
 
 mod advisor;
+mod count;
+mod dry_run;
 mod guest;
 mod picture;
 mod probe;
@@ -38,11 +40,16 @@ struct Bench {
     run: fn(&mut Machine) -> anyhow::Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 4] = [
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "suppression",
         about: "first long wait to last read-back in the 2-CPU VM (8 minutes)",
         run: guest::suppression,
+    },
+    Bench {
+        name: "dry-run",
+        about: "first long wait to the last Step on this machine, nothing written, needs root (2 minutes)",
+        run: dry_run::run,
     },
     Bench {
         name: "probe",

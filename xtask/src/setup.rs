@@ -30,10 +30,19 @@ pub(crate) struct Args {
 pub(crate) enum Group {
     /// The agent: QEMU, guest kernels, the BPF tool chain
     Agent,
+    /// What only `cargo xtask bench` needs: valgrind, which counts instructions
+    Bench,
+}
+
+impl Group {
+    const ALL: [Group; 2] = [Group::Agent, Group::Bench];
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
-    ensure(args.group.unwrap_or(Group::Agent))?;
+    let groups = args.group.map_or_else(|| Group::ALL.to_vec(), |group| vec![group]);
+    for group in groups {
+        ensure(group)?;
+    }
     println!("setup: everything is there");
     Ok(())
 }
@@ -44,6 +53,7 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
     let versions = versions::pinned()?;
     let steps = match group {
         Group::Agent => agent_steps(&cache, &versions),
+        Group::Bench => vec![step::apt("bench", &versions)],
     };
     step::run_missing(&steps, || machine::check(&versions.debian, &steps))
 }

@@ -17,6 +17,8 @@ pub struct HostFacts {
     pub tp_btf: Option<bool>,
     /// The BTF has `cgroup_attach_task`, without which no task's slot may be cached.
     pub cgroup_events: Option<bool>,
+    /// The BTF has `hrtimer_expire_entry`, without which only switches tell a long wait.
+    pub timer_events: Option<bool>,
     /// This process holds CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN.
     pub bpf_permitted: Option<bool>,
     /// `kernel.unprivileged_bpf_disabled`: 0 anybody may load (some programs), 1 and 2 nobody.
@@ -52,6 +54,7 @@ pub fn probe_host(root: &Path) -> HostFacts {
         btf: btf.present,
         tp_btf: btf.tp_btf,
         cgroup_events: btf.cgroup_events,
+        timer_events: btf.timer_events,
         bpf_permitted: text("proc/self/status").and_then(|text| bpf_permitted(&text)),
         unprivileged_bpf_disabled: text("proc/sys/kernel/unprivileged_bpf_disabled")
             .and_then(|text| text.trim().parse().ok()),
@@ -73,12 +76,14 @@ struct BtfFacts {
     present: Option<bool>,
     tp_btf: Option<bool>,
     cgroup_events: Option<bool>,
+    timer_events: Option<bool>,
 }
 
 /// The kernel's events that the probe hooks.
 pub(crate) const SCHED_EVENTS: [&str; 4] =
     ["sched_waking", "sched_wakeup", "sched_wakeup_new", "sched_switch"];
 pub(crate) const CGROUP_EVENT: &str = "cgroup_attach_task";
+pub(crate) const TIMER_EVENT: &str = "hrtimer_expire_entry";
 
 fn btf_facts(path: &Path) -> BtfFacts {
     match path.try_exists() {
@@ -94,6 +99,7 @@ fn btf_facts(path: &Path) -> BtfFacts {
         present: Some(true),
         tp_btf: Some(SCHED_EVENTS.iter().all(|event| btf.has_tracepoint(event))),
         cgroup_events: Some(btf.has_tracepoint(CGROUP_EVENT)),
+        timer_events: Some(btf.has_tracepoint(TIMER_EVENT)),
     }
 }
 

@@ -12,10 +12,10 @@ use aya::{Ebpf, EbpfError, EbpfLoader, Endianness};
 use model::Nanos;
 
 use crate::btf::{Btf, BtfError};
-use crate::facts::{CGROUP_EVENT, SCHED_EVENTS, btf_path};
+use crate::facts::{CGROUP_EVENT, SCHED_EVENTS, TIMER_EVENT, btf_path};
 use crate::maps::SchedProbe;
 use crate::offsets::{FieldMissing, Offsets, offsets};
-use crate::readplan::{CacheSlots, Hooks, OffReason, ReadPlan};
+use crate::readplan::{CacheSlots, Hooks, OffReason, ReadPlan, Timers};
 use crate::sizing::MapPlan;
 
 /// Why the probe is not there.
@@ -91,11 +91,20 @@ pub fn load_object(
     plan: &ReadPlan,
     options: LoadOptions,
 ) -> Result<SchedProbe, LoadError> {
-    let (hooks, cache_slots, maps) = match plan {
+    let (hooks, cache_slots, timers, maps) = match plan {
         ReadPlan::Off(reason) => return Err(reason.clone().into()),
-        ReadPlan::Load { hooks, cache_slots, maps } => (hooks, *cache_slots, *maps),
+        ReadPlan::Load { hooks, cache_slots, timers, maps } => {
+            (hooks, *cache_slots, *timers, *maps)
+        }
     };
-    let loaded = load_and_attach(root, object, hooks, cache_slots, maps);
+    let mut events = SCHED_EVENTS.to_vec();
+    if cache_slots == CacheSlots::Yes {
+        events.push(CGROUP_EVENT);
+    }
+    if timers == Timers::Yes {
+        events.push(TIMER_EVENT);
+    }
+    let loaded = load_and_attach(root, object, hooks, &events, maps);
     give_back_memory();
     SchedProbe::new(loaded?, maps, options.burst_gap)
 }
@@ -104,7 +113,7 @@ fn load_and_attach(
     root: &Path,
     object: &[u8],
     hooks: &[Hooks],
-    cache_slots: CacheSlots,
+    events: &[&'static str],
     maps: MapPlan,
 ) -> Result<Ebpf, LoadError> {
     let path = btf_path(root);
@@ -114,10 +123,10 @@ fn load_and_attach(
         .map_err(|source| LoadError::BtfMalformed { path: path.clone(), source })?;
     let offsets = offsets(&parsed)?;
     drop(parsed);
-    let mut ebpf = create(object, &offsets, cache_slots, maps)?;
+    let mut ebpf = create(object, &offsets, events, maps)?;
     let mut first_error = None;
     for hooks in hooks {
-        match attach(&mut ebpf, *hooks, cache_slots, &bytes) {
+        match attach(&mut ebpf, *hooks, events, &bytes) {
             Ok(()) => return Ok(ebpf),
             // The best kind's error tells more than its fallback's.
             Err(error) => first_error = first_error.or(Some(error)),
@@ -131,13 +140,13 @@ fn load_and_attach(
 fn create(
     object: &[u8],
     offsets: &Offsets,
-    cache_slots: CacheSlots,
+    events: &[&'static str],
     maps: MapPlan,
 ) -> Result<Ebpf, LoadError> {
     let mut globals: BTreeMap<&'static str, u32> = offsets.fields.iter().copied().collect();
     globals.insert("THROTTLE_KIND", offsets.throttle_kind);
     globals.insert("TASK_MASK", maps.n_tasks - 1);
-    globals.insert("CACHE_SLOTS", u32::from(cache_slots == CacheSlots::Yes));
+    globals.insert("CACHE_SLOTS", u32::from(events.contains(&CGROUP_EVENT)));
     globals.insert("N_CPUS", maps.n_cpus);
     let mut loader = EbpfLoader::new();
     // No CO-RE relocations in the object, so the parse that `new` made is dead weight.
@@ -163,24 +172,20 @@ fn create(
 fn attach(
     ebpf: &mut Ebpf,
     hooks: Hooks,
-    cache_slots: CacheSlots,
+    events: &[&'static str],
     btf: &[u8],
 ) -> Result<(), LoadError> {
-    let mut events = SCHED_EVENTS.to_vec();
-    if cache_slots == CacheSlots::Yes {
-        events.push(CGROUP_EVENT);
-    }
     match hooks {
         Hooks::BtfTracepoints => {
             let btf = aya::Btf::parse(btf, Endianness::default())
                 .map_err(|error| LoadError::BadObject { why: error.to_string() })?;
-            load_all(ebpf, &events, "btf", |program, event| {
+            load_all(ebpf, events, "btf", |program, event| {
                 let program: &mut BtfTracePoint = program.try_into()?;
                 program.load(event, &btf)?;
                 program.attach().map(drop)
             })
         }
-        Hooks::RawTracepoints => load_all(ebpf, &events, "raw", |program, event| {
+        Hooks::RawTracepoints => load_all(ebpf, events, "raw", |program, event| {
             let program: &mut RawTracePoint = program.try_into()?;
             program.load()?;
             program.attach(event).map(drop)
@@ -218,6 +223,7 @@ fn load_all(
 fn program_name(kind: &str, event: &str) -> String {
     let short = match event {
         CGROUP_EVENT => "attach",
+        TIMER_EVENT => "timer",
         event => event.strip_prefix("sched_").unwrap_or(event),
     };
     format!("{kind}_{short}")

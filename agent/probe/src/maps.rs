@@ -19,8 +19,10 @@ use crate::source::{ProbeSource, ReadError};
 use crate::stats::ProgramStats;
 
 pub(crate) mod pod;
+mod rows;
 
 use pod::{CpuValue, GenerationValue, RowValue, SettingValue, ShardsValue};
+use rows::KeptRows;
 
 /// The BPF programs in the kernel and their maps; dropping it detaches and frees them.
 pub struct SchedProbe {
@@ -37,6 +39,7 @@ pub struct SchedProbe {
     bursts: Option<BurstReader>,
     tracked: BTreeMap<SlotId, BTreeSet<CgroupId>>,
     thresholds: BTreeMap<SlotId, Nanos>,
+    rows: KeptRows,
     generation_number: u64,
 }
 
@@ -74,6 +77,7 @@ impl SchedProbe {
             burst_gap,
             tracked: BTreeMap::new(),
             thresholds: BTreeMap::new(),
+            rows: KeptRows::default(),
             generation_number: 0,
         };
         probe.bump_generation().map_err(|error| LoadError::BadObject { why: error.to_string() })?;
@@ -129,6 +133,7 @@ impl SchedProbe {
     }
 
     fn zero(&mut self, slot: u32) -> Result<(), ReadError> {
+        self.rows.forget_all();
         let empty = ShardsValue::default();
         self.slots.set(slot, empty, 0).map_err(updating(common::MAP_SLOTS, slot))?;
         let empty = RowValue::default();
@@ -176,14 +181,22 @@ impl SchedProbe {
         })
     }
 
-    fn slot_sample(&self, slot: SlotId) -> Result<SlotSample, ReadError> {
+    fn slot_sample(&mut self, slot: SlotId, now: Timestamp) -> Result<SlotSample, ReadError> {
         let idx = u32::from(slot.0);
         let shards = self.slots.get(&idx, 0).map_err(|source| ReadError::Lookup {
             map: common::MAP_SLOTS,
             key: u64::from(idx),
             source,
         })?;
-        Ok(sum_shards(&shards.0, &self.row(idx)?.0, |slot| self.tracked.contains_key(&slot)))
+        let waited = sum(&shards.0, |cell| cell.waited_ns);
+        let offenders = match self.rows.get(slot, waited) {
+            Some(known) => known,
+            None => {
+                let row = self.row(idx)?;
+                self.rows.keep(slot, waited, now, &row.0)
+            }
+        };
+        Ok(sum_shards(&shards.0, offenders, |slot| self.tracked.contains_key(&slot)))
     }
 }
 
@@ -195,7 +208,7 @@ impl ProbeSource for SchedProbe {
         let mut after = Vec::new();
         for _ in 0..=MAX_REREADS {
             for slot in &wanted {
-                slots.insert(*slot, self.slot_sample(*slot)?);
+                slots.insert(*slot, self.slot_sample(*slot, now)?);
             }
             after = self.cpu_cells()?;
             let in_doubt = ended_between(&before, &after);
@@ -329,20 +342,16 @@ fn add_running(
 /// and it is never less than they are.
 fn sum_shards(
     shards: &common::SlotShards,
-    row: &common::OffenderRow,
+    offenders: &[(SlotId, Nanos)],
     is_tracked: impl Fn(SlotId) -> bool,
 ) -> SlotSample {
-    let sum = |field: fn(&common::SlotCell) -> u64| {
-        Nanos(shards.shards.iter().map(field).fold(0, u64::saturating_add))
-    };
+    let sum = |field| sum(shards, field);
     let mut waits = Histogram::default();
     for shard in &shards.shards {
         waits.add(&Histogram { buckets: shard.waits });
     }
-    let waited_for = (0_u16..).map(SlotId).zip(row.waited_for_ns.map(Nanos));
-    let (by_offender, gone): (BTreeMap<SlotId, Nanos>, BTreeMap<SlotId, Nanos>) = waited_for
-        .filter(|(_, waited)| *waited != Nanos(0))
-        .partition(|(slot, _)| is_tracked(*slot));
+    let (by_offender, gone): (BTreeMap<SlotId, Nanos>, BTreeMap<SlotId, Nanos>) =
+        offenders.iter().copied().partition(|(slot, _)| is_tracked(*slot));
     let gone: u64 = gone.values().map(|waited| waited.0).sum();
     let mut causes = WaitCauses {
         total: sum(|cell| cell.waited_ns),
@@ -362,6 +371,10 @@ fn sum_shards(
     causes.unknown.0 += causes.total.0.saturating_sub(parts);
     causes.total.0 = causes.total.0.max(parts);
     SlotSample { waits, on_cpu: sum(|cell| cell.on_cpu_ns), causes }
+}
+
+fn sum(shards: &common::SlotShards, field: fn(&common::SlotCell) -> u64) -> Nanos {
+    Nanos(shards.shards.iter().map(field).fold(0, u64::saturating_add))
 }
 
 fn take<T>(ebpf: &mut Ebpf, name: &str) -> Result<T, LoadError>

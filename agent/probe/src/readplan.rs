@@ -15,6 +15,8 @@ pub enum ReadPlan {
         hooks: Vec<Hooks>,
         /// Tasks' slots may be remembered, since moves between cgroups are seen.
         cache_slots: CacheSlots,
+        /// Waits in progress are also looked at when a timer runs out.
+        timers: Timers,
         maps: MapPlan,
     },
 }
@@ -30,6 +32,12 @@ pub enum Hooks {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheSlots {
+    Yes,
+    No,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timers {
     Yes,
     No,
 }
@@ -74,7 +82,8 @@ pub fn read_plan(facts: &HostFacts, budget: Bytes) -> ReadPlan {
     };
     let cache_slots =
         if facts.cgroup_events == Some(true) { CacheSlots::Yes } else { CacheSlots::No };
-    ReadPlan::Load { hooks, cache_slots, maps }
+    let timers = if facts.timer_events == Some(true) { Timers::Yes } else { Timers::No };
+    ReadPlan::Load { hooks, cache_slots, timers, maps }
 }
 
 fn off_reason(facts: &HostFacts) -> Option<OffReason> {

@@ -1,4 +1,5 @@
-//! `bench advisor`: runs the criterion bench of the deciding functions and reads its estimates.
+//! `bench advisor`: runs the criterion bench of the deciding functions, reads its estimates and puts
+//! instruction counts beside them, which repeat where times do not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,11 +9,19 @@ use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
 use super::Machine;
+use super::count::Counter;
 use super::row::{Bar, Row};
 use crate::place;
 
 const PLAN_NS: f64 = 1e6;
 const SUPPRESS_NS: f64 = 1e5;
+
+/// Rows whose instructions are counted, and what `count_advisor` calls their function.
+const COUNTED: [(&str, &str); 3] = [
+    ("plan/512cpus-300workloads", "plan"),
+    ("plan/512cpus-300workloads-moving", "plan-moving"),
+    ("suppress/512cpus-300workloads", "suppress"),
+];
 
 #[derive(Deserialize)]
 struct Benchmark {
@@ -44,6 +53,12 @@ pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
     }
     ensure!(!rows.is_empty(), "criterion left no estimates in {}", criterion.display());
     rows.sort_by(|a, b| a.name.cmp(&b.name));
+    let counter = Counter::build()?;
+    for (name, function) in COUNTED {
+        let row = rows.iter_mut().find(|row| row.name == name);
+        let row = row.with_context(|| format!("criterion has no estimate of {name}"))?;
+        row.figures.push(("instructions".to_owned(), counter.per_run(function)?));
+    }
     Ok(rows)
 }
 

@@ -42,11 +42,11 @@ files! {
     CpuPressure = "cpu.pressure",
     MemoryCurrent = "memory.current",
     Events = "cgroup.events",
+    CpusetCpus = "cpuset.cpus",
+    CpusetCpusEffective = "cpuset.cpus.effective",
     // Up to here the descriptors are held, see `CgroupFile::held`.
     MemoryPressure = "memory.pressure",
     IoPressure = "io.pressure",
-    CpusetCpus = "cpuset.cpus",
-    CpusetCpusEffective = "cpuset.cpus.effective",
     CpusetCpusPartition = "cpuset.cpus.partition",
     CpusetMems = "cpuset.mems",
     CpusetMemsEffective = "cpuset.mems.effective",
@@ -64,8 +64,8 @@ files! {
 }
 
 /// Files that are read every second or written by the fast path. Each costs a descriptor per
-/// direction and cgroup, once used; an agent with 100 workloads therefore holds up to 1100.
-const N_HELD: usize = 7;
+/// direction and cgroup, once used; an agent with 100 workloads therefore holds up to 1500.
+const N_HELD: usize = 9;
 
 impl CgroupFile {
     /// The slot of a file whose descriptor is kept open after its first use.

@@ -73,14 +73,30 @@ pub enum Partition {
     },
 }
 
+/// One pass: this is read for every workload every second.
 pub fn cpu_stat(text: &str) -> Result<CpuStat, ParseError> {
+    let [mut usage, mut user, mut system] = [None; 3];
+    let [mut nr_periods, mut nr_throttled, mut throttled] = [None; 3];
+    for (key, value) in text.lines().filter_map(|line| line.split_once(' ')) {
+        let slot = match key {
+            "usage_usec" => &mut usage,
+            "user_usec" => &mut user,
+            "system_usec" => &mut system,
+            "nr_periods" => &mut nr_periods,
+            "nr_throttled" => &mut nr_throttled,
+            "throttled_usec" => &mut throttled,
+            _ => continue,
+        };
+        *slot = Some(number(value.trim())?);
+    }
+    let required = |value: Option<u64>, key| value.ok_or_else(|| ParseError::new(text, key));
     Ok(CpuStat {
-        usage: Micros(required(text, "usage_usec")?),
-        user: Micros(required(text, "user_usec")?),
-        system: Micros(required(text, "system_usec")?),
-        nr_periods: keyed(text, "nr_periods")?,
-        nr_throttled: keyed(text, "nr_throttled")?,
-        throttled: keyed(text, "throttled_usec")?.map(Micros),
+        usage: Micros(required(usage, "usage_usec")?),
+        user: Micros(required(user, "user_usec")?),
+        system: Micros(required(system, "system_usec")?),
+        nr_periods,
+        nr_throttled,
+        throttled: throttled.map(Micros),
     })
 }
 

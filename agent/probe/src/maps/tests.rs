@@ -6,7 +6,7 @@ use super::*;
 const TRACKED: [SlotId; 2] = [SlotId(2), SlotId(3)];
 
 fn sum(shards: &ShardsValue, row: &RowValue) -> SlotSample {
-    sum_shards(&shards.0, &row.0, |slot| TRACKED.contains(&slot))
+    sum_shards(&shards.0, &rows::named(&row.0), |slot| TRACKED.contains(&slot))
 }
 
 fn parts(causes: &WaitCauses) -> u64 {

@@ -9,6 +9,7 @@ fn facts(major: u32, minor: u32) -> HostFacts {
         btf: Some(true),
         tp_btf: Some(true),
         cgroup_events: Some(true),
+        timer_events: Some(true),
         bpf_permitted: Some(true),
         unprivileged_bpf_disabled: Some(2),
         lockdown_confidentiality: Some(false),
@@ -22,8 +23,8 @@ fn facts(major: u32, minor: u32) -> HostFacts {
 fn render(plan: &ReadPlan) -> String {
     match plan {
         ReadPlan::Off(reason) => format!("off: {reason}"),
-        ReadPlan::Load { hooks, cache_slots, maps } => format!(
-            "{hooks:?} cache={cache_slots:?} cpus={} slots={} tasks={}",
+        ReadPlan::Load { hooks, cache_slots, timers, maps } => format!(
+            "{hooks:?} cache={cache_slots:?} timers={timers:?} cpus={} slots={} tasks={}",
             maps.n_cpus, maps.n_slots, maps.n_tasks
         ),
     }
@@ -34,7 +35,8 @@ fn check(facts: &HostFacts, expect: &str) {
     assert_eq!(render(&read_plan(facts, DEFAULT_MAP_BUDGET)), expect);
 }
 
-const BEST: &str = "[BtfTracepoints, RawTracepoints] cache=Yes cpus=8 slots=1024 tasks=65536";
+const BEST: &str =
+    "[BtfTracepoints, RawTracepoints] cache=Yes timers=Yes cpus=8 slots=1024 tasks=65536";
 
 #[test]
 fn kernels() {
@@ -69,11 +71,15 @@ fn faults() {
     );
     check(
         &HostFacts { tp_btf: Some(false), ..good.clone() },
-        "[RawTracepoints] cache=Yes cpus=8 slots=1024 tasks=65536",
+        "[RawTracepoints] cache=Yes timers=Yes cpus=8 slots=1024 tasks=65536",
+    );
+    check(
+        &HostFacts { timer_events: Some(false), ..good.clone() },
+        "[BtfTracepoints, RawTracepoints] cache=Yes timers=No cpus=8 slots=1024 tasks=65536",
     );
     check(
         &HostFacts { cgroup_events: Some(false), ..good },
-        "[BtfTracepoints, RawTracepoints] cache=No cpus=8 slots=1024 tasks=65536",
+        "[BtfTracepoints, RawTracepoints] cache=No timers=Yes cpus=8 slots=1024 tasks=65536",
     );
 }
 
@@ -82,7 +88,7 @@ fn faults() {
 fn unknown_is_not_no() {
     check(
         &HostFacts { object: true, ..HostFacts::default() },
-        "[BtfTracepoints, RawTracepoints] cache=No cpus=1024 slots=1024 tasks=32768",
+        "[BtfTracepoints, RawTracepoints] cache=No timers=No cpus=1024 slots=1024 tasks=32768",
     );
 }
 
@@ -90,6 +96,6 @@ fn unknown_is_not_no() {
 fn one_cpu_and_few_pids() {
     check(
         &HostFacts { possible_cpus: Some(1), pid_max: Some(300), ..facts(6, 1) },
-        "[BtfTracepoints, RawTracepoints] cache=Yes cpus=1 slots=1024 tasks=1024",
+        "[BtfTracepoints, RawTracepoints] cache=Yes timers=Yes cpus=1 slots=1024 tasks=1024",
     );
 }

@@ -98,6 +98,21 @@ fn make_realtime(pid: u32) {
     assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
 }
 
+/// Busy tasks of one CPU may go without a switch for several ticks, so each tick looks as well.
+#[test]
+fn smoke_timers_of_a_busy_cpu_look_for_long_waits() {
+    let crowd = TestCgroup::new("ticking");
+    let probe = load();
+    let _load = crowd.spin(1, Some(&cpus("5")));
+    let statistics = probe::enable_stats().expect("the kernel counts");
+    sleep_ms(1000);
+    drop(statistics);
+    let stats = probe.run_stats();
+    let timer = stats.iter().find(|program| program.name == "btf_timer").expect("it is loaded");
+    // 250 ticks a second on a busy CPU; the emulator loses some
+    assert!(timer.run_cnt > 50, "{timer:?}");
+}
+
 /// Throttling is the victim's own doing and suppressing others would not help.
 #[test]
 fn smoke_throttling_is_no_burst() {

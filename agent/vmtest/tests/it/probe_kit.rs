@@ -24,8 +24,8 @@ pub(crate) fn plan() -> ReadPlan {
 /// The plan with only this kind of hook to try.
 pub(crate) fn plan_with(kind: Hooks) -> ReadPlan {
     match plan() {
-        ReadPlan::Load { cache_slots, maps, .. } => {
-            ReadPlan::Load { hooks: vec![kind], cache_slots, maps }
+        ReadPlan::Load { cache_slots, timers, maps, .. } => {
+            ReadPlan::Load { hooks: vec![kind], cache_slots, timers, maps }
         }
         ReadPlan::Off(reason) => panic!("no probe here: {reason}"),
     }

@@ -1,0 +1,109 @@
+//! A big node as values, for measuring the deciding functions: 512 CPUs (2 sockets x 4 NUMA nodes x
+//! 32 cores x 2 threads) and 300 workloads, each of which waited for ten others.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::policy::{Policy, Reserve};
+use model::qos::{CgroupPath, QosLevel, WorkloadName};
+use model::sample::{
+    Burst, CpuStat, HostSample, ProbeSample, Sample, SlotSample, Source, WorkloadSample,
+    WorkloadSpec,
+};
+use model::snapshot::Snapshot;
+use model::topology::{Shape, Topology};
+use model::{Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
+
+/// Two of three are batch.
+const N_WORKLOADS: u16 = 300;
+
+/// What was read in that second; counters grow from one to the next.
+pub fn sample(second: u64) -> Sample {
+    let topology = Topology::synthetic(Shape {
+        sockets: 2,
+        nodes_per_socket: 4,
+        llcs_per_node: 4,
+        cores_per_llc: 8,
+        threads_per_core: 2,
+        memory_per_node: Bytes(1 << 36),
+    });
+    assert_eq!(topology.n_online(), 512);
+    let at = Timestamp(second * 1_000_000_000);
+    let workloads = (1..=N_WORKLOADS).map(|slot| {
+        let name = WorkloadName::new(format!("namespace-{}/pod-{slot}", slot % 7));
+        (name, workload(slot, at, second))
+    });
+    let slots = (1..=N_WORKLOADS).map(|slot| (SlotId(slot), waits(second)));
+    Sample {
+        at,
+        topology: Source::fresh(at, Arc::new(topology)),
+        host: Source::fresh(at, HostSample::default()),
+        workloads: Source::fresh(at, workloads.collect()),
+        probe: Source::fresh(at, ProbeSample { slots: slots.collect(), ..ProbeSample::default() }),
+    }
+}
+
+fn workload(slot: u16, at: Timestamp, second: u64) -> WorkloadSample {
+    let shared = slot.is_multiple_of(3);
+    let qos = if shared { QosLevel::SharedCores } else { QosLevel::ReclaimedCores };
+    let usage = Micros(second * (500_000 + u64::from(slot) * 2000));
+    WorkloadSample {
+        spec: WorkloadSpec { qos, request: MilliCpu(u64::from(shared) * 2000), target_p99: None },
+        cgroup: CgroupPath::new(format!("/kubepods/besteffort/pod-{slot}")),
+        cgroup_id: CgroupId(u64::from(slot)),
+        slot: SlotId(slot),
+        at,
+        populated: true,
+        cpu_stat: Some(CpuStat { usage, ..CpuStat::default() }),
+        cpu_pressure: None,
+        memory_current: None,
+        knobs: Default::default(),
+        errors: Vec::new(),
+    }
+}
+
+fn waits(second: u64) -> SlotSample {
+    let mut slot = SlotSample::default();
+    slot.waits.buckets[16] = second * 10_000;
+    slot.waits.buckets[24] = second * 200;
+    slot.causes.total = Nanos(second * 900_000_000);
+    let per_offender = |slot: u16| (SlotId(slot), Nanos(second * 90_000_000));
+    slot.causes.by_offender = (1..=10).map(per_offender).collect::<BTreeMap<_, _>>();
+    slot
+}
+
+/// The node in its second second.
+pub fn snapshot() -> Snapshot {
+    model::derive::derive(Some(&sample(1)), &sample(2), &Default::default()).expect("a topology")
+}
+
+pub fn policy() -> Policy {
+    let mut policy = Policy { reserve: Reserve::Count(4), ..Policy::default() };
+    policy.reclaim.overlap_share = false;
+    policy
+}
+
+/// The node with twice the usage, so that CPUs have to be chosen anew.
+pub fn busier(node: &Snapshot) -> Snapshot {
+    let mut busier = node.clone();
+    for workload in busier.workloads.values_mut() {
+        workload.usage = workload.usage.map(|usage| MilliCpu(usage.0 * 2));
+    }
+    busier
+}
+
+/// The workload of the burst's victim.
+pub fn victim_name() -> WorkloadName {
+    WorkloadName::from("namespace-3/pod-3")
+}
+
+/// Workload 3 waited for workload 2, which is batch.
+pub fn burst(at: Timestamp) -> Burst {
+    Burst {
+        victim: SlotId(3),
+        cpu: CpuId(7),
+        first_wait_at: at,
+        wait: Nanos::from_millis(4),
+        offender: SlotId(2),
+    }
+}

@@ -1,0 +1,84 @@
+//! `bench dry-run`: runs the agent's own measuring example on this machine and holds it to the bar.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use serde::Deserialize;
+
+use super::Machine;
+use super::row::{Bar, Row};
+use crate::{ebpf, place};
+
+const LATENCY_MS: f64 = 5.0;
+const EVENTS: f64 = 200.0;
+
+#[derive(Deserialize)]
+struct Output {
+    rows: Vec<Measured>,
+}
+
+#[derive(Deserialize)]
+struct Measured {
+    name: String,
+    events: f64,
+    /// Suppressions of which the load is not the cause: not counted above.
+    other_events: f64,
+    p50_ms: f64,
+    p99_ms: f64,
+    max_ms: f64,
+    /// From the agent's decision on.
+    after_decision_p99_ms: f64,
+    node_cpu_util: f64,
+}
+
+pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
+    ebpf::ensure_built()?;
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(place::repo());
+    cargo.args(["run", "--quiet", "--profile", "ci", "-p", "agent", "--example", "dry_run"]);
+    let output =
+        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
+    ensure!(output.status.success(), "the agent's example dry_run ended with {}", output.status);
+    let output: Output =
+        serde_json::from_slice(&output.stdout).context("the example dry_run printed no rows")?;
+    Ok(output.rows.iter().flat_map(rows).collect())
+}
+
+/// The latency and, since a quantile of a few events says nothing, how many there were.
+fn rows(it: &Measured) -> [Row; 2] {
+    let figures = [
+        ("p50_ms", it.p50_ms),
+        ("p99_ms", it.p99_ms),
+        ("max_ms", it.max_ms),
+        ("after_decision_p99_ms", it.after_decision_p99_ms),
+        ("events", it.events),
+        ("other_events", it.other_events),
+        ("node_cpu_util", it.node_cpu_util),
+    ];
+    let events = Bar::reaches(it.events, EVENTS);
+    [
+        Row::new(&it.name, &figures, Some(Bar::within(it.p99_ms, LATENCY_MS))),
+        Row::new("events", &[("events", it.events)], Some(events)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_events_miss_their_own_bar() {
+        let seen = Measured {
+            name: "x".to_owned(),
+            events: 199.0,
+            other_events: 3.0,
+            p50_ms: 0.3,
+            p99_ms: 4.0,
+            max_ms: 9.0,
+            after_decision_p99_ms: 0.2,
+            node_cpu_util: 1.0,
+        };
+        let met = rows(&seen).map(|row| row.bar.is_some_and(Bar::is_met));
+        assert_eq!(met, [true, false]);
+    }
+}
