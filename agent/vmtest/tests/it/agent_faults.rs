@@ -2,10 +2,11 @@
 //! cgroups and clocks that move under it.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use vmtest::wait_until;
+use vmtest::{process, wait_until};
 
 use crate::agent_process::{Agent, LIMIT, Scene};
 use crate::cgroup_knobs::measured;
@@ -166,8 +167,8 @@ fn agent_does_not_notice_a_clock_that_jumps() {
     let scene = Scene::new("clock", 2);
     let agent = Agent::start(&scene, &scene.config("enforce", "tick_ms = 200"));
     let set = |stamp: &str| {
-        let status = std::process::Command::new("date").args(["-s", stamp]).status();
-        assert!(status.expect("run date").success());
+        let output = process::run(Command::new("date").args(["-s", stamp]), LIMIT);
+        assert!(output.status.success(), "{output:?}");
     };
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
     set(&format!("@{}", now + 3600));

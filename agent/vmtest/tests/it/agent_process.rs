@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use vmtest::{Load, TestCgroup, wait_for, wait_until};
+use vmtest::{Load, TestCgroup, process, wait_until};
 
 /// Under emulation with every CPU busy a second may take several.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -117,12 +117,8 @@ impl Agent {
     /// Runs the CLI against this agent.
     #[track_caller]
     pub(crate) fn berth(&self, args: &[&str]) -> Output {
-        Command::new("berth")
-            .arg("--socket")
-            .arg(self.dir.join("agent.sock"))
-            .args(args)
-            .output()
-            .expect("run berth")
+        let mut berth = Command::new("berth");
+        process::run(berth.arg("--socket").arg(self.dir.join("agent.sock")).args(args), LIMIT)
     }
 
     pub(crate) fn log_text(&self) -> String {
@@ -146,36 +142,35 @@ impl Agent {
     /// SIGKILL, then reaped: nothing of it runs when this returns, its watchdog does.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("kill the agent");
-        self.child.wait().expect("reap the agent");
+        process::reap(&mut self.child);
     }
 
     /// SIGTERM and the exit code.
     #[track_caller]
     pub(crate) fn stop(mut self) -> i32 {
         self.signal(rustix::process::Signal::TERM);
-        let status = wait_for("the agent to stop", LIMIT, || self.child.try_wait().ok().flatten());
-        status.code().unwrap_or(-1)
+        process::exit_code("the agent to stop", LIMIT, &mut self.child)
     }
 
     /// Exit code and log of an agent that is expected to end by itself.
     #[track_caller]
     pub(crate) fn outcome(mut self) -> (i32, String) {
-        let status =
-            wait_for("the agent to give up", LIMIT, || self.child.try_wait().ok().flatten());
-        (status.code().unwrap_or(-1), self.log_text())
+        let code = process::exit_code("the agent to give up", LIMIT, &mut self.child);
+        (code, self.log_text())
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        let stacks = process::stacks(self.pid());
+        process::reap(&mut self.child);
         if std::thread::panicking() {
             let (log, decisions) = (self.log_text(), self.decisions());
             // Straight to the descriptor: a failing test has more important things to say first.
-            let _told = writeln!(std::io::stderr(), "--- log\n{log}\n--- decisions\n{decisions}");
+            let _told = writeln!(
+                std::io::stderr(),
+                "--- log\n{log}\n--- decisions\n{decisions}\n--- threads\n{stacks}"
+            );
         }
     }
 }
