@@ -47,6 +47,8 @@ pub struct LoopDeps {
     pub tick: Nanos,
     /// Why this host is observe-only, if it is.
     pub observe_only: Option<String>,
+    /// Nothing here tells of bursts: the sentence about it.
+    pub blind: Option<String>,
 }
 
 struct Loop {
@@ -170,9 +172,8 @@ impl Loop {
         let mut findings = effects.findings.clone();
         findings.extend(unmatched.iter().map(|glob| unmatched_glob(glob)));
         findings.append(&mut self.lane_findings);
-        if let Some(why) = &self.deps.observe_only {
-            findings.push(observe_only(why));
-        }
+        findings.extend(self.deps.observe_only.as_deref().map(observe_only));
+        findings.extend(self.deps.blind.as_deref().map(blind));
         self.carry_out(effects);
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();
@@ -363,6 +364,15 @@ fn unmatched_glob(glob: &str) -> Finding {
         rule: "workload-matches-nothing",
         subject: glob.to_owned(),
         message: format!("no cgroup matches {glob}"),
+    }
+}
+
+fn blind(why: &str) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: "no-burst-witness",
+        subject: "host".into(),
+        message: why.to_owned(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actuator::lane::LaneDeps;
 use actuator::{HostFiles, LaneHandle};
@@ -19,18 +20,19 @@ use model::qos::CgroupPath;
 use model::sample::SourceFault;
 use model::wire::WireError;
 use model::{Bytes, Nanos};
-use probe::{BurstReader, LoadOptions, OffProbe, ProbeSource};
+use probe::{BurstReader, LoadError, LoadOptions, OffProbe, ProbeSource};
 use prometheus_client::registry::Registry;
-use state::{AgentLock, Originals};
+use state::Originals;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::doctor::{self, StartFacts};
+use crate::eyes::{self, Eyes, Status, Witness};
 use crate::metrics::Metrics;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
-use crate::node_state::{NodeState, ProbeStatus, Request};
+use crate::node_state::{NodeState, Request};
 use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
 use crate::self_cost::SelfCost;
@@ -43,6 +45,8 @@ const OUTCOMES: usize = 4096;
 /// One record per victim and this long is enough: the first one suppresses, later ones only renew
 /// what lives for a second or more.
 const BURST_GAP: Nanos = Nanos::from_millis(200);
+/// 300 cpusets at 120 ms beside hogs, and as much again.
+const RESTORED_WITHIN: Duration = Duration::from_secs(60);
 /// Requests waiting for the loop.
 const REQUESTS: usize = 16;
 
@@ -53,14 +57,14 @@ pub struct Edges {
     pub tree: Result<CgroupTree, String>,
     pub probe: Box<dyn ProbeSource>,
     pub bursts: Option<BurstReader>,
-    pub probe_status: ProbeStatus,
+    pub eyes: Eyes,
 }
 
 /// Runs the agent until SIGTERM or SIGINT.
 pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     let dir = &config.agent.runtime_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let _lock = AgentLock::acquire(dir)?;
+    let _lock = watchdog::lock_after_watchdog(dir, RESTORED_WITHIN)?;
     priority::raise_open_files();
     own_cgroup::join(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -79,7 +83,7 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
 pub fn cleanup(config: &Config) -> anyhow::Result<()> {
     let dir = &config.agent.runtime_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let _lock = AgentLock::acquire(dir)?;
+    let _lock = watchdog::lock_after_watchdog(dir, RESTORED_WITHIN)?;
     let restored = watchdog::restore_all(dir, &mut HostFiles::new(open_tree(config)?));
     anyhow::ensure!(
         restored.failures.is_empty(),
@@ -102,11 +106,21 @@ pub fn open_edges(config: &Config) -> anyhow::Result<Edges> {
     if let Err(why) = &tree {
         warn!(%why, "This host is observe-only");
     }
-    let (probe, bursts, probe_status) = open_probe(config);
-    Ok(Edges { tree, probe, bursts, probe_status })
+    let (probe, bursts, status) = open_probe(config);
+    let pressure = eyes::pressure(&HostRoot::new(&config.host.root));
+    let eyes = Eyes { probe: status, pressure };
+    match eyes.witness() {
+        Witness::RunQueue => {}
+        witness @ Witness::RunQueueAlone => info!(%witness, psi = %eyes.pressure.text, "No PSI"),
+        witness => {
+            let (probe, psi) = (&eyes.probe.text, &eyes.pressure.text);
+            error!(%witness, %probe, %psi, "No BPF probes");
+        }
+    }
+    Ok(Edges { tree, probe, bursts, eyes })
 }
 
-fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, Status) {
     if !config.agent.probe {
         return probe_off("turned off by agent.probe = false".to_owned());
     }
@@ -118,18 +132,19 @@ fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, Pr
             let text = describe(&plan);
             info!(probe = %text, "BPF probes attached");
             let bursts = probe.take_bursts();
-            (Box::new(probe), bursts, ProbeStatus { loaded: true, text })
+            (Box::new(probe), bursts, Status { works: true, text })
         }
         Err(error) => {
-            let text = kit::chain(&error).to_string();
-            error!(error = %text, "No BPF probes: suppression falls back to pressure");
-            probe_off(text)
+            if let LoadError::Verifier { log_tail, .. } = &error {
+                error!(log = %log_tail, "The verifier's log");
+            }
+            probe_off(kit::chain(&error).to_string())
         }
     }
 }
 
-fn probe_off(why: String) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
-    let status = ProbeStatus { loaded: false, text: why.clone() };
+fn probe_off(why: String) -> (Box<dyn ProbeSource>, Option<BurstReader>, Status) {
+    let status = Status { works: false, text: why.clone() };
     (Box::new(OffProbe { why }), None, status)
 }
 
@@ -192,12 +207,11 @@ fn start(
     let mut registry = Registry::with_prefix("berth_agent");
     let metrics = Metrics::register(&mut registry);
     let (state, state_seen) = watch::channel(None);
-    let probe_status = edges.probe_status.clone();
-    let publisher =
-        Publisher::new(state, metrics, SelfCost::default(), probe_status.clone(), started_at);
+    let eyes = edges.eyes;
+    let publisher = Publisher::new(state, metrics, SelfCost::default(), eyes.clone(), started_at);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
-    let facts =
-        StartFacts { probe: probe_status, realtime: false, memory_locked: priority::lock_memory() };
+    let witness = eyes.witness();
+    let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
     let watchdog = match observe_only {
         Some(_) => None,
@@ -207,8 +221,10 @@ fn start(
     let (victims, victims_seen) = watch::channel(Victims::new());
     let bursts = match (edges.bursts, tree) {
         (Some(reader), _) => Some(ring::follow(reader)?),
-        (None, Ok(tree)) => Some(pressure::follow(tree, victims_seen)?),
-        (None, Err(_)) => None,
+        (None, Ok(tree)) if witness == Witness::Pressure => {
+            Some(pressure::follow(tree, victims_seen)?)
+        }
+        (None, _) => None,
     };
     let deps = LoopDeps {
         collector,
@@ -224,6 +240,7 @@ fn start(
         victims,
         tick,
         observe_only,
+        blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let name = "berth-loop".to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {

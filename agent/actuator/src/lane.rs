@@ -89,9 +89,11 @@ fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
             Order::Apply(batch) => apply(deps, queue, &mut waiting, batch),
             Order::Restore(reply) => {
                 let restored = restore::restore(&mut *deps.files, &mut deps.originals);
-                if reply.send(restored).is_err() {
-                    warn!("Nobody waited for the end of a restoration");
+                // A change of mode does not wait for the answer, so what failed is told here.
+                for failure in &restored.failures {
+                    warn!(error = %failure.message, "A file was not restored");
                 }
+                let _nobody_waits = reply.send(restored);
             }
         }
     }

@@ -9,9 +9,10 @@ use model::decision::Decision;
 use model::plan::Finding;
 use tokio::sync::watch;
 
+use crate::eyes::Eyes;
 use crate::latency::Quantiles;
 use crate::metrics::Metrics;
-use crate::node_state::{AgentHealth, DecisionLog, NodeState, ProbeStatus, SuppressionStats};
+use crate::node_state::{AgentHealth, DecisionLog, NodeState, SuppressionStats};
 use crate::self_cost::SelfCost;
 
 /// The publishing end of the loop.
@@ -21,7 +22,7 @@ pub struct Publisher {
     decisions: DecisionLog,
     metrics: Metrics,
     cost: SelfCost,
-    probe: ProbeStatus,
+    eyes: Eyes,
     started_at: Timestamp,
 }
 
@@ -30,11 +31,11 @@ impl Publisher {
         state: watch::Sender<Option<Arc<NodeState>>>,
         metrics: Metrics,
         cost: SelfCost,
-        probe: ProbeStatus,
+        eyes: Eyes,
         started_at: Timestamp,
     ) -> Publisher {
         let decisions = DecisionLog::default();
-        Publisher { state, decisions, metrics, cost, probe, started_at }
+        Publisher { state, decisions, metrics, cost, eyes, started_at }
     }
 
     pub fn decision(&mut self, decision: Decision) {
@@ -63,7 +64,7 @@ impl Publisher {
             agent: AgentHealth {
                 rss_bytes: cost.rss,
                 cpu_ratio: cost.cpu_ratio,
-                probe: self.probe.clone(),
+                eyes: self.eyes.clone(),
                 started_at: self.started_at,
             },
             decisions: self.decisions.clone(),

@@ -53,13 +53,13 @@ pub(super) fn run(
     sink: &mut dyn FnMut(Stream, &[u8]),
 ) -> anyhow::Result<Marks> {
     for attempt in 1..=BOOT_ATTEMPTS {
-        if let Followed::Ended(marks) = run_once(guest, kernel, place, sink)? {
-            return Ok(marks);
-        }
+        let state = match run_once(guest, kernel, place, sink)? {
+            Followed::Ended(marks) => return Ok(marks),
+            Followed::NeverReady { state } => state,
+        };
         eprintln!(
-            "vm: the guest did not boot within {} s, attempt {attempt} of {BOOT_ATTEMPTS}\n{}",
+            "vm: the guest did not boot within {} s, attempt {attempt} of {BOOT_ATTEMPTS}\n{state}",
             BOOT_LIMIT.as_secs(),
-            last_lines(place)
         );
     }
     bail!("the guest did not boot")
@@ -67,7 +67,7 @@ pub(super) fn run(
 
 enum Followed {
     Ended(Marks),
-    NeverReady,
+    NeverReady { state: String },
 }
 
 fn run_once(
@@ -130,7 +130,7 @@ fn follow(
             );
         }
         if !marks.ready && began.elapsed() > BOOT_LIMIT {
-            return Ok(Followed::NeverReady);
+            return Ok(Followed::NeverReady { state: hang::examine(place, child) });
         }
         let limit = if marks.exit.is_some() { guest.timeout + GRACE } else { guest.timeout };
         if began.elapsed() > limit {
