@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::config::Config;
+use crate::eyes::{Eyes, Status, Witness};
 use crate::node_state::NodeState;
 
 /// A loop that has not published for so long is stuck: restart the agent.
@@ -32,6 +33,8 @@ pub async fn serve(
             return;
         }
     };
+    // Port 0 is any: the one that was given is told.
+    let address = listener.local_addr().unwrap_or(address);
     info!(%address, "Serving /healthz /readyz /metrics");
     let seen = state.clone();
     let health: Checks = Arc::new(move || health(&seen));
@@ -42,12 +45,12 @@ pub async fn serve(
 
 fn health(state: &watch::Receiver<Option<Arc<NodeState>>>) -> Vec<Check> {
     let result = match &*state.borrow() {
-        None => Ok(()),
+        None => Ok(String::new()),
         Some(state) => {
             let age = collector::clock::now().since(state.snapshot.at);
             match u128::from(age.0) > STUCK_AFTER.as_nanos() {
                 true => Err(format!("the loop last turned {} s ago", age.0 / 1_000_000_000)),
-                false => Ok(()),
+                false => Ok(String::new()),
             }
         }
     };
@@ -59,18 +62,32 @@ fn readiness(state: &watch::Receiver<Option<Arc<NodeState>>>) -> Vec<Check> {
     let Some(state) = &*state else {
         return vec![Check { name: "snapshot", result: Err("no snapshot yet".into()) }];
     };
-    let probe = match state.agent.probe.loaded {
-        true => Ok(()),
-        false => Err(state.agent.probe.text.clone()),
-    };
+    let eyes = &state.agent.eyes;
     let fatal = state.findings.iter().find(|f| f.severity == model::plan::Severity::Fatal);
     let plan = match fatal {
         Some(finding) => Err(format!("{}: {}", finding.subject, finding.message)),
-        None => Ok(()),
+        None => Ok(String::new()),
     };
     vec![
-        Check { name: "snapshot", result: Ok(()) },
-        Check { name: "probe", result: probe },
+        Check { name: "snapshot", result: Ok(String::new()) },
+        Check { name: "probe", result: found(&eyes.probe) },
+        // Only the probe's stand-in: without it a node with a probe is as ready as any.
+        Check { name: "psi", result: Ok(eyes.pressure.text.clone()) },
+        Check { name: "witness", result: witness(eyes) },
         Check { name: "plan", result: plan },
     ]
+}
+
+fn found(status: &Status) -> Result<String, String> {
+    match status.works {
+        true => Ok(String::new()),
+        false => Err(status.text.clone()),
+    }
+}
+
+fn witness(eyes: &Eyes) -> Result<String, String> {
+    match eyes.witness() {
+        Witness::Nobody => Err(Witness::Nobody.to_string()),
+        witness => Ok(witness.to_string()),
+    }
 }

@@ -4,13 +4,13 @@
 use hostfs::{HostRoot, Layout, detect_layout};
 
 use crate::config::Config;
-use crate::node_state::ProbeStatus;
+use crate::eyes::{Eyes, Witness};
 use crate::serve::{Check, CheckStatus};
 
 /// Facts that were established at the start and do not change.
 #[derive(Clone, Debug)]
 pub struct StartFacts {
-    pub probe: ProbeStatus,
+    pub eyes: Eyes,
     pub realtime: bool,
     pub memory_locked: bool,
 }
@@ -22,9 +22,10 @@ pub fn checks(config: &Config, facts: &StartFacts) -> Vec<Check> {
         cgroup_v2(&host),
         managed_tree(config, &host),
         controllers(config, &host),
-        psi(&host),
+        psi(facts),
         btf(&host),
         probe(facts),
+        witness(facts),
         realtime(facts),
         memory(facts),
         open_files(),
@@ -88,10 +89,10 @@ fn controllers(config: &Config, host: &HostRoot) -> Check {
     check("controllers", missing.is_empty(), CheckStatus::Fail, detail, fix)
 }
 
-fn psi(host: &HostRoot) -> Check {
-    let there = host.proc().join("pressure/cpu").exists();
-    let detail = if there { "/proc/pressure is there" } else { "/proc/pressure is absent" };
-    check("PSI", there, CheckStatus::Warn, detail, "boot with psi=1")
+fn psi(facts: &StartFacts) -> Check {
+    let pressure = &facts.eyes.pressure;
+    let fix = "boot with psi=1, on a kernel built with CONFIG_PSI";
+    check("PSI", pressure.works, CheckStatus::Warn, pressure.text.clone(), fix)
 }
 
 fn btf(host: &HostRoot) -> Check {
@@ -103,9 +104,22 @@ fn btf(host: &HostRoot) -> Check {
 }
 
 fn probe(facts: &StartFacts) -> Check {
-    let fix =
-        "run as root with CAP_BPF and CAP_PERFMON; without it suppression takes about 0.5 s (PSI)";
-    check("BPF probes", facts.probe.loaded, CheckStatus::Warn, facts.probe.text.clone(), fix)
+    let fix = "run as root with CAP_BPF and CAP_PERFMON, with bpf(2) allowed by the container's seccomp profile, \
+         on a kernel with BTF";
+    let probe = &facts.eyes.probe;
+    check("BPF probes", probe.works, CheckStatus::Warn, probe.text.clone(), fix)
+}
+
+/// What the two checks before come to.
+fn witness(facts: &StartFacts) -> Check {
+    let witness = facts.eyes.witness();
+    let (holds, otherwise) = match witness {
+        Witness::RunQueue | Witness::RunQueueAlone => (true, CheckStatus::Ok),
+        Witness::Pressure => (false, CheckStatus::Warn),
+        Witness::Nobody => (false, CheckStatus::Fail),
+    };
+    let fix = "mend one of the two checks above";
+    check("burst witness", holds, otherwise, witness.to_string(), fix)
 }
 
 fn realtime(facts: &StartFacts) -> Check {

@@ -11,6 +11,7 @@ pub mod node_state;
 
 pub mod admin;
 pub mod doctor;
+pub mod eyes;
 pub mod latency;
 pub mod metrics;
 pub mod once;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use model::plan::Severity;
+use model::snapshot::Signal;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -32,6 +33,17 @@ struct Workload {
     qos: &'static str,
 }
 
+/// One sentence, which does not change while the agent runs.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Why {
+    why: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Source {
+    signal: &'static str,
+}
+
 /// Handles of every metric.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -44,6 +56,9 @@ pub struct Metrics {
     suppressions: Gauge,
     suppression_p99: Ratio,
     probe_loaded: Gauge,
+    probe_off: Family<Why, Gauge>,
+    psi_off: Family<Why, Gauge>,
+    signal: Family<Source, Gauge>,
     rss: Gauge,
     cpu_ratio: Ratio,
     enforcing: Gauge,
@@ -83,6 +98,21 @@ impl Metrics {
             "probe_loaded",
             "1 when the BPF probes are attached",
             m.probe_loaded.clone(),
+        );
+        registry.register(
+            "probe_off",
+            "1, with the reason, when the BPF probes are not attached",
+            m.probe_off.clone(),
+        );
+        registry.register(
+            "psi_off",
+            "1, with the reason, when the kernel keeps no pressure",
+            m.psi_off.clone(),
+        );
+        registry.register(
+            "signal",
+            "1 for how contention is seen: good, degraded, pressure_only or none",
+            m.signal.clone(),
         );
         registry.register_with_unit(
             "resident_memory",
@@ -125,11 +155,29 @@ impl Metrics {
         self.suppressed.set(i64::from(suppressed));
         self.suppressions.set(i64::try_from(state.suppression.n_events).unwrap_or(i64::MAX));
         self.suppression_p99.set(state.suppression.p99.map_or(0.0, |p99| p99.0 as f64 / 1e9));
-        self.probe_loaded.set(i64::from(state.agent.probe.loaded));
+        self.eyes(state);
         let rss = state.agent.rss_bytes.map_or(0, |rss| rss.0);
         self.rss.set(i64::try_from(rss).unwrap_or(i64::MAX));
         self.cpu_ratio.set(state.agent.cpu_ratio.unwrap_or(0.0));
         self.enforcing.set(i64::from(state.mode == model::policy::Mode::Enforce));
+    }
+
+    fn eyes(&self, state: &NodeState) {
+        let eyes = &state.agent.eyes;
+        self.probe_loaded.set(i64::from(eyes.probe.works));
+        for (status, off) in [(&eyes.probe, &self.probe_off), (&eyes.pressure, &self.psi_off)] {
+            if !status.works {
+                off.get_or_create(&Why { why: status.text.clone() }).set(1);
+            }
+        }
+        let signal = match &state.snapshot.signal {
+            Signal::Good => "good",
+            Signal::Degraded { .. } => "degraded",
+            Signal::PressureOnly { .. } => "pressure_only",
+            Signal::None { .. } => "none",
+        };
+        self.signal.clear();
+        self.signal.get_or_create(&Source { signal }).set(1);
     }
 
     fn workloads(&self, state: &NodeState) {

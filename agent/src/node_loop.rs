@@ -50,6 +50,8 @@ pub struct LoopDeps {
     pub tick: Nanos,
     /// Why this host is observe-only, if it is.
     pub observe_only: Option<String>,
+    /// Nothing here tells of bursts: the sentence about it.
+    pub blind: Option<String>,
 }
 
 /// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
@@ -211,9 +213,8 @@ impl Loop {
         let mut findings = effects.findings.clone();
         findings.extend(done.unmatched.iter().map(|glob| unmatched_glob(glob)));
         findings.append(&mut self.lane_findings);
-        if let Some(why) = &self.deps.observe_only {
-            findings.push(observe_only(why));
-        }
+        findings.extend(self.deps.observe_only.as_deref().map(observe_only));
+        findings.extend(self.deps.blind.as_deref().map(blind));
         self.carry_out(effects);
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();
@@ -404,6 +405,15 @@ fn planner_stuck() -> Finding {
         subject: "node".into(),
         message: "the planning thread does not answer: the loop plans itself, and bursts wait"
             .into(),
+    }
+}
+
+fn blind(why: &str) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: "no-burst-witness",
+        subject: "host".into(),
+        message: why.to_owned(),
     }
 }
 

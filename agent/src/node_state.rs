@@ -11,6 +11,8 @@ use model::snapshot::Snapshot;
 use model::{Nanos, Timestamp};
 use tokio::sync::oneshot;
 
+use crate::eyes::Eyes;
+
 /// Everything a person or the reporter may ask about, at one time.
 #[derive(Clone, Debug)]
 pub struct NodeState {
@@ -41,15 +43,8 @@ pub struct AgentHealth {
     pub rss_bytes: Option<model::Bytes>,
     /// Share of one CPU over the last tick.
     pub cpu_ratio: Option<f64>,
-    pub probe: ProbeStatus,
+    pub eyes: Eyes,
     pub started_at: Timestamp,
-}
-
-/// Whether the BPF programs are attached, and the sentence for `doctor`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProbeStatus {
-    pub loaded: bool,
-    pub text: String,
 }
 
 /// A change someone asks of the loop.

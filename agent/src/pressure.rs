@@ -2,7 +2,7 @@
 //! latency-critical workloads. About 0.5 s late (the kernel's smallest window for a trigger), and
 //! blind to who the offender is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use collector::clock;
@@ -46,10 +46,11 @@ pub fn follow(
     let thread = std::thread::Builder::new().name("read-psi".to_owned());
     thread.spawn(move || {
         let mut armed: BTreeMap<CgroupPath, (SlotId, PsiTrigger)> = BTreeMap::new();
+        let mut refused = BTreeSet::new();
         while !bursts.is_closed() {
             // Copied: the loop must not wait for what follows.
             let wanted = victims.borrow().clone();
-            rearm(&tree, &wanted, &mut armed);
+            rearm(&tree, &wanted, &mut armed, &mut refused);
             for (slot, path) in wait(&mut armed) {
                 tracing::debug!(cgroup = %path, "Pressure trigger fired");
                 let burst = Burst {
@@ -71,8 +72,10 @@ fn rearm(
     tree: &CgroupTree,
     victims: &Victims,
     armed: &mut BTreeMap<CgroupPath, (SlotId, PsiTrigger)>,
+    refused: &mut BTreeSet<CgroupPath>,
 ) {
     armed.retain(|path, (slot, _)| victims.get(path) == Some(slot));
+    refused.retain(|path| victims.contains_key(path));
     for (path, slot) in victims {
         if armed.contains_key(path) {
             continue;
@@ -80,9 +83,15 @@ fn rearm(
         match arm(tree, path) {
             Ok(trigger) => {
                 info!(cgroup = %path, "Pressure trigger armed");
+                refused.remove(path);
                 armed.insert(path.clone(), (*slot, trigger));
             }
-            Err(error) => warn!(cgroup = %path, %error, "No pressure trigger"),
+            // Tried again each time, told once.
+            Err(error) => {
+                if refused.insert(path.clone()) {
+                    warn!(cgroup = %path, %error, "No pressure trigger");
+                }
+            }
         }
     }
 }

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use actuator::{HostFiles, Restored, restore};
 use model::Nanos;
 use model::knob::Lane;
-use state::{AgentLock, LockError, Originals};
-use tracing::{error, info};
+use state::{AgentLock, LockError, Originals, Role};
+use tracing::{error, info, warn};
 
 /// The byte that a cleanly stopping agent sends: nothing to restore.
 const CLEAN_STOP: u8 = b'.';
@@ -64,10 +64,20 @@ impl Watchdog {
         {
             error!(%error, "The watchdog was gone before the agent");
         }
-        // A failure means that it is already gone.
-        let _ = self.child.wait();
+        // It has nothing left to do; init reaps one that lingers.
+        let asked = Instant::now();
+        while self.is_alive() {
+            if asked.elapsed() > LEAVE_WITHIN {
+                warn!(pid = self.pid(), "The watchdog lingers");
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 }
+
+/// A dismissed watchdog only has to read a byte and end.
+const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The watchdog's own main: waits for the agent's end, gives a successor `grace` to take over,
 /// restores otherwise.
@@ -93,9 +103,9 @@ pub fn watch(
 /// Waits out the grace; `None` when a new agent holds the lock, which then owns the journal.
 fn take_over(runtime_dir: &Path, grace: Nanos) -> Option<AgentLock> {
     std::thread::sleep(Duration::from_nanos(grace.0));
-    match AgentLock::acquire(runtime_dir) {
+    match AgentLock::acquire(runtime_dir, Role::Watchdog) {
         Ok(lock) => Some(lock),
-        Err(LockError::Held { pid, .. }) => {
+        Err(LockError::Held { pid, .. } | LockError::Restoring { pid, .. }) => {
             info!(%pid, "A new agent took over, nothing to restore");
             None
         }
@@ -105,6 +115,35 @@ fn take_over(runtime_dir: &Path, grace: Nanos) -> Option<AgentLock> {
         }
     }
 }
+
+/// The lock for an agent. A watchdog that is restoring is waited for: it ends by itself, and what it restores is what
+/// this agent would have to restore first.
+pub fn lock_after_watchdog(runtime_dir: &Path, limit: Duration) -> Result<AgentLock, LockError> {
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let error = match AgentLock::acquire(runtime_dir, Role::Agent) {
+            Ok(lock) => return Ok(lock),
+            Err(error) => error,
+        };
+        let limit = match &error {
+            LockError::Restoring { .. } => limit,
+            // Whoever has just taken the lock has not noted yet what it is.
+            LockError::Held { .. } => limit.min(NOTED_WITHIN),
+            _ => return Err(error),
+        };
+        if began.elapsed() >= limit {
+            return Err(error);
+        }
+        if matches!(error, LockError::Restoring { .. }) && !std::mem::replace(&mut told, true) {
+            info!(reason = %error, "Waiting until originals are back");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// From taking the lock to having written down who did: two system calls, on a machine that is full.
+const NOTED_WITHIN: Duration = Duration::from_millis(500);
 
 /// Restores the journals of both lanes.
 pub fn restore_all(runtime_dir: &Path, files: &mut HostFiles) -> Restored {
@@ -167,5 +206,33 @@ impl WatchdogKeeper {
         if let Some(watchdog) = self.watchdog.take() {
             watchdog.dismiss();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    #[test]
+    fn a_restoring_watchdog_is_waited_for_and_an_agent_is_not() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let watchdog = AgentLock::acquire(dir.path(), Role::Watchdog).expect("nobody holds it");
+        let restoring = Duration::from_millis(800);
+        let began = Instant::now();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(restoring);
+            drop(watchdog);
+        });
+        let lock = lock_after_watchdog(dir.path(), LIMIT).expect("the watchdog ends");
+        assert!(began.elapsed() >= restoring);
+        thread.join().expect("the thread ends");
+        let refused = lock_after_watchdog(dir.path(), LIMIT).expect_err("an agent lives");
+        assert!(matches!(refused, LockError::Held { .. }), "{refused}");
+        drop(lock);
+        let _restoring = AgentLock::acquire(dir.path(), Role::Watchdog).expect("it is free");
+        let late = lock_after_watchdog(dir.path(), Duration::from_millis(50));
+        assert!(matches!(late, Err(LockError::Restoring { .. })), "{late:?}");
     }
 }

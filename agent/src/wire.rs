@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actuator::lane::LaneDeps;
 use actuator::{HostFiles, LaneHandle};
@@ -19,18 +20,19 @@ use model::qos::CgroupPath;
 use model::sample::SourceFault;
 use model::wire::WireError;
 use model::{Bytes, Nanos};
-use probe::{BurstReader, LoadOptions, OffProbe, ProbeSource};
+use probe::{BurstReader, LoadError, LoadOptions, OffProbe, ProbeSource};
 use prometheus_client::registry::Registry;
-use state::{AgentLock, Originals};
+use state::Originals;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::doctor::{self, StartFacts};
+use crate::eyes::{self, Eyes, Status, Witness};
 use crate::metrics::Metrics;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
-use crate::node_state::{NodeState, ProbeStatus, Request};
+use crate::node_state::{NodeState, Request};
 use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
 use crate::serve::{self, ServeDeps};
@@ -44,6 +46,8 @@ const BURST_GAP: Nanos = Nanos::from_millis(200);
 /// A record is not acted on while more than half of a hold is left. The next one must come well
 /// before the hold ends, or a wait that begins right after it is told a whole gap late.
 const GAPS_PER_HOLD: u64 = 4;
+/// 300 cpusets at 120 ms beside hogs, and as much again.
+const RESTORED_WITHIN: Duration = Duration::from_secs(60);
 /// Requests waiting for the loop.
 const REQUESTS: usize = 16;
 
@@ -54,7 +58,7 @@ pub struct Edges {
     pub tree: Result<CgroupTree, String>,
     pub probe: Box<dyn ProbeSource>,
     pub bursts: Option<BurstReader>,
-    pub probe_status: ProbeStatus,
+    pub eyes: Eyes,
 }
 
 /// A running agent.
@@ -70,7 +74,7 @@ pub struct Started {
 pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     let dir = &config.agent.runtime_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let _lock = AgentLock::acquire(dir)?;
+    let _lock = watchdog::lock_after_watchdog(dir, RESTORED_WITHIN)?;
     priority::raise_open_files();
     own_cgroup::join(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -90,7 +94,7 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
 pub fn cleanup(config: &Config) -> anyhow::Result<()> {
     let dir = &config.agent.runtime_dir;
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let _lock = AgentLock::acquire(dir)?;
+    let _lock = watchdog::lock_after_watchdog(dir, RESTORED_WITHIN)?;
     let restored = watchdog::restore_all(dir, &mut HostFiles::new(open_tree(config)?));
     anyhow::ensure!(
         restored.failures.is_empty(),
@@ -113,11 +117,21 @@ pub fn open_edges(config: &Config) -> anyhow::Result<Edges> {
     if let Err(why) = &tree {
         warn!(%why, "This host is observe-only");
     }
-    let (probe, bursts, probe_status) = open_probe(config);
-    Ok(Edges { tree, probe, bursts, probe_status })
+    let (probe, bursts, status) = open_probe(config);
+    let pressure = eyes::pressure(&HostRoot::new(&config.host.root));
+    let eyes = Eyes { probe: status, pressure };
+    match eyes.witness() {
+        Witness::RunQueue => {}
+        witness @ Witness::RunQueueAlone => info!(%witness, psi = %eyes.pressure.text, "No PSI"),
+        witness => {
+            let (probe, psi) = (&eyes.probe.text, &eyes.pressure.text);
+            error!(%witness, %probe, %psi, "No BPF probes");
+        }
+    }
+    Ok(Edges { tree, probe, bursts, eyes })
 }
 
-fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
+fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, Status) {
     if !config.agent.probe {
         return probe_off("turned off by agent.probe = false".to_owned());
     }
@@ -130,18 +144,19 @@ fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, Pr
             let text = describe(&plan);
             info!(probe = %text, "BPF probes attached");
             let bursts = probe.take_bursts();
-            (Box::new(probe), bursts, ProbeStatus { loaded: true, text })
+            (Box::new(probe), bursts, Status { works: true, text })
         }
         Err(error) => {
-            let text = kit::chain(&error).to_string();
-            error!(error = %text, "No BPF probes: suppression falls back to pressure");
-            probe_off(text)
+            if let LoadError::Verifier { log_tail, .. } = &error {
+                error!(log = %log_tail, "The verifier's log");
+            }
+            probe_off(kit::chain(&error).to_string())
         }
     }
 }
 
-fn probe_off(why: String) -> (Box<dyn ProbeSource>, Option<BurstReader>, ProbeStatus) {
-    let status = ProbeStatus { loaded: false, text: why.clone() };
+fn probe_off(why: String) -> (Box<dyn ProbeSource>, Option<BurstReader>, Status) {
+    let status = Status { works: false, text: why.clone() };
     (Box::new(OffProbe { why }), None, status)
 }
 
@@ -206,11 +221,11 @@ pub fn start(
     let metrics = Metrics::register(&mut registry);
     let (publish, state) = watch::channel(None);
     let state_seen = state.clone();
-    let probe_status = edges.probe_status.clone();
-    let publisher = Publisher::new(publish, probe_status.clone(), started_at);
+    let eyes = edges.eyes;
+    let publisher = Publisher::new(publish, eyes.clone(), started_at);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
-    let facts =
-        StartFacts { probe: probe_status, realtime: false, memory_locked: priority::lock_memory() };
+    let witness = eyes.witness();
+    let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
     let watchdog = match observe_only {
         Some(_) => None,
@@ -220,8 +235,10 @@ pub fn start(
     let (victims, victims_seen) = watch::channel(Victims::new());
     let bursts = match (edges.bursts, tree) {
         (Some(reader), _) => Some(ring::follow(reader)?),
-        (None, Ok(tree)) => Some(pressure::follow(tree, victims_seen)?),
-        (None, Err(_)) => None,
+        (None, Ok(tree)) if witness == Witness::Pressure => {
+            Some(pressure::follow(tree, victims_seen)?)
+        }
+        (None, _) => None,
     };
     let deps = LoopDeps {
         collector,
@@ -237,6 +254,7 @@ pub fn start(
         victims,
         tick,
         observe_only,
+        blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let name = "berth-loop".to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {

@@ -23,6 +23,11 @@ enum Soak {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.name {
         Soak::Long => test::run_vm_cases(&[(Kernel::V6_1, Cases::Long)]),
-        Soak::Vm => test::run_vm_cases(&[(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::All)]),
+        Soak::Vm => test::run_vm_cases(&[
+            (Kernel::V6_1, Cases::All),
+            (Kernel::V6_1, Cases::without_psi()),
+            (Kernel::V6_12, Cases::All),
+            (Kernel::V6_12, Cases::without_psi()),
+        ]),
     }
 }

@@ -56,13 +56,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     report.close()
 }
 
-/// All cases on 6.1 and the smoke set on 6.12, unless the command line says otherwise.
+/// All cases on 6.1, the smoke set on 6.12 and those without PSI, unless the command line says otherwise.
 fn guests_of(args: &Args) -> Vec<(Kernel, Cases)> {
-    let all = [(Kernel::V6_1, Cases::All), (Kernel::V6_12, Cases::Smoke)];
+    let all = [
+        (Kernel::V6_1, Cases::All),
+        (Kernel::V6_1, Cases::without_psi()),
+        (Kernel::V6_12, Cases::Smoke),
+    ];
     match (&args.filter, args.kernel) {
         (None, None) => all.to_vec(),
-        (None, Some(kernel)) => vec![(kernel, Cases::All)],
-        (Some(part), kernel) => vec![(kernel.unwrap_or(Kernel::V6_1), Cases::Named(part.clone()))],
+        (None, Some(kernel)) => vec![(kernel, Cases::All), (kernel, Cases::without_psi())],
+        (Some(part), kernel) => vec![(kernel.unwrap_or(Kernel::V6_1), Cases::named(part))],
     }
 }
 

@@ -2,6 +2,7 @@
 //! brings its exit code, output and files back. Owns the description of a guest; the parts are below.
 
 mod cpio;
+mod hang;
 mod initrd;
 mod libs;
 mod qemu;
@@ -70,8 +71,12 @@ pub(crate) struct Guest {
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) command: Vec<String>,
     pub(crate) session: Session,
+    /// Kernel parameters beside the usual ones; of two with one name this one counts.
+    pub(crate) parameters: Vec<String>,
     /// From the start of QEMU to the end of the command.
     pub(crate) timeout: Duration,
+    /// A command that says nothing for so long hangs; the guest is examined and ended.
+    pub(crate) silence: Option<Duration>,
     /// Where the guest's /out is put; it is made when it does not exist.
     pub(crate) out: Option<PathBuf>,
 }
@@ -88,7 +93,9 @@ impl Guest {
             environment: Vec::new(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             session: Session::Batch,
+            parameters: Vec::new(),
             timeout: Duration::from_secs(300),
+            silence: None,
             out: None,
         }
     }
@@ -171,6 +178,9 @@ pub(crate) struct Args {
     /// KEY=VALUE for the command (repeatable)
     #[arg(long = "env", value_name = "KEY=VALUE")]
     environment: Vec<String>,
+    /// A kernel parameter, such as psi=0 (repeatable)
+    #[arg(long = "parameter", value_name = "WORD")]
+    parameters: Vec<String>,
     /// Seconds until the guest is ended
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     timeout: u64,
@@ -217,7 +227,9 @@ fn guest_of(args: &Args) -> anyhow::Result<Guest> {
             .collect::<Result<_, _>>()?,
         command,
         session,
+        parameters: args.parameters.clone(),
         timeout: Duration::from_secs(args.timeout),
+        silence: None,
         out: args.out.clone(),
     })
 }

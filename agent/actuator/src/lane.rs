@@ -89,12 +89,11 @@ fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
             Order::Apply(batch) => apply(deps, queue, &mut waiting, batch),
             Order::Restore(reply) => {
                 let restored = restore::restore(&mut *deps.files, &mut deps.originals);
-                if let Some(first) = restored.failures.first() {
-                    let n_failures = restored.failures.len();
-                    warn!(n_failures, error = %first.message, "Originals are not all back");
+                // A change of mode does not wait for the answer, so what failed is told here.
+                for failure in &restored.failures {
+                    warn!(error = %failure.message, "A file was not restored");
                 }
-                // A change of mode does not wait for the answer.
-                let _ = reply.send(restored);
+                let _nobody_waits = reply.send(restored);
             }
         }
     }

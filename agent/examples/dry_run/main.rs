@@ -68,7 +68,7 @@ fn measure() -> Result<String> {
     let config = config::load(&file)?;
     std::fs::create_dir_all(&config.agent.runtime_dir).context("make the runtime directory")?;
     let mut edges = wire::open_edges(&config)?;
-    ensure!(edges.probe_status.loaded, "no BPF here: {}", edges.probe_status.text);
+    ensure!(edges.eyes.probe.works, "no BPF here: {}", edges.eyes.probe.text);
     edges.probe = victim::standing_in(edges.probe, &root.join("sys/fs/cgroup/pods/api"))?;
     let (stop, stopping) = watch::channel(false);
     let agent = wire::start(config, &file, edges, stopping)?;

@@ -47,9 +47,10 @@ pub enum LoadError {
         #[source]
         source: io::Error,
     },
-    #[error("the verifier refused program {program}: {log_tail}")]
+    #[error("the verifier refused program {program}: {}", verdict(log_tail))]
     Verifier {
         program: String,
+        /// The instructions before the refusal, for the log.
         log_tail: String,
         #[source]
         source: io::Error,
@@ -274,6 +275,14 @@ fn tail(log: &str) -> String {
     lines[lines.len().saturating_sub(N_LINES)..].join("\n")
 }
 
+/// The line that says what is wrong: the last one that is not a statistic (kernel/bpf/verifier.c,
+/// `print_verification_stats`).
+fn verdict(log: &str) -> &str {
+    const STATISTICS: [&str; 3] = ["processed ", "verification time", "stack depth"];
+    let is_statistic = |line: &&str| STATISTICS.iter().any(|start| line.starts_with(start));
+    log.lines().rev().map(str::trim).find(|line| !is_statistic(line)).unwrap_or("it gave no reason")
+}
+
 /// aya's errors carry no type of ours to match on below this point, so they become text.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -296,5 +305,26 @@ fn give_back_memory() {
             safe fn malloc_trim(pad: usize) -> i32;
         }
         malloc_trim(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{tail, verdict};
+
+    #[track_caller]
+    fn check(log: &str, expect: &str) {
+        assert_eq!(verdict(&tail(log)), expect, "{log:?}");
+    }
+
+    #[test]
+    fn the_reason_is_one_line_of_the_verifiers_log() {
+        check("", "it gave no reason");
+        check("0: (79) r6 = *(u64 *)(r9 +0)\nR9 !read_ok\n", "R9 !read_ok");
+        check(
+            "0: (79) r6 = *(u64 *)(r9 +0)\nR9 !read_ok\nprocessed 1 insns (limit 1000000)\n\n",
+            "R9 !read_ok",
+        );
+        check("bad\nverification time 9 usec\nstack depth 8\nprocessed 3 insns\n", "bad");
     }
 }

@@ -8,8 +8,9 @@ use model::decision::Decision;
 use model::plan::Finding;
 use tokio::sync::watch;
 
+use crate::eyes::Eyes;
 use crate::latency::Quantiles;
-use crate::node_state::{AgentHealth, DecisionLog, NodeState, ProbeStatus, SuppressionStats};
+use crate::node_state::{AgentHealth, DecisionLog, NodeState, SuppressionStats};
 use crate::self_cost::Cost;
 
 /// The publishing end of the loop.
@@ -17,18 +18,18 @@ use crate::self_cost::Cost;
 pub struct Publisher {
     state: watch::Sender<Option<Arc<NodeState>>>,
     decisions: DecisionLog,
-    probe: ProbeStatus,
+    eyes: Eyes,
     started_at: Timestamp,
 }
 
 impl Publisher {
     pub fn new(
         state: watch::Sender<Option<Arc<NodeState>>>,
-        probe: ProbeStatus,
+        eyes: Eyes,
         started_at: Timestamp,
     ) -> Publisher {
         let decisions = DecisionLog::default();
-        Publisher { state, decisions, probe, started_at }
+        Publisher { state, decisions, eyes, started_at }
     }
 
     pub fn decision(&mut self, decision: Decision) {
@@ -60,7 +61,7 @@ impl Publisher {
             agent: AgentHealth {
                 rss_bytes: cost.rss,
                 cpu_ratio: cost.cpu_ratio,
-                probe: self.probe.clone(),
+                eyes: self.eyes.clone(),
                 started_at: self.started_at,
             },
             decisions: self.decisions.clone(),

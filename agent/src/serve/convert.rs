@@ -125,8 +125,8 @@ fn agent_health(agent: &AgentHealth) -> v1::AgentHealth {
     v1::AgentHealth {
         rss_bytes: agent.rss_bytes.map(|bytes| bytes.0),
         cpu_ratio: agent.cpu_ratio,
-        probe_loaded: agent.probe.loaded,
-        probe_status: agent.probe.text.clone(),
+        probe_loaded: agent.eyes.probe.works,
+        probe_status: agent.eyes.probe.text.clone(),
         started_mono_ns: agent.started_at.0,
     }
 }

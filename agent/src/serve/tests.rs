@@ -18,7 +18,8 @@ use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::*;
-use crate::node_state::{AgentHealth, DecisionLog, ProbeStatus, Refusal, SuppressionStats};
+use crate::eyes::{Eyes, Status};
+use crate::node_state::{AgentHealth, DecisionLog, Refusal, SuppressionStats};
 
 pub(super) fn workload(slot: u16) -> WorkloadView {
     let runq = RunqView {
@@ -72,7 +73,10 @@ pub(super) fn state_of<const N: usize>(workloads: [(&str, WorkloadView); N]) -> 
         agent: AgentHealth {
             rss_bytes: Some(Bytes(20 << 20)),
             cpu_ratio: None,
-            probe: ProbeStatus { loaded: true, text: "4 programs".into() },
+            eyes: Eyes {
+                probe: Status { works: true, text: "4 programs".into() },
+                pressure: Status { works: true, text: String::new() },
+            },
             started_at: Timestamp(0),
         },
         decisions: DecisionLog::default(),

@@ -13,5 +13,5 @@ pub mod originals;
 
 pub use checkpoint::{CheckpointError, load_checkpoint, save_checkpoint};
 pub use decisions::DecisionLog;
-pub use lock::{AgentLock, LockError};
+pub use lock::{AgentLock, LockError, Role};
 pub use originals::{Original, Originals, OriginalsError};

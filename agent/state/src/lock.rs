@@ -1,4 +1,5 @@
-//! One agent per runtime directory: an advisory lock that dies with its process.
+//! One agent per runtime directory: an advisory lock that dies with its process. The watchdog of a dead agent holds
+//! it too, while it puts originals back.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, Write};
@@ -14,11 +15,23 @@ pub struct AgentLock {
     _file: File,
 }
 
+/// Who takes the lock; noted for the one who comes second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Agent,
+    /// Restores what a dead agent left, and lets go.
+    Watchdog,
+}
+
 /// Why this process may not be the agent.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     #[error("another agent (pid {pid}) holds {path}; stop it first or use another runtime_dir")]
     Held { path: PathBuf, pid: String },
+    #[error(
+        "the watchdog (pid {pid}) of the agent before is still restoring originals, it holds {path}"
+    )]
+    Restoring { path: PathBuf, pid: String },
     #[error("cannot open lock file {path}")]
     Open {
         path: PathBuf,
@@ -35,7 +48,7 @@ pub enum LockError {
 
 impl AgentLock {
     /// Takes `DIR/agent.lock` or says who holds it. The directory must exist.
-    pub fn acquire(runtime_dir: &Path) -> Result<AgentLock, LockError> {
+    pub fn acquire(runtime_dir: &Path, role: Role) -> Result<AgentLock, LockError> {
         let path = runtime_dir.join("agent.lock");
         let mut file = OpenOptions::new()
             .read(true)
@@ -47,11 +60,11 @@ impl AgentLock {
             .map_err(|source| LockError::Open { path: path.clone(), source })?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => return Err(LockError::Held { pid: holder(&mut file), path }),
+            Err(Errno::WOULDBLOCK) => return Err(held(holder(&mut file), path)),
             Err(errno) => return Err(LockError::Lock { path, source: errno.into() }),
         }
-        // The pid is only for the message above; a failure to note it must not stop the agent.
-        let _ = note_pid(&mut file);
+        // Only for the message above; a failure to note it must not stop the agent.
+        let _ = note(&mut file, role);
         Ok(AgentLock { _file: file })
     }
 }
@@ -64,31 +77,48 @@ fn holder(file: &mut File) -> String {
     }
 }
 
-fn note_pid(file: &mut File) -> io::Result<()> {
+fn held(holder: String, path: PathBuf) -> LockError {
+    match holder.strip_suffix(WATCHDOG) {
+        Some(pid) => LockError::Restoring { path, pid: pid.trim_end().to_owned() },
+        None => LockError::Held { path, pid: holder },
+    }
+}
+
+const WATCHDOG: &str = "watchdog";
+
+fn note(file: &mut File, role: Role) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}", std::process::id())
+    match role {
+        Role::Agent => writeln!(file, "{}", std::process::id()),
+        Role::Watchdog => writeln!(file, "{} {WATCHDOG}", std::process::id()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{AgentLock, LockError};
+    use super::{AgentLock, LockError, Role};
 
     #[test]
-    fn the_second_agent_is_told_who_is_first_and_may_follow_it() {
+    fn the_second_is_told_who_is_first_and_may_follow_it() {
         let dir = tempfile::tempdir().expect("temp dir");
-        let first = AgentLock::acquire(dir.path()).expect("first");
-        match AgentLock::acquire(dir.path()).expect_err("second") {
-            LockError::Held { pid, .. } => assert_eq!(pid, std::process::id().to_string()),
-            other => panic!("wrong error: {other:?}"),
+        let me = std::process::id().to_string();
+        for role in [Role::Agent, Role::Watchdog, Role::Agent] {
+            let first = AgentLock::acquire(dir.path(), role).expect("first");
+            let told = match AgentLock::acquire(dir.path(), Role::Agent).expect_err("second") {
+                LockError::Held { pid, .. } => (Role::Agent, pid),
+                LockError::Restoring { pid, .. } => (Role::Watchdog, pid),
+                other => panic!("wrong error: {other:?}"),
+            };
+            assert_eq!(told, (role, me.clone()));
+            drop(first);
         }
-        drop(first);
-        AgentLock::acquire(dir.path()).expect("after the first is gone");
     }
 
     #[test]
     fn a_missing_directory_is_named() {
-        let error = AgentLock::acquire("/nonexistent/berth".as_ref()).expect_err("no dir");
+        let error =
+            AgentLock::acquire("/nonexistent/berth".as_ref(), Role::Agent).expect_err("no dir");
         assert!(matches!(error, LockError::Open { .. }));
         assert!(error.to_string().contains("/nonexistent/berth/agent.lock"));
     }

@@ -12,8 +12,8 @@ use crate::wait::wait_until;
 /// Where the guest mounts cgroup v2.
 pub const ROOT: &str = "/sys/fs/cgroup";
 
-/// Emptying a cgroup after a kill takes the scheduler one pass per task; this is a hundred times that.
-const REMOVAL_LIMIT: Duration = Duration::from_secs(10);
+/// As long as a killed process may take, see `process`.
+const REMOVAL_LIMIT: Duration = Duration::from_secs(30);
 
 /// `/sys/fs/cgroup/t-NAME` or a child of one. Everything in it dies when the guard is dropped.
 #[derive(Debug)]

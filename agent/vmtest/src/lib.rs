@@ -7,6 +7,7 @@
 mod cgroup;
 mod guest;
 mod load;
+pub mod process;
 mod tracepoints;
 mod wait;
 

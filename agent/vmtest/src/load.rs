@@ -3,11 +3,16 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
 use model::CpuSet;
 
 use crate::cgroup::TestCgroup;
+use crate::process;
+
+/// Starting a program beside a dozen hogs takes seconds under emulation.
+const START_LIMIT: Duration = Duration::from_secs(30);
 
 /// A running load; it is killed when dropped.
 #[derive(Debug)]
@@ -44,14 +49,16 @@ impl TestCgroup {
         }
         let child = command.args(kind).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        let mut ready = String::new();
         let stdout = child.stdout.take().expect("invariant: stdout was asked for as a pipe");
-        let read = BufReader::new(stdout).read_line(&mut ready);
-        assert!(
-            read.is_ok() && ready == "ready\n",
-            "{command:?} did not start; it said {ready:?} and {read:?}"
-        );
-        Load { child }
+        // Dropped and so killed when it does not start.
+        let load = Load { child };
+        let first_line = thread::spawn(move || {
+            let mut line = String::new();
+            BufReader::new(stdout).read_line(&mut line).map(|_len| line)
+        });
+        let said = process::join(&format!("{command:?} to start"), START_LIMIT, first_line);
+        assert!(matches!(&said, Ok(line) if line == "ready\n"), "{command:?} says {said:?}");
+        load
     }
 }
 
@@ -63,8 +70,6 @@ impl Load {
 
 impl Drop for Load {
     fn drop(&mut self) {
-        // It may have been killed with its cgroup.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        process::reap(&mut self.child);
     }
 }

@@ -4,7 +4,8 @@
 //! Under QEMU's multi-threaded emulation a CPU was seen to spin in that int3 for ever, in
 //! `__schedule`, after some fifty programs had come and gone. With two idle listeners of our own a
 //! third one comes and goes without any rewriting: the kernel calls all of them from a list
-//! (kernel/tracepoint.c, `nr_func_state`).
+//! (kernel/tracepoint.c, `nr_func_state`). The other thing that tests switch, the quota's jump label, is held by the
+//! guest's init for every guest.
 
 use std::fs;
 use std::io::Write as _;

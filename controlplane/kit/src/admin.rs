@@ -37,8 +37,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     pub name: &'static str,
-    /// `Err` carries the reason, one sentence.
-    pub result: Result<(), String>,
+    /// `Err` carries the reason, one sentence; `Ok` a remark, or nothing.
+    pub result: Result<String, String>,
 }
 
 /// Asked at every request, so it must be quick and must not block.
@@ -135,7 +135,8 @@ fn verdict(checks: &[Check]) -> Response<Full<Bytes>> {
     for Check { name, result } in checks {
         // writing to a String cannot fail
         let _ = match result {
-            Ok(()) => writeln!(body, "[+] {name}"),
+            Ok(remark) if remark.is_empty() => writeln!(body, "[+] {name}"),
+            Ok(remark) => writeln!(body, "[+] {name}: {remark}"),
             Err(reason) => writeln!(body, "[-] {name}: {reason}"),
         };
     }

@@ -54,6 +54,26 @@ pub(super) fn read(output: &str) -> Tally {
     tally
 }
 
+/// The case that has begun and not ended: with one test thread, the last `test NAME ... ` without a result. What the
+/// case prints meanwhile may stand between the two.
+pub(super) fn running(output: &str) -> Option<&str> {
+    let mut running = None;
+    for line in output.lines() {
+        if let Some((name, rest)) =
+            line.strip_prefix("test ").and_then(|line| line.split_once(" ... "))
+        {
+            running = Some(name).filter(|_| !is_result(rest));
+        } else if is_result(line) {
+            running = None;
+        }
+    }
+    running
+}
+
+fn is_result(text: &str) -> bool {
+    text == "ok" || text == "FAILED" || text.starts_with("ignored")
+}
+
 fn count(counts: &str, what: &str) -> u32 {
     let number = counts.split([';', '.']).find_map(|part| part.trim().strip_suffix(what));
     number.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
@@ -68,7 +88,7 @@ fn ignored(line: &str) -> Option<Skip> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Skip, read};
+    use super::{Skip, read, running};
 
     #[track_caller]
     fn check(output: &str, line: &str, skips: &[(&str, &str)]) {
@@ -106,6 +126,24 @@ mod tests {
             "2 passed, 0 failed, 1 skipped",
             &[("gpu", "no device: none in PCI")],
         );
+    }
+
+    #[track_caller]
+    fn check_running(output: &str, expected: Option<&str>) {
+        assert_eq!(running(output), expected, "{output:?}");
+    }
+
+    #[test]
+    fn the_case_that_did_not_end_is_known() {
+        check_running("", None);
+        check_running("running 2 tests\ntest a ... ok\ntest b::c ... ", Some("b::c"));
+        check_running("test a ... ok\ntest b ... ok\n", None);
+        check_running("test a ... FAILED\n", None);
+        check_running("test a ... ignored, slow\n", None);
+        // What a case prints comes in between.
+        check_running("test a ... MEASURED x 5\n", Some("a"));
+        check_running("test a ... MEASURED x 5\nok\n", None);
+        check_running("test a ... MEASURED x 5\nok\ntest b ... ", Some("b"));
     }
 
     #[test]

@@ -13,6 +13,8 @@ use crate::vm::{self, Guest, Kernel, Stream};
 
 /// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
 const VM_LIMIT: Duration = Duration::from_secs(12 * 60);
+/// For one case. Every wait in a case ends after 30 s with a message; the longest case takes 40 s on a quiet host.
+const CASE_LIMIT: Duration = Duration::from_secs(180);
 
 /// Tables, properties, scenarios and parsers: `cargo test` over the workspace's default members.
 pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
@@ -40,11 +42,47 @@ pub(crate) enum Cases {
     Smoke,
     /// Those whose name contains `soak_`, for `cargo xtask soak long`.
     Long,
+    /// Those whose name contains this, which contains `nopsi_`, in a guest that is booted with `psi=0`.
+    WithoutPsi(String),
     /// Those whose name contains this.
     Named(String),
 }
 
 const LONG: &str = "soak_";
+const WITHOUT_PSI: &str = "nopsi_";
+
+impl Cases {
+    /// Every case that needs a guest without pressure stall information.
+    pub(crate) fn without_psi() -> Cases {
+        Cases::WithoutPsi(WITHOUT_PSI.to_owned())
+    }
+
+    /// What a filter on the command line asks for.
+    pub(super) fn named(part: &str) -> Cases {
+        match part.contains(WITHOUT_PSI) {
+            true => Cases::WithoutPsi(part.to_owned()),
+            false => Cases::Named(part.to_owned()),
+        }
+    }
+
+    /// Arguments of the test binary.
+    fn choice(&self) -> Vec<&str> {
+        match self {
+            Cases::All => vec!["--skip", LONG, "--skip", WITHOUT_PSI],
+            Cases::Smoke => vec!["smoke_", "--skip", WITHOUT_PSI],
+            Cases::Long => vec![LONG],
+            Cases::WithoutPsi(part) => vec![part],
+            Cases::Named(part) => vec![part, "--skip", WITHOUT_PSI],
+        }
+    }
+
+    fn kernel_parameters(&self) -> Vec<String> {
+        match self {
+            Cases::WithoutPsi(_) => vec!["psi=0".to_owned()],
+            Cases::All | Cases::Smoke | Cases::Long | Cases::Named(_) => Vec::new(),
+        }
+    }
+}
 
 /// Cases on the real kernel, all in one boot.
 pub(super) fn vm(
@@ -54,16 +92,12 @@ pub(super) fn vm(
     out: &Path,
 ) -> anyhow::Result<Tally> {
     let mut guest = Guest::new(&[TEST_BINARY, "--test-threads=1", "--color=never"]);
-    let choice: &[&str] = match cases {
-        Cases::All => &["--skip", LONG],
-        Cases::Smoke => &["smoke_"],
-        Cases::Long => &[LONG],
-        Cases::Named(part) => &[part],
-    };
-    guest.command.extend(choice.iter().map(|&word| word.to_owned()));
+    guest.command.extend(cases.choice().into_iter().map(str::to_owned));
     guest.kernel = kernel;
     guest.files = files.to_vec();
+    guest.parameters = cases.kernel_parameters();
     guest.timeout = VM_LIMIT;
+    guest.silence = Some(CASE_LIMIT);
     guest.out = Some(out.join(kernel.series()));
     let mut output = Vec::new();
     let mut errors = Vec::new();
@@ -80,7 +114,10 @@ pub(super) fn vm(
     let succeeded = match ended {
         Ok(ended) => ended.exit_code == 0,
         Err(error) => {
-            println!("vm {}: {error:#}", kernel.series());
+            println!("\nvm {}: {error:#}", kernel.series());
+            if let Some(case) = libtest::running(&String::from_utf8_lossy(&output)) {
+                println!("vm {}: {case} was running and did not end", kernel.series());
+            }
             false
         }
     };
@@ -97,4 +134,23 @@ fn with_breakage(mut tally: Tally, succeeded: bool, who: &str) -> Tally {
         tally.failed = 1;
     }
     tally
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Cases;
+
+    #[track_caller]
+    fn check(cases: &Cases, arguments: &[&str], parameters: &[&str]) {
+        assert_eq!(cases.choice(), arguments);
+        assert_eq!(cases.kernel_parameters(), parameters);
+    }
+
+    #[test]
+    fn a_case_runs_in_the_guest_it_needs() {
+        check(&Cases::All, &["--skip", "soak_", "--skip", "nopsi_"], &[]);
+        check(&Cases::without_psi(), &["nopsi_"], &["psi=0"]);
+        check(&Cases::named("nopsi_doctor"), &["nopsi_doctor"], &["psi=0"]);
+        check(&Cases::named("agent_"), &["agent_", "--skip", "nopsi_"], &[]);
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::{GRACE, Guest, Session, Stream};
+use super::{GRACE, Guest, Session, Stream, hang};
 
 /// How often the files behind the serial ports are looked at. Short against a guest's boot, long against the
 /// cost of three reads.
@@ -53,13 +53,13 @@ pub(super) fn run(
     sink: &mut dyn FnMut(Stream, &[u8]),
 ) -> anyhow::Result<Marks> {
     for attempt in 1..=BOOT_ATTEMPTS {
-        if let Followed::Ended(marks) = run_once(guest, kernel, place, sink)? {
-            return Ok(marks);
-        }
+        let state = match run_once(guest, kernel, place, sink)? {
+            Followed::Ended(marks) => return Ok(marks),
+            Followed::NeverReady { state } => state,
+        };
         eprintln!(
-            "vm: the guest did not boot within {} s, attempt {attempt} of {BOOT_ATTEMPTS}\n{}",
+            "vm: the guest did not boot within {} s, attempt {attempt} of {BOOT_ATTEMPTS}\n{state}",
             BOOT_LIMIT.as_secs(),
-            last_lines(place)
         );
     }
     bail!("the guest did not boot")
@@ -67,7 +67,7 @@ pub(super) fn run(
 
 enum Followed {
     Ended(Marks),
-    NeverReady,
+    NeverReady { state: String },
 }
 
 fn run_once(
@@ -82,9 +82,9 @@ fn run_once(
     }
     let mut command = command_line(guest, kernel, place);
     let is_batch = guest.session == Session::Batch;
-    let stdin = if is_batch { Stdio::null() } else { Stdio::inherit() };
-    // QEMU started from a script would otherwise hold the caller's pipe open.
-    let stdout = if is_batch { Stdio::null() } else { Stdio::inherit() };
+    // QEMU's monitor, for a guest that stands; a file, for QEMU would otherwise hold the caller's pipe open.
+    let stdin = if is_batch { Stdio::piped() } else { Stdio::inherit() };
+    let stdout = if is_batch { hang::monitor_output(place)?.into() } else { Stdio::inherit() };
     let complaints = File::create(place.path("qemu.log")).context("create qemu.log")?;
     let mut child = command
         .stdin(stdin)
@@ -109,11 +109,15 @@ fn follow(
     let began = Instant::now();
     let mut output = Tail::new(place.path("stdout"));
     let mut errors = Tail::new(place.path("stderr"));
+    let mut last_word = began;
     loop {
         // Asked before the last look, so that nothing written before the end is missed.
         let ended = child.try_wait().context("look at QEMU")?;
-        output.pass_on(|bytes| sink(Stream::Stdout, bytes))?;
-        errors.pass_on(|bytes| sink(Stream::Stderr, bytes))?;
+        let said = output.pass_on(|bytes| sink(Stream::Stdout, bytes))?
+            | errors.pass_on(|bytes| sink(Stream::Stderr, bytes))?;
+        if said {
+            last_word = Instant::now();
+        }
         let marks = read_marks(&fs::read_to_string(place.path("status")).unwrap_or_default());
         if let Some(status) = ended {
             if marks.exit.is_some() {
@@ -126,15 +130,16 @@ fn follow(
             );
         }
         if !marks.ready && began.elapsed() > BOOT_LIMIT {
-            return Ok(Followed::NeverReady);
+            return Ok(Followed::NeverReady { state: hang::examine(place, child) });
         }
         let limit = if marks.exit.is_some() { guest.timeout + GRACE } else { guest.timeout };
         if began.elapsed() > limit {
-            bail!(
-                "the command did not end within {} s\n{}",
-                guest.timeout.as_secs(),
-                last_lines(place)
-            );
+            let what = format!("the command did not end within {} s", guest.timeout.as_secs());
+            bail!("{what}\n{}", hang::examine(place, child));
+        }
+        if let Some(silence) = guest.silence.filter(|limit| last_word.elapsed() > *limit) {
+            let what = format!("the command has said nothing for {} s", silence.as_secs());
+            bail!("{what}\n{}", hang::examine(place, child));
         }
         thread::sleep(LOOK_EVERY);
     }
@@ -151,8 +156,9 @@ impl Tail {
         Self { path, seen: 0 }
     }
 
-    fn pass_on(&mut self, mut to: impl FnMut(&[u8])) -> anyhow::Result<()> {
-        let Ok(mut file) = File::open(&self.path) else { return Ok(()) };
+    /// Whether there was anything new.
+    fn pass_on(&mut self, mut to: impl FnMut(&[u8])) -> anyhow::Result<bool> {
+        let Ok(mut file) = File::open(&self.path) else { return Ok(false) };
         file.seek(SeekFrom::Start(self.seen))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(|| format!("read {}", self.path.display()))?;
@@ -160,7 +166,7 @@ impl Tail {
         if !bytes.is_empty() {
             to(&bytes);
         }
-        Ok(())
+        Ok(!bytes.is_empty())
     }
 }
 
@@ -177,7 +183,7 @@ fn read_marks(text: &str) -> Marks {
     marks
 }
 
-fn last_lines(place: &Workplace) -> String {
+pub(super) fn last_lines(place: &Workplace) -> String {
     let console = fs::read(place.path("console")).unwrap_or_default();
     let console = String::from_utf8_lossy(&console);
     let lines: Vec<_> = console.lines().collect();
@@ -199,9 +205,15 @@ pub(super) fn complaints(place: &Workplace) -> Vec<String> {
 
 /// Kernel parameters: fast to boot under emulation, warnings and worse on the console, pressure files on.
 /// `tsc=reliable`: emulated CPUs share the host's clock, and the check of it misfires when the host is busy, after
-/// which every look at the clock would leave the guest.
+/// which every look at the clock would leave the guest. `unknown_nmi_panic panic_print=1`: `hang` ends a guest that
+/// stands with an NMI, and then the kernel lists its tasks.
 const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests no_timer_check \
-    rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1";
+    rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1 unknown_nmi_panic panic_print=1";
+
+/// Of a parameter given twice the kernel takes the last.
+fn kernel_line(guest: &Guest) -> String {
+    guest.parameters.iter().fold(KERNEL_LINE.to_owned(), |line, word| line + " " + word)
+}
 
 fn command_line(guest: &Guest, kernel: &Path, place: &Workplace) -> Command {
     let mut qemu = Command::new("qemu-system-x86_64");
@@ -210,10 +222,11 @@ fn command_line(guest: &Guest, kernel: &Path, place: &Workplace) -> Command {
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add_shape(&mut qemu, guest);
     qemu.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(place.path("initrd"));
-    qemu.args(["-append", KERNEL_LINE]);
+    qemu.arg("-append").arg(kernel_line(guest));
     add_serial(&mut qemu, &format!("file:{}", place.path("console").display()));
     match guest.session {
         Session::Batch => {
+            qemu.args(["-monitor", "stdio"]);
             add_serial(&mut qemu, &format!("file:{}", place.path("stdout").display()))
         }
         Session::Terminal { .. } => add_serial(&mut qemu, "stdio"),

@@ -2,12 +2,13 @@
 //! through its files and its socket, killed in every way. No tests here.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use vmtest::{Load, TestCgroup, wait_for, wait_until};
+use vmtest::{Load, TestCgroup, process, wait_until};
 
 /// Under emulation with every CPU busy a second may take several.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -39,17 +40,17 @@ impl Scene {
 
     /// Two hogs in every pod and a service that works 6 of every 20 ms.
     #[track_caller]
-    pub(crate) fn contend(&self) -> Vec<Load> {
-        let mut loads: Vec<Load> = self.pods.iter().map(|pod| pod.spin(8, None)).collect();
+    pub(crate) fn contend(&self) -> Contention {
+        let batch = self.pods.iter().map(|pod| pod.spin(8, None)).collect();
         let (period, work) = (Duration::from_millis(20), Duration::from_millis(6));
-        loads.extend((0..8).map(|_| self.api.periodic(period, work, None)));
-        loads
+        let service = (0..8).map(|_| self.api.periodic(period, work, None)).collect();
+        Contention { _service: service, _batch: batch }
     }
 
     pub(crate) fn config(&self, mode: &str, agent_keys: &str) -> String {
         let name = &self.name;
         format!(
-            "mode = \"{mode}\"\n[agent]\nruntime_dir = \"/run/berth-{name}\"\nlisten = \"off\"\n\
+            "mode = \"{mode}\"\n[agent]\nruntime_dir = \"/run/berth-{name}\"\nlisten = \"127.0.0.1:0\"\n\
              watchdog_grace_ms = 1000\n{agent_keys}\n\
              [[workload]]\ncgroup = \"/t-{name}/api\"\nname = \"api\"\nqos = \"shared_cores\"\n\
              request_milli_cpu = 1000\ntarget_p99_us = 5000\n\
@@ -70,6 +71,12 @@ impl Scene {
     }
 }
 
+/// The loads of a scene. The service ends first: a hog that is held down for it needs minutes to die.
+pub(crate) struct Contention {
+    _service: Vec<Load>,
+    _batch: Vec<Load>,
+}
+
 /// A running agent; killed when dropped. Its watchdog ends by itself.
 pub(crate) struct Agent {
     child: Child,
@@ -81,13 +88,19 @@ impl Agent {
     /// Starts the agent and returns at once.
     #[track_caller]
     pub(crate) fn spawn(scene: &Scene, config: &str) -> Agent {
+        Agent::spawn_as(scene, config, Command::new("berth-agent"))
+    }
+
+    /// As `spawn`, with a program or a surrounding of the caller's.
+    #[track_caller]
+    pub(crate) fn spawn_as(scene: &Scene, config: &str, mut command: Command) -> Agent {
         let dir = PathBuf::from(format!("/run/berth-{}", scene.name));
         let config_path = PathBuf::from(format!("/tmp/{}.toml", scene.name));
         let log = PathBuf::from(format!("/tmp/{}.log", scene.name));
         fs::write(&config_path, config).expect("write the configuration");
         let log_file =
             fs::File::options().create(true).append(true).open(&log).expect("open the log");
-        let child = Command::new("berth-agent")
+        let child = command
             .args(["run", "--config"])
             .arg(&config_path)
             .stdout(Stdio::null())
@@ -100,9 +113,14 @@ impl Agent {
     /// Starts the agent on a fresh runtime directory and waits until it answers on its socket.
     #[track_caller]
     pub(crate) fn start(scene: &Scene, config: &str) -> Agent {
+        Agent::start_as(scene, config, Command::new("berth-agent"))
+    }
+
+    #[track_caller]
+    pub(crate) fn start_as(scene: &Scene, config: &str, command: Command) -> Agent {
         let _absent = fs::remove_dir_all(format!("/run/berth-{}", scene.name));
         let _absent = fs::remove_file(format!("/tmp/{}.log", scene.name));
-        let agent = Agent::spawn(scene, config);
+        let agent = Agent::spawn_as(scene, config, command);
         agent.wait_for_socket();
         agent
     }
@@ -117,12 +135,30 @@ impl Agent {
     /// Runs the CLI against this agent.
     #[track_caller]
     pub(crate) fn berth(&self, args: &[&str]) -> Output {
-        Command::new("berth")
-            .arg("--socket")
-            .arg(self.dir.join("agent.sock"))
-            .args(args)
-            .output()
-            .expect("run berth")
+        let mut berth = Command::new("berth");
+        process::run(berth.arg("--socket").arg(self.dir.join("agent.sock")).args(args), LIMIT)
+    }
+
+    /// What the CLI prints.
+    #[track_caller]
+    pub(crate) fn says(&self, args: &[&str]) -> String {
+        String::from_utf8_lossy(&self.berth(args).stdout).into_owned()
+    }
+
+    /// Status line, headers and body of a path on the admin port, which the log names.
+    #[track_caller]
+    pub(crate) fn http(&self, path: &str) -> String {
+        let log = self.log_text();
+        let serving = "Serving /healthz /readyz /metrics address=";
+        let address = log.lines().filter_map(|line| Some(line.split_once(serving)?.1)).next_back();
+        let address: SocketAddr =
+            address.unwrap_or_else(|| panic!("no port:\n{log}")).parse().expect("an address");
+        let mut stream = TcpStream::connect_timeout(&address, LIMIT).expect("connect");
+        stream.set_read_timeout(Some(LIMIT)).expect("a timeout");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: guest\r\n\r\n").expect("ask");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("read the answer");
+        answer
     }
 
     pub(crate) fn log_text(&self) -> String {
@@ -146,36 +182,35 @@ impl Agent {
     /// SIGKILL, then reaped: nothing of it runs when this returns, its watchdog does.
     #[track_caller]
     pub(crate) fn kill(&mut self) {
-        self.child.kill().expect("kill the agent");
-        self.child.wait().expect("reap the agent");
+        process::reap(&mut self.child);
     }
 
     /// SIGTERM and the exit code.
     #[track_caller]
     pub(crate) fn stop(mut self) -> i32 {
         self.signal(rustix::process::Signal::TERM);
-        let status = wait_for("the agent to stop", LIMIT, || self.child.try_wait().ok().flatten());
-        status.code().unwrap_or(-1)
+        process::exit_code("the agent to stop", LIMIT, &mut self.child)
     }
 
     /// Exit code and log of an agent that is expected to end by itself.
     #[track_caller]
     pub(crate) fn outcome(mut self) -> (i32, String) {
-        let status =
-            wait_for("the agent to give up", LIMIT, || self.child.try_wait().ok().flatten());
-        (status.code().unwrap_or(-1), self.log_text())
+        let code = process::exit_code("the agent to give up", LIMIT, &mut self.child);
+        (code, self.log_text())
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _gone = self.child.kill();
-        let _gone = self.child.wait();
+        let stacks = process::stacks(self.pid());
+        process::reap(&mut self.child);
         if std::thread::panicking() {
             let (log, decisions) = (self.log_text(), self.decisions());
             // Straight to the descriptor: a failing test has more important things to say first.
-            let _told = writeln!(std::io::stderr(), "--- log\n{log}\n--- decisions\n{decisions}");
+            let _told = writeln!(
+                std::io::stderr(),
+                "--- log\n{log}\n--- decisions\n{decisions}\n--- threads\n{stacks}"
+            );
         }
     }
 }

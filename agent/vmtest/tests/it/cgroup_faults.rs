@@ -14,8 +14,8 @@ use vmtest::{TestCgroup, guest};
 
 use crate::cgroup_knobs::{cpus, measured, open, quota};
 
-/// A hang was once suspected on 6.1.192. Beside hogs a flip takes tens of milliseconds at the median and, with the
-/// emulator's own two cores busy, 3 s were seen: this is ten times that.
+/// Guests hung here until init.sh held a quota, see there. Beside hogs a flip takes tens of milliseconds at the median
+/// and, with the emulator's own two cores busy, 3 s were seen: this is ten times that.
 const ONE_FLIP: Duration = Duration::from_secs(30);
 
 #[test]

@@ -35,6 +35,19 @@ fn smoke_all_controllers_are_on_below_the_root() {
     assert_eq!(below.read("cgroup.controllers"), on);
 }
 
+/// Without these a guest can stand still for ever, see `tracepoints` and xtask's init.sh.
+#[test]
+fn smoke_what_would_rewrite_kernel_code_is_held_on() {
+    guest();
+    assert_eq!(read(&format!("{ROOT}/held/cpu.max")), "1000000 1000000", "a quota");
+    let listeners = fs::read_dir("/sys/kernel/tracing/instances").expect("trace instances");
+    let switch = "events/sched/sched_switch/enable";
+    let on = listeners.flatten().filter(|at| {
+        fs::read_to_string(at.path().join(switch)).is_ok_and(|text| text.starts_with('1'))
+    });
+    assert_eq!(on.count(), 2, "listeners of sched_switch");
+}
+
 #[test]
 fn smoke_kernel_describes_itself_and_its_pressure() {
     guest();

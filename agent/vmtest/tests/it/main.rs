@@ -1,9 +1,11 @@
 //! The one binary of tests that run in the guest. Modules by what they try: `probe_*` BPF, `cgroup_*`
 //! the kernel's knobs, `agent_*` the agent as a process.
 
+mod agent_blind;
 mod agent_control;
 mod agent_faults;
 mod agent_process;
+mod agent_refused;
 mod cgroup_faults;
 mod cgroup_knobs;
 mod cgroup_refusals;
@@ -14,3 +16,4 @@ mod probe_bursts;
 mod probe_causes;
 mod probe_faults;
 mod probe_kit;
+mod seccomp;

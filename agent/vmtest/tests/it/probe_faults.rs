@@ -3,13 +3,17 @@
 use std::fs;
 use std::path::Path;
 use std::thread;
+use std::time::Duration;
 
 use model::{CgroupId, Nanos, SlotId};
 use probe::{Hooks, LoadError, LoadOptions, ProbeSource as _, ReadError};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
-use vmtest::guest;
+use vmtest::{guest, process};
 
 use crate::probe_kit::{load, plan, plan_with};
+
+/// A hundred times what loading takes under emulation.
+const LIMIT: Duration = Duration::from_secs(60);
 
 /// What `spoil` makes of the kernel's BTF, as a root to load from.
 fn root_with_btf(spoil: impl Fn(Vec<u8>) -> Vec<u8>) -> std::path::PathBuf {
@@ -46,7 +50,7 @@ fn smoke_without_capabilities_it_is_refused() {
         set_capabilities(None, sets).expect("capabilities are given up");
         refused(Path::new("/"), &plan)
     });
-    let error = bare.join().expect("the thread ends");
+    let error = process::join("a load without capabilities", LIMIT, bare);
     assert!(matches!(error, LoadError::Refused { .. }), "{error:?}");
 }
 

@@ -30,10 +30,11 @@ async fn port() -> Port {
         health: Arc::new(Vec::new),
         readiness: Arc::new(move || {
             let probe = match loaded.load(Ordering::Relaxed) {
-                true => Ok(()),
+                true => Ok("4 programs".to_owned()),
                 false => Err("no BTF".to_owned()),
             };
-            vec![Check { name: "loop", result: Ok(()) }, Check { name: "probe", result: probe }]
+            let turning = Check { name: "loop", result: Ok(String::new()) };
+            vec![turning, Check { name: "probe", result: probe }]
         }),
         registry: Arc::new(registry),
     };
@@ -71,7 +72,7 @@ async fn each_path_answers_and_readiness_names_its_reasons() {
     let not_ready = "[+] loop\n[-] probe: no BTF\nfailed\n";
     check(&get(port.addr, "/readyz").await, "503", not_ready);
     port.probe_loaded.store(true, Ordering::Relaxed);
-    check(&get(port.addr, "/readyz?verbose").await, "200", "[+] loop\n[+] probe\nok\n");
+    check(&get(port.addr, "/readyz?verbose").await, "200", "[+] loop\n[+] probe: 4 programs\nok\n");
     let metrics = get(port.addr, "/metrics").await;
     assert!(metrics.contains("application/openmetrics-text"), "{metrics}");
     assert!(metrics.contains("berth_ticks_total 7\n# EOF\n"), "{metrics}");
