@@ -3,6 +3,7 @@
 //! nothing.
 
 pub mod clock;
+mod files;
 pub mod host;
 pub mod rules;
 pub mod slots;

@@ -1,20 +1,21 @@
-//! Reads the cgroups of workloads: finds them (walk and rules, seldom), reads their counters and
-//! knobs (every turn) over held descriptors, and keeps the probe's slots in step with them.
+//! Reads the cgroups of workloads: finds them (walk and rules, seldom), reads over held descriptors
+//! what a decision needs (every turn) and what is only shown (seldom), and keeps the probe's slots
+//! in step with them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hostfs::cgroup::read::{PressureOf, read_knobs_noting};
 use hostfs::cgroup::walk::{WalkLimits, walk};
-use hostfs::{Cgroup, CgroupTree, ReadError};
+use hostfs::{CgroupTree, ReadError};
 use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
-use model::sample::{ProbeSample, Source, SourceFault, WorkloadSample};
-use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
+use model::sample::{ProbeSample, Source, SourceFault};
+use model::{CgroupId, Nanos, SlotId, Timestamp};
 use probe::ProbeSource;
 use tracing::{info, warn};
 
 use crate::Workloads;
 use crate::clock;
+use crate::files::{Files, Witness};
 use crate::host::fault_of;
 use crate::rules::{self, Rule};
 use crate::slots::Slots;
@@ -22,8 +23,6 @@ use crate::slots::Slots;
 /// A walk may cost at most this share of the time between two walks: on a node with 10,000
 /// cgroups (80 ms a walk) new groups are then seen every 8 s, on an ordinary node every second.
 const WALK_COST_DIVISOR: u64 = 100;
-/// `memory.current` moves slowly and costs a page-counter read with a flush on some kernels.
-const MEMORY_EVERY: Nanos = Nanos::from_secs(10);
 /// Slots of the probe's maps (`agent-ebpf-common::N_SLOTS`): workloads beyond are not measured.
 const N_SLOTS: u16 = 1024;
 /// Groups listed by one walk; beyond that a finding is raised instead of memory being spent.
@@ -49,12 +48,9 @@ pub struct Thresholds {
 }
 
 struct Tracked {
-    cgroup: Cgroup,
+    files: Files,
     slot: SlotId,
     ids: Vec<CgroupId>,
-    spec: model::sample::WorkloadSpec,
-    memory: Option<Bytes>,
-    memory_at: Timestamp,
 }
 
 impl std::fmt::Debug for WorkloadReader {
@@ -97,8 +93,9 @@ impl WorkloadReader {
         }
         let mut cgroups = BTreeMap::new();
         let mut gone = false;
+        let witness = self.witness();
         for (name, tracked) in &mut self.open {
-            match read_one(tracked) {
+            match tracked.files.read(clock::now(), tracked.slot, witness) {
                 Ok(sample) => {
                     cgroups.insert(name.clone(), sample);
                 }
@@ -112,6 +109,14 @@ impl WorkloadReader {
         self.read_probe();
         let (probe, unmatched) = (self.probe_seen.clone(), self.unmatched.clone());
         Ok(Workloads { cgroups, probe, unmatched })
+    }
+
+    /// Who tells about contention: what the probe answered at the last reading.
+    fn witness(&self) -> Witness {
+        match self.probe_seen.latest.is_some() && self.probe_seen.fault.is_none() {
+            true => Witness::Probe,
+            false => Witness::Pressure,
+        }
     }
 
     fn find(&mut self, now: Timestamp) -> Result<(), SourceFault> {
@@ -140,7 +145,9 @@ impl WorkloadReader {
 
     fn forget_missing(&mut self, found: &BTreeMap<WorkloadName, rules::Match>) {
         let same = |name: &WorkloadName, tracked: &Tracked| {
-            found.get(name).is_some_and(|found| found.ids.first() == Some(&tracked.cgroup.id()))
+            found
+                .get(name)
+                .is_some_and(|found| found.ids.first() == Some(&tracked.files.cgroup_id()))
         };
         self.open.retain(|name, tracked| {
             let keep = same(name, tracked);
@@ -150,7 +157,7 @@ impl WorkloadReader {
             keep
         });
         let alive: BTreeSet<CgroupId> =
-            self.open.values().map(|tracked| tracked.cgroup.id()).collect();
+            self.open.values().map(|tracked| tracked.files.cgroup_id()).collect();
         for (cgroup, slot) in self.slots.release_missing(&alive) {
             if let Err(error) = self.probe.untrack(slot) {
                 warn!(%cgroup, %slot, %error, "The probe cannot forget a workload");
@@ -182,14 +189,7 @@ impl WorkloadReader {
             }
         }
         info!(workload = %name, cgroup = %found.cgroup, qos = %found.spec.qos, "Workload found");
-        let tracked = Tracked {
-            cgroup,
-            slot,
-            ids: found.ids,
-            spec: found.spec,
-            memory: None,
-            memory_at: Timestamp(0),
-        };
+        let tracked = Tracked { files: Files::new(cgroup, found.spec), slot, ids: found.ids };
         self.open.insert(name, tracked);
     }
 
@@ -219,39 +219,6 @@ fn tell_probe(probe: &mut dyn ProbeSource, slot: SlotId, ids: &[CgroupId]) {
     if let Err(error) = probe.track(slot, ids) {
         warn!(%slot, %error, "The probe cannot track a workload");
     }
-}
-
-fn read_one(tracked: &mut Tracked) -> Result<WorkloadSample, ReadError> {
-    let at = clock::now();
-    let cgroup = &tracked.cgroup;
-    // The one file every cgroup has: absent means that the group is gone.
-    let populated = cgroup.events()?.populated;
-    let mut errors = Vec::new();
-    let knobs = read_knobs_noting(cgroup, &mut errors);
-    if at.since(tracked.memory_at) >= MEMORY_EVERY {
-        tracked.memory = noting(cgroup.memory_current(), &mut errors);
-        tracked.memory_at = at;
-    }
-    let cpu_stat = noting(cgroup.cpu_stat(), &mut errors);
-    let cpu_pressure = noting(cgroup.pressure(PressureOf::Cpu), &mut errors);
-    let ordinary = |error: &ReadError| matches!(error, ReadError::Unsupported { .. });
-    Ok(WorkloadSample {
-        spec: tracked.spec.clone(),
-        cgroup: cgroup.path().clone(),
-        cgroup_id: cgroup.id(),
-        slot: tracked.slot,
-        at,
-        populated,
-        cpu_stat,
-        cpu_pressure,
-        memory_current: tracked.memory,
-        knobs,
-        errors: errors.iter().filter(|e| !ordinary(e)).map(ToString::to_string).collect(),
-    })
-}
-
-fn noting<T>(result: Result<T, ReadError>, errors: &mut Vec<ReadError>) -> Option<T> {
-    result.map_err(|error| errors.push(error)).ok()
 }
 
 /// Starts the reading thread.

@@ -1,0 +1,149 @@
+//! The files of one workload's cgroup, and which of them a turn has to read. What a decision uses
+//! is read every turn, what is only shown seldom; a value that was not read again is the last one.
+
+use hostfs::cgroup::read::PressureOf;
+use hostfs::{Cgroup, ReadError, read_knob};
+use model::knob::{Knob, Knobs};
+use model::qos::QosLevel;
+use model::sample::{Pressure, WorkloadSample, WorkloadSpec};
+use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
+
+/// For what is only shown. `memory.current` also costs a flush on some kernels.
+const SELDOM: Nanos = Nanos::from_secs(10);
+/// The kernel renews the averages of a pressure file every 2 s (kernel/sched/psi.c, `PSI_FREQ`);
+/// a little less, so that every second turn of a second meets it.
+const PRESSURE_EVERY: Nanos = Nanos::from_millis(1_900);
+
+/// Who tells about contention at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Witness {
+    /// Pressure is only shown.
+    Probe,
+    /// Pressure decides, so it is read every turn.
+    Pressure,
+}
+
+/// An open cgroup with what was read last.
+#[derive(Debug)]
+pub(crate) struct Files {
+    cgroup: Cgroup,
+    spec: WorkloadSpec,
+    knobs: Knobs,
+    pressure: Option<Pressure>,
+    memory: Option<Bytes>,
+    /// What went wrong at the last seldom reading.
+    seldom_errors: Vec<String>,
+    seldom_at: Timestamp,
+    pressure_at: Timestamp,
+}
+
+impl Files {
+    pub(crate) fn new(cgroup: Cgroup, spec: WorkloadSpec) -> Files {
+        Files {
+            cgroup,
+            spec,
+            knobs: Knobs::default(),
+            pressure: None,
+            memory: None,
+            seldom_errors: Vec::new(),
+            seldom_at: Timestamp(0),
+            pressure_at: Timestamp(0),
+        }
+    }
+
+    pub(crate) fn cgroup_id(&self) -> CgroupId {
+        self.cgroup.id()
+    }
+
+    /// One reading; `Absent` when the group is gone.
+    pub(crate) fn read(
+        &mut self,
+        at: Timestamp,
+        slot: SlotId,
+        witness: Witness,
+    ) -> Result<WorkloadSample, ReadError> {
+        // The one file every cgroup has: absent means that the group is gone.
+        let populated = self.cgroup.events()?.populated;
+        let mut errors = Errors::default();
+        let seldom = self.seldom_at == Timestamp(0) || at.since(self.seldom_at) >= SELDOM;
+        if seldom {
+            self.read_seldom(at);
+        } else {
+            self.read_planned(&mut errors);
+        }
+        let cpu_stat = errors.noting(self.cgroup.cpu_stat());
+        if witness == Witness::Pressure || at.since(self.pressure_at) >= PRESSURE_EVERY {
+            self.pressure = errors.noting(self.cgroup.pressure(PressureOf::Cpu));
+            self.pressure_at = at;
+        }
+        Ok(WorkloadSample {
+            spec: self.spec.clone(),
+            cgroup: self.cgroup.path().clone(),
+            cgroup_id: self.cgroup.id(),
+            slot,
+            at,
+            populated,
+            cpu_stat,
+            cpu_pressure: self.pressure,
+            memory_current: self.memory,
+            knobs: self.knobs,
+            errors: self.seldom_errors.iter().cloned().chain(errors.0).collect(),
+        })
+    }
+
+    /// Every knob, and memory.
+    fn read_seldom(&mut self, at: Timestamp) {
+        let mut errors = Errors::default();
+        self.knobs = Knobs::default();
+        for knob in Knob::ALL {
+            self.read_knob(knob, &mut errors);
+        }
+        self.knobs.cpuset_effective = errors.noting(self.cgroup.cpuset_effective());
+        self.memory = errors.noting(self.cgroup.memory_current());
+        self.seldom_errors = errors.0;
+        self.seldom_at = at;
+    }
+
+    /// The knobs that a Plan writes for this workload: what stands there now is compared with what
+    /// should. The kernel's own idea of the cpuset follows the one that was written.
+    fn read_planned(&mut self, errors: &mut Errors) {
+        let before = self.knobs;
+        self.knobs = Knobs { cpuset_effective: before.cpuset_effective, ..Knobs::default() };
+        for knob in Knob::ALL {
+            if knob == Knob::CpusetCpus || self.spec.qos == QosLevel::ReclaimedCores {
+                self.read_knob(knob, errors);
+            } else if let Some(value) = before.get(knob) {
+                self.knobs.record(value);
+            }
+        }
+        if self.knobs.cpuset_cpus != before.cpuset_cpus {
+            self.knobs.cpuset_effective = errors.noting(self.cgroup.cpuset_effective());
+        }
+    }
+
+    fn read_knob(&mut self, knob: Knob, errors: &mut Errors) {
+        if let Some(value) = errors.noting(read_knob(&self.cgroup, knob)) {
+            self.knobs.record(value);
+        }
+    }
+}
+
+/// One sentence per file that could not be read. What a kernel does not have, and the weight that
+/// an idle group does not show, is ordinary.
+#[derive(Debug, Default)]
+struct Errors(Vec<String>);
+
+impl Errors {
+    fn noting<T>(&mut self, result: Result<T, ReadError>) -> Option<T> {
+        result
+            .map_err(|error| {
+                if !matches!(error, ReadError::Unsupported { .. } | ReadError::Hidden { .. }) {
+                    self.0.push(error.to_string());
+                }
+            })
+            .ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;
