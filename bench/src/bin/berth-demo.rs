@@ -44,7 +44,7 @@ struct Cli {
     #[arg(long)]
     reclaim_floor_cpus: Option<usize>,
     /// `target_p99_us` of the service: the run-queue wait it should stay under
-    #[arg(long, default_value_t = 6000)]
+    #[arg(long, default_value_t = 4000)]
     target_us: u64,
     /// `request_milli_cpu` of the service: its peak and half as much again when left out, as
     /// operators ask for
