@@ -119,8 +119,10 @@ pub(super) fn host_file(file: &SourceFile) -> Vec<Finding> {
     let mut findings = Vec::new();
     for call in ["fs::read", "fs::write", "File::open", "File::create", "OpenOptions::new"] {
         for (at, _) in file.code.match_indices(call) {
+            // `procfs::read_pressure` is ours.
+            let is_tail = file.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             let line = line_of(&file.code, at);
-            if file.production.get(line - 1).is_some_and(|is_production| *is_production) {
+            if !is_tail && file.production.get(line - 1).is_some_and(|is_production| *is_production) {
                 let message = format!("`{call}` outside of hostfs: host files have one door");
                 findings.push(Finding::error(file, line, "host-file", message));
             }

@@ -150,7 +150,7 @@ fn names() {
 
 #[test]
 fn host_file() {
-    let text = "let a = std::fs::read_to_string(p);\nfs::create_dir_all(p);\n\
+    let text = "let a = std::fs::read_to_string(p);\nuse hostfs::procfs::read_pressure;\n\
                 #[cfg(test)]\nmod tests { fn f() { fs::write(p, b); } }\n";
     let check = |path, expect| check(super::rust::host_file, path, text, expect);
     check("agent/hostfs/src/file.rs", expect![""]);
