@@ -43,7 +43,7 @@ struct Bench {
 const BENCHES: [Bench; 5] = [
     Bench {
         name: "suppression",
-        about: "first long wait to last read-back in the 2-CPU VM (8 minutes)",
+        about: "first long wait to last read-back in the 2-CPU VM (7 minutes)",
         run: guest::suppression,
     },
     Bench {

@@ -34,7 +34,7 @@ enum Bench {
         #[arg(long, default_value_t = 150)]
         seconds: u64,
         /// Length of the run in which Plans of a thousand Steps are written
-        #[arg(long, default_value_t = 240)]
+        #[arg(long, default_value_t = 180)]
         plans_seconds: u64,
         /// Run-queue wait that counts as long
         #[arg(long, default_value_t = 1000)]
