@@ -233,7 +233,10 @@ fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {
 fn need(input: &RenewInput<'_>, victim: &WorkloadView) -> Option<(&'static str, String)> {
     if Judge::new(input.snapshot, input.policy).lateness(victim) == Lateness::Contended {
         let settled = input.now.since(input.overlay.began_at) >= SETTLE;
-        let rule = if settled { LATE_ALTHOUGH_IDLE } else { "suppress-renew-late" };
+        // A quota of all CPUs takes nothing from batch work, and its periods cost everybody.
+        let n_cpus = input.snapshot.topology.n_online() as u64;
+        let binds = input.overlay.floor.0 < n_cpus * 1000;
+        let rule = if settled && binds { LATE_ALTHOUGH_IDLE } else { "suppress-renew-late" };
         return Some((rule, "still late because of batch work".to_owned()));
     }
     let (usage, calm) = (victim.usage?, input.history.calm_usage?);
