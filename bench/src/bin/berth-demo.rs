@@ -56,10 +56,10 @@ struct Cli {
     #[arg(long, value_delimiter = ',', value_parser = phase, default_value = ALL_PHASES)]
     phases: Vec<Phase>,
     /// How often all phases are run, each time with other arrivals
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     rounds: u64,
     /// Quiet and burst periods per phase and round
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 2)]
     cycles: u64,
     /// The same for each candidate of the sweep for the best fixed split
     #[arg(long, default_value_t = 1)]

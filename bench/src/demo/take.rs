@@ -15,9 +15,9 @@ use crate::demo::stage::{self, Performance, Regime, WARM_UP, fresh_dir};
 use crate::demo::tree::{self, Layout, Tree};
 use crate::rule65::Regulator;
 
-/// Between the start of the batch pods and the first request under the agent: a tick to find
-/// them, a tick to size the pools, one to spare.
-const SETTLE: Nanos = Nanos::from_secs(3);
+/// Between the start of the agent and the first request: three ticks to find the pods and size the
+/// pools, and as much again for what an emulator does to code it sees for the first time.
+const SETTLE: Nanos = Nanos::from_secs(6);
 
 /// How the agent's log says that it is half blind.
 const NO_PROBES: &str = "No BPF probes";
