@@ -150,7 +150,6 @@ fn due(queue: &mut CpuCell, cpu: u32, pending: &Pending, now: u64) -> u64 {
 }
 
 /// Whether a record was owed; a full ring buffer loses it and counts that.
-
 #[inline(always)]
 fn report(
     queue: &mut CpuCell,

@@ -1,5 +1,6 @@
 //! `bench footprint` inside the guest: what the agent costs on a quiet node with 100 cgroups.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 
@@ -27,6 +28,8 @@ pub struct Footprint {
     pub memory_current_bytes: Option<u64>,
     /// Of a guest CPU.
     pub cpu_ratio: f64,
+    /// The same by thread.
+    pub thread_cpu_ratio: BTreeMap<String, f64>,
     pub seconds: f64,
 }
 
@@ -42,9 +45,9 @@ pub fn run(
     let mut sleepers = populate(&tree, SETTLE.0 / 1_000_000_000 + span.0 / 1_000_000_000 + 60)?;
     let agent = Agent::start(&AgentSetup { more: vec![MORE], ..agent.clone() }, &out)?;
     clock::sleep_until(clock::now().after(SETTLE));
-    let (before, from) = (agent.cost()?, clock::now());
+    let (before, threads_before, from) = (agent.cost()?, agent.threads()?, clock::now());
     clock::sleep_until(from.after(span));
-    let (after, to) = (agent.cost()?, clock::now());
+    let (after, threads, to) = (agent.cost()?, agent.threads()?, clock::now());
     agent.stop()?;
     for sleeper in &mut sleepers {
         sleeper.kill().context("ending a sleeper")?;
@@ -52,12 +55,17 @@ pub fn run(
     }
     tree.remove()?;
     let seconds = to.since(from).0 as f64 / 1e9;
-    let used = after.cpu.0.saturating_sub(before.cpu.0) as f64 / 1e6;
+    let ratio = |before: u64, after: u64| after.saturating_sub(before) as f64 / 1e6 / seconds;
+    let by_thread = threads.into_iter().map(|(name, used)| {
+        let before = threads_before.get(&name).map_or(0, |used| used.0);
+        (name, ratio(before, used.0))
+    });
     Ok(Footprint {
         n_cgroups: N_CGROUPS,
         rss_bytes: after.rss.0,
         memory_current_bytes: after.memory_current.map(|bytes| bytes.0),
-        cpu_ratio: used / seconds,
+        cpu_ratio: ratio(before.cpu.0, after.cpu.0),
+        thread_cpu_ratio: by_thread.collect(),
         seconds,
     })
 }

@@ -1,6 +1,7 @@
 //! The few numbers of /proc the measurements need: node CPU time, one process's CPU time and
 //! memory, run-queue delay of a thread. Parsing is separate from reading.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -38,6 +39,20 @@ pub fn process_cpu(pid: u32) -> Result<Micros> {
     process_cpu_of(&text).with_context(|| format!("{path} has no CPU times"))
 }
 
+/// CPU time of a process by the names of its threads; those of one name are added up.
+pub fn threads_cpu(pid: u32) -> Result<BTreeMap<String, Micros>> {
+    let folder = format!("/proc/{pid}/task");
+    let mut times: BTreeMap<String, Micros> = BTreeMap::new();
+    for thread in fs::read_dir(&folder).with_context(|| format!("listing {folder}"))? {
+        let path = thread?.path().join("stat");
+        // A thread may end between the listing and the reading.
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        let Some((name, used)) = name_of(&text).zip(process_cpu_of(&text)) else { continue };
+        times.entry(name.to_owned()).or_default().0 += used.0;
+    }
+    Ok(times)
+}
+
 /// Resident memory of a process.
 pub fn process_rss(pid: u32) -> Result<Bytes> {
     let path = format!("/proc/{pid}/status");
@@ -67,6 +82,10 @@ fn node_time(stat: &str) -> Option<NodeTime> {
     Some(NodeTime { busy: total - idle, total })
 }
 
+fn name_of(stat: &str) -> Option<&str> {
+    Some(stat.split_once('(')?.1.rsplit_once(')')?.0)
+}
+
 fn process_cpu_of(stat: &str) -> Option<Micros> {
     // the command name may hold spaces and parentheses; fields count from behind the last one
     let (_, rest) = stat.rsplit_once(')')?;
@@ -94,7 +113,14 @@ mod tests {
     fn a_process_may_be_named_like_a_trap() {
         let stat = "42 (a) b) S 1 2 3 4 5 6 7 8 9 10 30 12 0 0 20 0";
         assert_eq!(process_cpu_of(stat), Some(Micros(420_000)));
+        assert_eq!(name_of(stat), Some("a) b"));
         assert_eq!(process_cpu_of("42"), None);
+    }
+
+    #[test]
+    fn this_process_has_threads_with_names() {
+        let own = threads_cpu(std::process::id()).expect("own threads");
+        assert!(own.keys().any(|name| name.starts_with("this_process_ha")), "{own:?}");
     }
 
     #[test]

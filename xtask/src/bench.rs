@@ -5,6 +5,7 @@
 mod advisor;
 mod count;
 mod dry_run;
+mod figure;
 mod guest;
 mod picture;
 mod probe;

@@ -31,8 +31,9 @@ const N_BATCH_PODS: usize = 37;
 /// The agent's shortest: a hold spans two ticks, so a short tick makes short holds.
 const TICK_MS: u64 = 100;
 const HOLD_MS: u64 = 200;
-/// Run-queue wait from which the victim waits too long.
-const TARGET_US: u64 = 1000;
+/// Run-queue wait from which the victim waits too long: shorter than the time slice that a burst
+/// costs a hog, longer than a turn of the agent's own reading threads, which are in the same cgroup.
+const TARGET_US: u64 = 2000;
 /// Past the hold and the tick that ends it, so that each burst is an event of its own.
 const BURST_EVERY: Duration = Duration::from_millis(500);
 /// The agent's first Plan needs two readings.

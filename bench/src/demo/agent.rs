@@ -1,6 +1,7 @@
 //! The phase `berth`: the agent as its own process, started with a configuration a person could
 //! have written, observed from outside and stopped by its pid.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -114,6 +115,11 @@ impl Agent {
         let mut agent = Agent { child, own_cgroup, runtime_dir, log };
         agent.wait_until_ready(&setup.runtime_dir.join("agent.sock"))?;
         Ok(agent)
+    }
+
+    /// CPU time by thread.
+    pub fn threads(&self) -> Result<BTreeMap<String, Micros>> {
+        procfs::threads_cpu(self.child.id())
     }
 
     pub fn cost(&self) -> Result<Cost> {

@@ -1,5 +1,6 @@
 //! Benchmarks that need the VM: boot it with `berth-bench`, read what it brought.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
@@ -45,6 +46,7 @@ struct Footprint {
     rss_bytes: f64,
     memory_current_bytes: Option<f64>,
     cpu_ratio: f64,
+    thread_cpu_ratio: BTreeMap<String, f64>,
     seconds: f64,
 }
 
@@ -86,6 +88,11 @@ pub(super) fn footprint(machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
             Some(Bar::within(native, CPU_RATIO)),
         ),
     ];
+    let by_thread = seen.thread_cpu_ratio.iter().filter(|(_, ratio)| **ratio > 0.0);
+    let by_thread: Vec<_> =
+        by_thread.map(|(name, ratio)| (format!("{name}_ratio"), *ratio)).collect();
+    let figures: Vec<_> = by_thread.iter().map(|(key, ratio)| (key.as_str(), *ratio)).collect();
+    result.push(Row::new("guest CPU by thread", &figures, None));
     if let Some(bytes) = seen.memory_current_bytes {
         let figures = [("memory_current_bytes", bytes)];
         result.push(Row::new(

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use super::figure::shown;
+
 /// A named measurement, with its bar where it has one.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {
@@ -71,7 +73,7 @@ impl Row {
 pub(crate) fn table(rows: &[Row]) -> Vec<Vec<String>> {
     let heading = ["row", "figures", "of its bar", "ok"].map(str::to_owned).to_vec();
     let line = |row: &Row| {
-        let figures = row.figures.iter().map(|(key, value)| format!("{key} {}", plain(*value)));
+        let figures = row.figures.iter().map(|(key, value)| shown(key, *value));
         vec![
             row.name.clone(),
             figures.collect::<Vec<_>>().join(", "),
@@ -80,14 +82,6 @@ pub(crate) fn table(rows: &[Row]) -> Vec<Vec<String>> {
         ]
     };
     std::iter::once(heading).chain(rows.iter().map(line)).collect()
-}
-
-fn plain(value: f64) -> String {
-    if value.fract() == 0.0 || value >= 1000.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.3}")
-    }
 }
 
 #[cfg(test)]
