@@ -1,6 +1,9 @@
 //! `cargo xtask soak NAME`: the long forms of tests, too long for every change. One row per soak.
 
+mod fuzz;
+
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -10,6 +13,12 @@ use crate::vm::Kernel;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     name: Soak,
+    /// How long each fuzz target runs
+    #[arg(long, value_name = "N", default_value_t = 180)]
+    seconds: u64,
+    /// Only this fuzz target
+    #[arg(long)]
+    target: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -18,6 +27,8 @@ enum Soak {
     Vm,
     /// VM cases too long for every change: those whose name contains `soak_`
     Long,
+    /// The parsers of host files on what a fuzzer makes up
+    Fuzz,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -29,5 +40,6 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             (Kernel::V6_12, Cases::All),
             (Kernel::V6_12, Cases::without_psi()),
         ]),
+        Soak::Fuzz => fuzz::run(Duration::from_secs(args.seconds), args.target.as_deref()),
     }
 }

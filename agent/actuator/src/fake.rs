@@ -15,8 +15,8 @@ use crate::files::KnobFiles;
 pub(crate) struct FakeFiles {
     pub(crate) files: BTreeMap<(CgroupPath, Knob), String>,
     pub(crate) ids: BTreeMap<CgroupPath, CgroupId>,
-    /// Writes to these answer with the kind.
-    pub(crate) refuse: BTreeMap<(CgroupPath, Knob), FailureKind>,
+    /// Writes to these answer with the kind and its errno.
+    pub(crate) refuse: BTreeMap<(CgroupPath, Knob), (FailureKind, i32)>,
     /// Writes to these succeed and change nothing.
     pub(crate) ignore_writes: bool,
     /// An empty cpuset is ENOSPC, as for a populated group.
@@ -85,8 +85,8 @@ impl KnobFiles for FakeFiles {
             assert!(*left > 0, "killed");
             *left -= 1;
         }
-        if let Some(kind) = self.refuse.get(&(cgroup.clone(), knob)) {
-            return Err(Self::fail(*kind, "refused"));
+        if let Some((kind, errno)) = self.refuse.get(&(cgroup.clone(), knob)) {
+            return Err(StepFailure { errno: Some(*errno), ..Self::fail(*kind, "refused") });
         }
         if self.refuse_empty && text.is_empty() {
             return Err(Self::fail(FailureKind::NoSpace, "empty"));

@@ -29,7 +29,11 @@ impl Service {
 
     async fn ask_for_mode(&self, mode: Mode) -> Result<Mode, Status> {
         let (reply, answer) = oneshot::channel();
-        let stuck = || Status::unavailable("the agent's loop does not answer");
+        // What was asked for stays in the loop's queue.
+        let stuck = || {
+            let why = "the agent's loop does not answer in time; it may still do what was asked";
+            Status::unavailable(why)
+        };
         let ask = async {
             let request = node_state::Request::SetMode { mode, reply };
             self.deps.requests.send(request).await.ok()?;

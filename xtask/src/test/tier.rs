@@ -14,7 +14,7 @@ use crate::vm::{self, Guest, Kernel, Stream};
 /// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
 const VM_LIMIT: Duration = Duration::from_secs(12 * 60);
 /// For one case. Every wait in a case ends after 30 s with a message; the longest case takes 40 s on a quiet host.
-const CASE_LIMIT: Duration = Duration::from_secs(180);
+const CASE_LIMIT: Duration = Duration::from_secs(240);
 
 /// Tables, properties, scenarios and parsers: `cargo test` over the workspace's default members.
 pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {

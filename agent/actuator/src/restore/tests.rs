@@ -51,7 +51,7 @@ fn an_empty_cpuset_of_a_populated_group_becomes_what_it_inherited() {
 fn a_refusal_keeps_the_journal_and_the_rest_is_still_restored() {
     let dir = tempfile::tempdir().expect("temp dir");
     let mut files = FakeFiles::with(&["/a", "/b"]);
-    files.refuse.insert((CgroupPath::from("/a"), Knob::CpuMax), FailureKind::Denied);
+    files.refuse.insert((CgroupPath::from("/a"), Knob::CpuMax), (FailureKind::Denied, 13));
     let entries =
         [("/a", 100, Knob::CpuMax, "5000 100000"), ("/b", 101, Knob::CpuMax, "7000 100000")];
     let mut journal = journal(&dir, &entries);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use model::knob::{CpuMax, CpuWeight, Knobs};
+use model::knob::{CpuMax, CpuWeight, Knob, Knobs};
 use model::plan::{Applied, FailureKind, StepFailure};
 use model::policy::Policy;
 use model::qos::{CgroupPath, QosLevel};
@@ -148,19 +148,63 @@ fn a_vanished_cgroup_is_left_alone_until_it_is_seen_again() {
     assert!(!all(&turn.tick(at(2600), sample(2600))).is_empty());
 }
 
-#[test]
-fn refused_files_are_tried_ever_more_rarely() {
+/// Refuses every write of one file with `kind` for 70 s, a tick each: the seconds in which it was tried.
+#[track_caller]
+fn tried(knob: Knob, kind: FailureKind) -> (Vec<u64>, Vec<Finding>) {
     let mut turn = TurnState::new(Policy::default());
-    let mut tried = Vec::new();
+    let (mut tried, mut findings) = (Vec::new(), Vec::new());
     for second in 1..=70 {
         let effects = turn.tick(at(second * 1000), sample(second * 1000));
-        let steps = all(&effects);
-        if !steps.is_empty() {
+        findings.extend(effects.findings.iter().cloned());
+        let of_this = |step: &&Step| step.knob() == knob && step.cgroup.as_str() == "/2";
+        let (mine, others): (Vec<Step>, Vec<Step>) =
+            all(&effects).into_iter().partition(|step| of_this(&step));
+        if !mine.is_empty() {
             tried.push(second);
         }
-        answer(&mut turn, second * 1000, &steps, Err(FailureKind::Denied));
+        answer(&mut turn, second * 1000, &mine, Err(kind));
+        answer(&mut turn, second * 1000, &others, Ok(Applied::DryRun));
     }
-    assert_eq!(tried, [1, 2, 4, 8, 16, 32, 64]);
+    (tried, findings)
+}
+
+/// The next step of each refusal on each file that the advisor writes to batch work.
+#[test]
+fn a_refused_file_is_tried_again_as_its_refusal_deserves() {
+    let every_second: Vec<u64> = (1..=70).collect();
+    let ever_more_rarely = vec![1, 2, 4, 8, 16, 32, 64];
+    // `cpu.idle` is written by an overlay only, which no tick of this test begins.
+    for knob in [Knob::CpuWeight, Knob::CpuMax, Knob::CpusetCpus] {
+        for (kind, seconds, rule) in [
+            (FailureKind::Busy, &every_second, "step-busy"),
+            (FailureKind::Invalid, &ever_more_rarely, "step-refused"),
+            (FailureKind::NoSpace, &ever_more_rarely, "step-refused"),
+            (FailureKind::Denied, &ever_more_rarely, "step-refused"),
+            (FailureKind::Other, &ever_more_rarely, "step-refused"),
+        ] {
+            let (tried, findings) = tried(knob, kind);
+            assert_eq!(&tried, seconds, "{knob:?} {kind:?}");
+            // The last refusal may still wait for the tick that tells it.
+            let told = findings.iter().filter(|finding| finding.rule == rule).count();
+            assert!(told + 1 >= tried.len() && told <= tried.len(), "{knob:?} {kind:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_suppression_is_tried_again_at_the_next_burst_or_later() {
+    for (kind, again) in [(FailureKind::Busy, true), (FailureKind::Denied, false)] {
+        let mut turn = TurnState::new(hold_of_a_second());
+        let first = turn.tick(at(1000), sample(1000));
+        answer(&mut turn, 1001, &all(&first), Ok(Applied::Written));
+        let begun = turn.burst(at(1100), &burst(1100, 1));
+        answer(&mut turn, 1101, &begun.fast, Err(kind));
+        let soon = turn.burst(at(1700), &burst(1700, 1));
+        assert_eq!(!soon.fast.is_empty(), again, "{kind:?}: {soon:?}");
+        answer(&mut turn, 1701, &soon.fast, Err(kind));
+        let later = turn.burst(at(2300), &burst(2300, 1));
+        assert!(later.fast.iter().any(|step| step.knob() == Knob::CpuIdle), "{kind:?}: {later:?}");
+    }
 }
 
 #[test]

@@ -8,5 +8,11 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|text: &str| {
     let _ = cpu_stat(text);
     let _ = cpu_weight(text);
-    let _ = cpu_max(text);
+    if let Ok(limit) = cpu_max(text) {
+        assert_eq!(
+            cpu_max(&limit.to_string()).ok(),
+            Some(limit),
+            "what is written is what was read"
+        );
+    }
 });

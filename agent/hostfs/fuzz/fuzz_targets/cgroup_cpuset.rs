@@ -6,7 +6,9 @@ use hostfs::cgroup::parse::{cpus, mems, partition};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let _ = cpus(text);
+    if let Ok(set) = cpus(text) {
+        assert_eq!(cpus(&set.to_string()).ok(), Some(set), "what is written is what was read");
+    }
     let _ = mems(text);
     let _ = partition(text);
 });

@@ -3,12 +3,13 @@
 
 use std::fs;
 use std::thread;
+use std::time::Duration;
 
-use hostfs::{ReadError, WriteError, read_knob, write_knob};
+use hostfs::{CgroupFile, ReadError, WriteError, read_knob, write_knob};
 use model::CpuSet;
 use model::knob::{Knob, KnobValue};
 use model::plan::FailureKind;
-use vmtest::TestCgroup;
+use vmtest::{TestCgroup, wait_until};
 
 use crate::cgroup_knobs::{cpus, open, quota, weight};
 
@@ -35,6 +36,17 @@ fn smoke_cgroup_values_that_do_not_fit_are_einval() {
     // A CPU that this kernel could never have is out of range; a node it could have is only invalid.
     check(write_knob(&cgroup, KnobValue::CpusetCpus(cpus("8"))), FailureKind::Invalid, ERANGE);
     check(write_knob(&cgroup, KnobValue::CpusetCpus(cpus("0-900"))), FailureKind::Invalid, ERANGE);
+    // Values that the typed knobs cannot express: what a kernel with other bounds would say.
+    for (file, value, errno) in [
+        (CgroupFile::CpuIdle, "2", EINVAL),
+        (CgroupFile::CpuWeight, "0", ERANGE),
+        (CgroupFile::CpuWeight, "10001", ERANGE),
+        (CgroupFile::CpuMax, "many", EINVAL),
+        (CgroupFile::CpusetCpus, "1-", EINVAL),
+        (CgroupFile::CpusetCpus, "3-2", EINVAL),
+    ] {
+        check(cgroup.write(file, value), FailureKind::Invalid, errno);
+    }
     check(cgroup.set_cpuset_mems([model::NumaNodeId(5)]), FailureKind::Invalid, EINVAL);
     check(cgroup.attach(4_000_000), FailureKind::Other, 3);
     let knobs = hostfs::read_knobs(&cgroup);
@@ -78,6 +90,70 @@ fn cgroup_a_busy_group_answers_ebusy() {
     check(child.enable("nonsense"), FailureKind::Invalid, EINVAL);
 }
 
+/// The one EBUSY that a knob of ours can get: a partition with SCHED_DEADLINE tasks may not shrink under what was
+/// promised to them (kernel/cgroup/cpuset.c, `validate_change`). No kernel gives EBUSY to `cpu.idle`, `cpu.weight` or
+/// `cpu.max`, nor ENOSPC to anything but a cpuset; those pairs are tried on the actuator's fake alone.
+#[test]
+fn cgroup_a_partition_with_deadline_tasks_does_not_shrink() {
+    let group = TestCgroup::new("deadline");
+    let cgroup = open(&group);
+    write_knob(&cgroup, KnobValue::CpusetCpus(cpus("6-7"))).expect("write");
+    group.write("cpuset.cpus.partition", "root");
+    assert_eq!(group.read("cpuset.cpus.partition"), "root");
+    // They sleep; what counts is what they may claim: 1.6 CPUs of the 1.9 that two CPUs can promise.
+    let sleepers = [group.hold_memory(1), group.hold_memory(1)];
+    for sleeper in &sleepers {
+        promise(sleeper.pid(), Duration::from_millis(80), Duration::from_millis(100));
+    }
+    check(write_knob(&cgroup, KnobValue::CpusetCpus(cpus("6"))), FailureKind::Busy, EBUSY);
+    assert_eq!(cgroup.cpuset_cpus().expect("cpuset.cpus"), cpus("6-7"), "nothing was taken");
+    drop(sleepers);
+    // A promise ends with the task, at the latest one of its periods later.
+    wait_until("the promise to end", Duration::from_secs(10), || {
+        write_knob(&cgroup, KnobValue::CpusetCpus(cpus("6"))).is_ok()
+    });
+    group.write("cpuset.cpus.partition", "member");
+}
+
+/// `sched_setattr(2)`: SCHED_DEADLINE with so much of each period.
+#[track_caller]
+#[expect(unsafe_code, reason = "rustix has no sched_setattr")]
+fn promise(pid: u32, runtime: Duration, period: Duration) {
+    const SYS_SCHED_SETATTR: i64 = 314;
+    const SCHED_DEADLINE: u32 = 6;
+    /// `struct sched_attr` of linux/sched/types.h, its first version.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime_ns: u64,
+        deadline_ns: u64,
+        period_ns: u64,
+    }
+    // SAFETY: the C library's own declaration; how many words follow depends on the call.
+    unsafe extern "C" {
+        fn syscall(number: i64, ...) -> i64;
+    }
+    let ns = |time: Duration| u64::try_from(time.as_nanos()).expect("a short time");
+    let attributes = Attributes {
+        size: 48,
+        policy: SCHED_DEADLINE,
+        flags: 0,
+        nice: 0,
+        priority: 0,
+        runtime_ns: ns(runtime),
+        deadline_ns: ns(period),
+        period_ns: ns(period),
+    };
+    // SAFETY: the kernel reads `size` bytes of the attributes, which live longer than the call.
+    let result =
+        unsafe { syscall(SYS_SCHED_SETATTR, pid.cast_signed(), &raw const attributes, 0_u32) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
 /// The effective user id belongs to the thread, so one thread can be nobody while the test stays root.
 #[test]
 fn cgroup_an_unprivileged_writer_is_denied() {
@@ -87,12 +163,14 @@ fn cgroup_an_unprivileged_writer_is_denied() {
         scope.spawn(|| {
             let nobody = rustix::process::Uid::from_raw(65_534);
             rustix::thread::set_thread_res_uid(nobody, nobody, nobody).expect("become nobody");
-            check(write_knob(&cgroup, weight(5)), FailureKind::Denied, EACCES);
-            check(
-                write_knob(&cgroup, KnobValue::CpusetCpus(cpus("0"))),
-                FailureKind::Denied,
-                EACCES,
-            );
+            for value in [
+                KnobValue::CpuIdle(true),
+                weight(5),
+                quota(5000, 100_000),
+                KnobValue::CpusetCpus(cpus("0")),
+            ] {
+                check(write_knob(&cgroup, value), FailureKind::Denied, EACCES);
+            }
             let kill = cgroup.kill().expect_err("write-only for root");
             assert_eq!(kill.kind(), FailureKind::Denied);
             // Reading is everybody's.
