@@ -1,14 +1,17 @@
 //! A figure for people: its key without the unit, its value with it, three digits that count.
 
+/// A key's ending, the factor on its value, and the steps of its unit, largest first.
+type Unit<'a> = (&'a str, f64, &'a [(f64, &'a str)]);
+
 /// `("p99_ms", 12.543)` is `p99 12.5 ms`. A key without a unit is a plain number.
 pub(super) fn shown(key: &str, value: f64) -> String {
     let scaled = |steps: &[(f64, &str)]| {
-        let step = steps.iter().find(|(unit, _)| value >= *unit).or(steps.last());
+        let step = steps.iter().find(|(unit, _)| value >= *unit).or_else(|| steps.last());
         let (unit, name) = step.copied().unwrap_or((1.0, ""));
         format!("{} {name}", digits(value / unit))
     };
     let nanoseconds: &[(f64, &str)] = &[(1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns")];
-    let units: [(&str, f64, &[(f64, &str)]); 6] = [
+    let units: [Unit<'_>; 6] = [
         ("_ns", 1.0, nanoseconds),
         ("_ms", 1.0, &[(1.0, "ms")]),
         ("_bytes", 1.0, &[(1e6, "MB"), (1e3, "kB"), (1.0, "B")]),

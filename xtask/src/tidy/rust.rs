@@ -122,7 +122,8 @@ pub(super) fn host_file(file: &SourceFile) -> Vec<Finding> {
             // `procfs::read_pressure` is ours.
             let is_tail = file.code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
             let line = line_of(&file.code, at);
-            if !is_tail && file.production.get(line - 1).is_some_and(|is_production| *is_production) {
+            if !is_tail && file.production.get(line - 1).is_some_and(|is_production| *is_production)
+            {
                 let message = format!("`{call}` outside of hostfs: host files have one door");
                 findings.push(Finding::error(file, line, "host-file", message));
             }
