@@ -212,7 +212,7 @@ fn agent(check: &Checker<'_>, raw: RawAgent) -> Result<AgentConfig, ConfigError>
             Some(path) => Some(check.absolute("agent.own_cgroup", Some(path), "/")?),
             None => None,
         },
-        own_weight: check.int("agent.own_weight", raw.own_weight, 1000, 1..=10_000)?,
+        own_weight: check.int("agent.own_weight", raw.own_weight, 100, 1..=10_000)?,
         watchdog_grace: Nanos::from_millis(check.int(
             "agent.watchdog_grace_ms",
             raw.watchdog_grace_ms,

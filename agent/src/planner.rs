@@ -12,7 +12,7 @@ use std::thread;
 use advisor::turn::{PlanJob, Planned};
 use collector::Readings;
 use model::Timestamp;
-use model::qos::{CgroupPath, QosLevel};
+use model::qos::CgroupPath;
 use tokio::sync::mpsc;
 
 use crate::node_state::NodeState;
@@ -50,6 +50,8 @@ pub struct Planner {
     n_given: u64,
     /// The task under way and when it was given.
     under_way: Option<(u64, Timestamp)>,
+    /// It was given up and has not answered since.
+    hangs: bool,
 }
 
 /// Starts the thread; it ends with its `Planner`.
@@ -59,7 +61,7 @@ pub fn start() -> io::Result<Planner> {
     thread::Builder::new()
         .name("berth-plan".to_owned())
         .spawn(move || answer_all(&given, &answers))?;
-    Ok(Planner { tasks, done, n_given: 0, under_way: None })
+    Ok(Planner { tasks, done, n_given: 0, under_way: None, hangs: false })
 }
 
 fn answer_all(given: &Receiver<Task>, answers: &mpsc::Sender<(Done, Cost)>) {
@@ -78,9 +80,8 @@ pub fn work_out(task: Task) -> Done {
     let (sample, unmatched) = readings.compose();
     let planned = job.run(sample);
     let workloads = planned.sample().workloads.value();
-    let is_reclaimed = |qos| qos == QosLevel::ReclaimedCores;
     let reclaimed = workloads.map(|workloads| {
-        let reclaimed = workloads.values().filter(|workload| is_reclaimed(workload.spec.qos));
+        let reclaimed = workloads.values().filter(|workload| workload.spec.qos.is_reclaimed());
         reclaimed.map(|workload| workload.cgroup.clone()).collect()
     });
     let victims = pressure::victims(workloads.into_iter().flat_map(|found| found.values()));
@@ -99,8 +100,12 @@ impl Planner {
         self.under_way.map(|(_, since)| since)
     }
 
-    /// Hands a task over without waiting; gives it back when the thread does not take it.
+    /// Hands a task over without waiting; gives it back when the thread hangs or is gone.
     pub fn give(&mut self, now: Timestamp, task: Task) -> Option<Box<Task>> {
+        // The queue would take it, and it would wait there behind the one that hangs.
+        if self.hangs {
+            return Some(Box::new(task));
+        }
         let number = task.number;
         match self.tasks.try_send(task) {
             Ok(()) => {
@@ -116,6 +121,7 @@ impl Planner {
 
     /// Whether this answer is the one that is waited for; it is waited for no longer.
     pub fn accept(&mut self, number: u64) -> bool {
+        self.hangs = false;
         let awaited = self.under_way.is_some_and(|(waited, _)| waited == number);
         if awaited {
             self.under_way = None;
@@ -123,8 +129,40 @@ impl Planner {
         awaited
     }
 
-    /// Stops waiting for the task under way.
+    /// Stops waiting for the task under way; no other is given before the thread answers.
     pub fn give_up(&mut self) {
         self.under_way = None;
+        self.hangs = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use advisor::turn::TurnState;
+    use collector::Readings;
+    use model::policy::Policy;
+
+    use super::*;
+
+    fn task(planner: &mut Planner) -> Task {
+        let job = TurnState::new(Policy::default()).begin(Timestamp(1));
+        Task { number: planner.next_number(), readings: Readings::default(), job, retired: None }
+    }
+
+    #[test]
+    fn a_planner_that_was_given_up_gets_nothing_until_it_answers() {
+        let (tasks, given) = sync_channel(1);
+        let (_answers, done) = mpsc::channel(2);
+        let mut planner = Planner { tasks, done, n_given: 0, under_way: None, hangs: false };
+        let first = task(&mut planner);
+        assert!(planner.give(Timestamp(1), first).is_none());
+        assert!(given.try_recv().is_ok(), "the thread took it and hangs");
+
+        planner.give_up();
+        let second = task(&mut planner);
+        assert!(planner.give(Timestamp(2), second).is_some(), "comes back for the loop to run");
+        assert!(!planner.accept(1), "the late answer is not awaited");
+        let third = task(&mut planner);
+        assert!(planner.give(Timestamp(3), third).is_none(), "but it lives again");
     }
 }

@@ -10,7 +10,7 @@ use hostfs::CgroupTree;
 use hostfs::cgroup::read::PressureOf;
 use hostfs::cgroup::trigger::PsiTrigger;
 use hostfs::psi::{Stalled, Threshold};
-use model::qos::{CgroupPath, QosLevel};
+use model::qos::CgroupPath;
 use model::sample::{Burst, WorkloadSample};
 use model::units::{CpuId, Micros, SlotId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -32,7 +32,7 @@ pub type Victims = BTreeMap<CgroupPath, SlotId>;
 /// Which of the workloads can be victims.
 pub fn victims<'a>(workloads: impl Iterator<Item = &'a WorkloadSample>) -> Victims {
     workloads
-        .filter(|workload| workload.spec.qos != QosLevel::ReclaimedCores)
+        .filter(|workload| !workload.spec.qos.is_reclaimed())
         .map(|workload| (workload.cgroup.clone(), workload.slot))
         .collect()
 }

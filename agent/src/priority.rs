@@ -1,6 +1,7 @@
-//! Makes the agent's own threads fast on a machine where every CPU is busy: real-time priority for
-//! the loop and the fast lane, memory locked. All of it may be refused (no CAP_SYS_NICE, a
-//! RLIMIT_MEMLOCK); then the agent runs slower and says so.
+//! Makes the agent's own threads fast on a machine where every CPU is busy, and the rest of them
+//! harmless: real-time priority for the loop and the fast lane, memory locked, everything else gives
+//! way. All of it may be refused (no CAP_SYS_NICE, a RLIMIT_MEMLOCK); then the agent runs slower and
+//! says so.
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -15,20 +16,43 @@ use tracing::warn;
 /// The loop's steps last under 5 ms and the kernel's own real-time throttling (95 %) bounds a bug.
 const PRIORITY: u8 = 1;
 
-/// Raises the calling thread.
+/// Raises the calling thread; where that is refused it competes like any other work.
 pub fn raise_this_thread(name: &'static str) -> bool {
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     let Ok(value) = ThreadPriorityValue::try_from(PRIORITY) else {
         return false;
     };
-    let priority = ThreadPriority::Crossplatform(value);
-    match set_thread_priority_and_policy(thread_native_id(), priority, policy) {
+    match schedule(policy, ThreadPriority::Crossplatform(value)) {
         Ok(()) => true,
         Err(error) => {
-            warn!(thread = name, error = ?error, "No real-time priority; suppression is slower on a full node");
+            warn!(
+                thread = name,
+                error, "No real-time priority; suppression is slower on a full node"
+            );
+            if let Err(error) = schedule_normally(NormalThreadSchedulePolicy::Other) {
+                warn!(thread = name, error, "It gives way to other work");
+            }
             false
         }
     }
+}
+
+/// Makes the calling thread, and those it starts, take a CPU from nobody when they wake up: they get
+/// their share at the next scheduler tick (sched(7), SCHED_BATCH). For all that may be late by that.
+pub fn give_way() {
+    if let Err(error) = schedule_normally(NormalThreadSchedulePolicy::Batch) {
+        warn!(error, "Threads that read and plan may interrupt services");
+    }
+}
+
+fn schedule_normally(policy: NormalThreadSchedulePolicy) -> Result<(), String> {
+    let value = ThreadPriorityValue::MIN;
+    schedule(ThreadSchedulePolicy::Normal(policy), ThreadPriority::Crossplatform(value))
+}
+
+fn schedule(policy: ThreadSchedulePolicy, priority: ThreadPriority) -> Result<(), String> {
+    let done = set_thread_priority_and_policy(thread_native_id(), priority, policy);
+    done.map_err(|error| format!("{error:?}"))
 }
 
 /// Keeps pages that were touched in memory; pages never touched are not brought in.
@@ -63,14 +87,4 @@ pub fn raise_open_files() {
 /// How many files this process may have open; `None` is no limit.
 pub fn most_open_files() -> Option<u64> {
     getrlimit(Resource::Nofile).current
-}
-
-/// Puts the calling thread back to ordinary scheduling: threads inherit the policy of the thread
-/// that starts them.
-pub fn ordinary() {
-    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
-    let priority = ThreadPriority::Crossplatform(ThreadPriorityValue::MIN);
-    if let Err(error) = set_thread_priority_and_policy(thread_native_id(), priority, policy) {
-        warn!(error = ?error, "A serving thread keeps the loop's priority");
-    }
 }

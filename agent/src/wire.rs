@@ -76,6 +76,7 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let _lock = watchdog::lock_after_watchdog(dir, RESTORED_WITHIN)?;
     priority::raise_open_files();
+    priority::give_way();
     own_cgroup::join(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = runtime.block_on(async { kit::shutdown_signal() })?;
@@ -258,7 +259,7 @@ pub fn start(
     };
     let name = "berth-loop".to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
-        // Before the loop is raised: what is started here keeps ordinary priority.
+        // Before the loop is raised: a thread begins as the one that starts it is.
         let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
         let seen = Exposed { registry, metrics };
@@ -339,7 +340,7 @@ struct Exposed {
     metrics: Metrics,
 }
 
-/// The socket and the admin port, on a thread of ordinary priority: readers never delay the loop.
+/// The socket and the admin port, on a thread that gives way: readers never delay the loop.
 fn start_servers(
     config: Config,
     facts: StartFacts,
@@ -351,7 +352,7 @@ fn start_servers(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name("berth-serve".to_owned());
     thread.spawn(move || {
-        priority::ordinary();
+        priority::give_way();
         runtime.block_on(async move {
             tokio::spawn(exposed.metrics.follow(state.clone()));
             let registry = exposed.registry;

@@ -3,14 +3,12 @@
 
 use std::hint::black_box;
 
-use advisor::suppress::OverlayHistory;
-use advisor::{PlanInput, SuppressInput, TurnState, effective, plan, steps, suppress};
-use bench::big_node;
+use advisor::{PlanInput, TurnState, effective, plan, steps, suppress};
+use bench::big_node::{self, BurstCase};
 use criterion::{Criterion, criterion_group, criterion_main};
 use model::Timestamp;
 use model::knob::KnobTable;
 use model::plan::Overlay;
-use model::qos::QosLevel;
 
 fn advisors(criterion: &mut Criterion) {
     let (node, policy) = (big_node::snapshot(), big_node::policy());
@@ -24,19 +22,8 @@ fn advisors(criterion: &mut Criterion) {
         b.iter(|| plan(black_box(&moving)));
     });
 
-    let name = big_node::victim_name();
-    let history = OverlayHistory::default();
-    let burst = big_node::burst(node.at);
-    let call = SuppressInput {
-        now: node.at,
-        burst: &burst,
-        victim_name: &name,
-        victim: &node.workloads[&name],
-        offender_qos: Some(QosLevel::ReclaimedCores),
-        overlay: None,
-        history: &history,
-        policy: &policy,
-    };
+    let case = BurstCase::default();
+    let call = case.input();
     criterion.bench_function("suppress/512cpus-300workloads", |b| {
         b.iter(|| suppress(black_box(&call)));
     });
@@ -52,7 +39,7 @@ fn advisors(criterion: &mut Criterion) {
     criterion.bench_function("turn-burst/512cpus-300workloads", |b| {
         b.iter_batched_ref(
             || turn.clone(),
-            |turn| turn.burst(Timestamp(2_100_000_000), black_box(&burst)),
+            |turn| turn.burst(Timestamp(2_100_000_000), black_box(&case.burst)),
             criterion::BatchSize::LargeInput,
         );
     });

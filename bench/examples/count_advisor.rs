@@ -4,11 +4,9 @@
 
 use std::hint::black_box;
 
-use advisor::suppress::OverlayHistory;
-use advisor::{PlanInput, SuppressInput, plan, suppress};
+use advisor::{PlanInput, plan, suppress};
 use anyhow::{Context as _, Result, bail};
-use bench::big_node;
-use model::qos::QosLevel;
+use bench::big_node::{self, BurstCase};
 use model::snapshot::Snapshot;
 
 fn main() -> Result<()> {
@@ -19,7 +17,7 @@ fn main() -> Result<()> {
     match name.as_str() {
         "plan" => count_plan(times, &node, &node),
         "plan-moving" => count_plan(times, &node, &big_node::busier(&node)),
-        "suppress" => count_suppress(times, &node),
+        "suppress" => count_suppress(times),
         other => bail!("no function {other:?}"),
     }
     Ok(())
@@ -35,19 +33,9 @@ fn count_plan(times: u64, before: &Snapshot, snapshot: &Snapshot) {
     }
 }
 
-fn count_suppress(times: u64, node: &Snapshot) {
-    let (policy, history) = (big_node::policy(), OverlayHistory::default());
-    let (name, burst) = (big_node::victim_name(), big_node::burst(node.at));
-    let input = SuppressInput {
-        now: node.at,
-        burst: &burst,
-        victim_name: &name,
-        victim: &node.workloads[&name],
-        offender_qos: Some(QosLevel::ReclaimedCores),
-        overlay: None,
-        history: &history,
-        policy: &policy,
-    };
+fn count_suppress(times: u64) {
+    let case = BurstCase::default();
+    let input = case.input();
     for _ in 0..times {
         black_box(suppress(black_box(&input)));
     }

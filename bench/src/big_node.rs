@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use advisor::SuppressInput;
+use advisor::suppress::OverlayHistory;
 use model::policy::{Policy, Reserve};
 use model::qos::{CgroupPath, QosLevel, WorkloadName};
 use model::sample::{
@@ -92,18 +94,43 @@ pub fn busier(node: &Snapshot) -> Snapshot {
     busier
 }
 
-/// The workload of the burst's victim.
-pub fn victim_name() -> WorkloadName {
-    WorkloadName::from("namespace-3/pod-3")
+/// A burst on the node and all that deciding about it needs.
+#[derive(Debug)]
+pub struct BurstCase {
+    node: Snapshot,
+    policy: Policy,
+    victim_name: WorkloadName,
+    pub burst: Burst,
+    history: OverlayHistory,
 }
 
-/// Workload 3 waited for workload 2, which is batch.
-pub fn burst(at: Timestamp) -> Burst {
-    Burst {
-        victim: SlotId(3),
-        cpu: CpuId(7),
-        first_wait_at: at,
-        wait: Nanos::from_millis(4),
-        offender: SlotId(2),
+impl Default for BurstCase {
+    /// Workload 3 waited for workload 2, which is batch.
+    fn default() -> BurstCase {
+        let node = snapshot();
+        let burst = Burst {
+            victim: SlotId(3),
+            cpu: CpuId(7),
+            first_wait_at: node.at,
+            wait: Nanos::from_millis(4),
+            offender: SlotId(2),
+        };
+        let victim_name = WorkloadName::from("namespace-3/pod-3");
+        BurstCase { node, policy: policy(), victim_name, burst, history: OverlayHistory::default() }
+    }
+}
+
+impl BurstCase {
+    pub fn input(&self) -> SuppressInput<'_> {
+        SuppressInput {
+            now: self.node.at,
+            burst: &self.burst,
+            victim_name: &self.victim_name,
+            victim: &self.node.workloads[&self.victim_name],
+            offender_qos: Some(QosLevel::ReclaimedCores),
+            overlay: None,
+            history: &self.history,
+            policy: &self.policy,
+        }
     }
 }

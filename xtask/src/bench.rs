@@ -5,6 +5,7 @@
 mod advisor;
 mod count;
 mod dry_run;
+mod example;
 mod figure;
 mod guest;
 mod picture;

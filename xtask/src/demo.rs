@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 
-use crate::vm::{self, Guest, Session};
+use crate::vm::{self, Clock, Guest, Session};
 use crate::{ebpf, place, setup};
 use result::DemoResult;
 
@@ -29,6 +29,12 @@ pub(crate) struct Args {
     /// Run on this machine instead of in a VM, in the delegated cgroup this command runs in
     #[arg(long)]
     host: bool,
+    /// CPUs of the VM
+    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "host")]
+    cpus: u32,
+    /// NUMA nodes of the VM
+    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "host")]
+    nodes: u32,
     /// Only these phases
     #[arg(long, value_name = "A,B", default_value = ALL_PHASES)]
     phases: String,
@@ -71,7 +77,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut result = DemoResult::read(&out.join("demo.json"))?;
     result.add_emulator_factor(native);
-    if !args.host {
+    if args.keep {
         result.add_noise(noise.other_work_ratio()?);
     }
     show(args, &result, began.elapsed())
@@ -93,8 +99,9 @@ fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Res
         guest.session = Session::Batch;
         guest.timeout = GUEST_LIMIT;
     }
-    guest.cpus = 2;
-    guest.nodes = 2;
+    // A person who looks around wants a clock that waits for him.
+    guest.clock = if args.keep { Clock::Host } else { Clock::Virtual };
+    (guest.cpus, guest.nodes) = (args.cpus, args.nodes);
     guest.memory_mib = 1024;
     guest.files = build::guest_files(programs)?;
     guest.out = Some(out.to_owned());

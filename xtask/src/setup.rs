@@ -3,6 +3,7 @@
 
 pub(crate) mod bpf;
 pub(crate) mod kernel;
+pub(crate) mod qemu;
 pub(crate) mod shell;
 pub(crate) mod versions;
 
@@ -60,6 +61,11 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
 
 fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
     let mut steps = vec![step::apt("agent", versions), busybox(cache, versions)];
+    steps.push(Step {
+        name: "QEMU for guests with a clock of their own".to_owned(),
+        is_present: Box::new(move || qemu::is_present(cache, versions)),
+        install: Box::new(move || qemu::install(cache, versions)),
+    });
     for series in versions.kernel.keys() {
         steps.push(Step {
             name: format!("kernel {series} for the VM"),

@@ -18,7 +18,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 
 use crate::place;
-use crate::setup::{self, kernel, shell};
+use crate::setup::{self, shell};
 
 /// How long a guest may take after its command ended: to pack /out and power off.
 const GRACE: Duration = Duration::from_secs(60);
@@ -58,10 +58,20 @@ pub(crate) enum Stream {
     Stderr,
 }
 
+/// What a guest's clock follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Clock {
+    /// The host's clock: the guest is slower where emulating is slow and while the host is busy
+    Host,
+    /// The guest's own instructions, a nanosecond each: the same on every host; its CPUs take turns
+    Virtual,
+}
+
 /// A machine to boot and the one command it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Guest {
     pub(crate) kernel: Kernel,
+    pub(crate) clock: Clock,
     pub(crate) cpus: u32,
     /// NUMA nodes; CPUs and memory are split evenly, one socket each.
     pub(crate) nodes: u32,
@@ -86,6 +96,7 @@ impl Guest {
     pub(crate) fn new(command: &[&str]) -> Self {
         Self {
             kernel: Kernel::V6_1,
+            clock: Clock::Host,
             cpus: 8,
             nodes: 2,
             memory_mib: 2048,
@@ -123,7 +134,7 @@ pub(crate) fn boot(guest: &Guest, sink: &mut dyn FnMut(Stream, &[u8])) -> anyhow
         .context("write the initramfs")?;
     let disk = File::create(scratch.0.path("out.tar")).context("create the out disk")?;
     disk.set_len(OUT_BYTES).context("size the out disk")?;
-    let marks = qemu::run(guest, &kernel::folder(&cache, guest.kernel.series()), &scratch.0, sink)?;
+    let marks = qemu::run(guest, &cache, &scratch.0, sink)?;
     let exit_code = marks.exit.context("the guest gave no exit code")?;
     for line in qemu::complaints(&scratch.0) {
         eprintln!("vm: the guest's kernel says: {line}");
@@ -165,6 +176,9 @@ pub(crate) struct Args {
     /// Guest kernel
     #[arg(long, default_value = "6.1")]
     kernel: Kernel,
+    /// What the guest's clock follows
+    #[arg(long, default_value = "host")]
+    clock: Clock,
     #[arg(long, default_value_t = 8)]
     cpus: u32,
     /// NUMA nodes, one socket each
@@ -212,6 +226,7 @@ fn guest_of(args: &Args) -> anyhow::Result<Guest> {
     };
     Ok(Guest {
         kernel: args.kernel,
+        clock: args.clock,
         cpus: args.cpus,
         nodes: args.nodes,
         memory_mib: args.memory,

@@ -98,12 +98,17 @@ fn keep_original(
     knob: Knob,
 ) -> Result<(), StepFailure> {
     if knob == Knob::CpuIdle {
-        match keep_one(files, originals, cgroup, Knob::CpuWeight) {
-            Err(failure) if failure.kind != FailureKind::Unsupported => return Err(failure),
-            Ok(()) | Err(_) => {}
-        }
+        unless_absent(keep_one(files, originals, cgroup, Knob::CpuWeight))?;
     }
     keep_one(files, originals, cgroup, knob)
+}
+
+/// A file that this kernel does not have holds nothing that could be lost.
+fn unless_absent(kept: Result<(), StepFailure>) -> Result<(), StepFailure> {
+    match kept {
+        Err(failure) if failure.kind != FailureKind::Unsupported => Err(failure),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn keep_one(
@@ -128,8 +133,7 @@ fn keep_one(
     })
 }
 
-/// Records originals of a cgroup before anything has to be fast; a file that this kernel does not
-/// have needs none.
+/// Records originals of a cgroup before anything has to be fast.
 pub(crate) fn prepare(
     files: &mut dyn KnobFiles,
     originals: &mut Originals,
@@ -137,10 +141,7 @@ pub(crate) fn prepare(
     knobs: impl Iterator<Item = Knob>,
 ) -> Result<(), StepFailure> {
     for knob in knobs {
-        match keep_original(files, originals, cgroup, knob) {
-            Err(failure) if failure.kind != FailureKind::Unsupported => return Err(failure),
-            Ok(()) | Err(_) => {}
-        }
+        unless_absent(keep_original(files, originals, cgroup, knob))?;
     }
     Ok(())
 }

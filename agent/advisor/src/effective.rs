@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use model::knob::CpuMax;
 use model::plan::{Overlay, Plan, WorkloadPlan};
-use model::qos::{QosLevel, WorkloadName};
+use model::qos::WorkloadName;
 use model::{Micros, MilliCpu, Timestamp};
 
 /// The Plan with the overlay laid over it, or as it is when the overlay is gone by `now`.
@@ -29,9 +29,9 @@ pub(crate) fn workloads<'a>(
     let overlay = overlay.filter(|overlay| now < overlay.expires_at);
     // Counted only when it is divided by.
     let n_reclaimed =
-        overlay.map_or(1, |_| plan.workloads.values().filter(|w| is_reclaimed(w)).count());
+        overlay.map_or(1, |_| plan.workloads.values().filter(|w| w.qos.is_reclaimed()).count());
     plan.workloads.iter().map(move |(name, workload)| match overlay {
-        Some(overlay) if is_reclaimed(workload) => {
+        Some(overlay) if workload.qos.is_reclaimed() => {
             let share = MilliCpu(overlay.floor.0 / n_reclaimed.max(1) as u64);
             (name, Cow::Owned(under(overlay, share, workload)))
         }
@@ -48,10 +48,6 @@ fn under(overlay: &Overlay, share: MilliCpu, workload: &WorkloadPlan) -> Workloa
         held.cpu_max = held.cpu_max.map(|ceiling| held_down(ceiling, share));
     }
     held
-}
-
-fn is_reclaimed(workload: &WorkloadPlan) -> bool {
-    workload.qos == QosLevel::ReclaimedCores
 }
 
 /// The ceiling's period stays, so that the smaller of the two quotas is the smaller limit.

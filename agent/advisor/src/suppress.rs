@@ -150,13 +150,13 @@ fn refusal(input: &SuppressInput<'_>) -> Option<(&'static str, &'static str)> {
     let tracked = input.burst.offender != SlotId::UNTRACKED;
     if !input.policy.suppression.enabled {
         Some(("suppress-disabled", "suppression is switched off"))
-    } else if input.victim.spec.qos == QosLevel::ReclaimedCores {
+    } else if input.victim.spec.qos.is_reclaimed() {
         Some(("suppress-victim-reclaimed", "batch work is not protected from itself"))
     } else if tracked && input.burst.offender == input.victim.slot {
         Some(("suppress-own-group", "its own tasks ran: a larger pool would help, not suppression"))
     } else if input.victim.throttled_ratio.is_some_and(|ratio| ratio >= OWN_THROTTLE_RATIO) {
         Some(("suppress-own-throttle", "it is throttled by its own cpu.max"))
-    } else if input.offender_qos.is_some_and(|qos| qos != QosLevel::ReclaimedCores) {
+    } else if input.offender_qos.is_some_and(|qos| !qos.is_reclaimed()) {
         Some(("suppress-offender-not-reclaimed", "the CPU was taken by work that is not batch"))
     } else {
         None

@@ -21,7 +21,7 @@ use model::derive::DeriveLimits;
 use model::knob::Lane;
 use model::plan::{Finding, Generation, Outcome, Overlay, Plan, Severity, Step};
 use model::policy::Policy;
-use model::qos::{QosLevel, WorkloadName};
+use model::qos::WorkloadName;
 use model::sample::{Burst, Sample};
 use model::snapshot::Snapshot;
 use model::{Nanos, SlotId, Timestamp};
@@ -177,7 +177,7 @@ impl TurnState {
         if let Some((plan, reclaimed)) = planned.plan {
             (self.plan, self.reclaimed) = (Some(plan), reclaimed);
         }
-        let reclaimed = snapshot.workloads.iter().filter(|(_, view)| is_reclaimed(view.spec.qos));
+        let reclaimed = snapshot.workloads.iter().filter(|(_, view)| view.spec.qos.is_reclaimed());
         let mode = self.policy.mode;
         effects.findings.extend(self.fast.observe(Lane::Fast, reclaimed, snapshot.at, mode));
         self.review_overlay(now, &snapshot, planned.late.as_ref(), &mut effects);
@@ -310,16 +310,12 @@ impl TurnState {
 }
 
 fn reclaimed_of(plan: &Plan) -> Plan {
-    let reclaimed = plan.workloads.iter().filter(|(_, workload)| is_reclaimed(workload.qos));
+    let reclaimed = plan.workloads.iter().filter(|(_, workload)| workload.qos.is_reclaimed());
     Plan {
         generation: plan.generation,
         workloads: reclaimed.map(|(name, w)| (name.clone(), w.clone())).collect(),
         ..Plan::default()
     }
-}
-
-fn is_reclaimed(qos: QosLevel) -> bool {
-    qos == QosLevel::ReclaimedCores
 }
 
 fn planned_late(age: Nanos, allowed: Nanos) -> Finding {

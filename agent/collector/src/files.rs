@@ -4,7 +4,6 @@
 use hostfs::cgroup::read::PressureOf;
 use hostfs::{Cgroup, ReadError, read_knob};
 use model::knob::{Knob, Knobs};
-use model::qos::QosLevel;
 use model::sample::{Pressure, WorkloadSample, WorkloadSpec};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 
@@ -110,7 +109,7 @@ impl Files {
         let before = self.knobs;
         self.knobs = Knobs { cpuset_effective: before.cpuset_effective, ..Knobs::default() };
         for knob in Knob::ALL {
-            if knob == Knob::CpusetCpus || self.spec.qos == QosLevel::ReclaimedCores {
+            if knob == Knob::CpusetCpus || self.spec.qos.is_reclaimed() {
                 self.read_knob(knob, errors);
             } else if let Some(value) = before.get(knob) {
                 self.knobs.record(value);

@@ -37,8 +37,9 @@ pub struct Workloads {
     pub unmatched: Vec<String>,
 }
 
-/// The newest value of every source at one time, shared with the mailboxes: cheap to take.
-#[derive(Clone, Debug)]
+/// The newest value of every source at one time, shared with the mailboxes: cheap to take. The
+/// default is a node of which nothing was read yet.
+#[derive(Clone, Debug, Default)]
 pub struct Readings {
     at: Timestamp,
     topology: Source<Arc<Topology>>,

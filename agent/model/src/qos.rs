@@ -31,6 +31,11 @@ impl QosLevel {
         }
     }
 
+    /// Whether this is work that runs on what others leave.
+    pub const fn is_reclaimed(self) -> bool {
+        matches!(self, QosLevel::ReclaimedCores)
+    }
+
     pub fn from_name(name: &str) -> Option<QosLevel> {
         QosLevel::ALL.into_iter().find(|level| level.name() == name)
     }

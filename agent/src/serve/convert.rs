@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::decision::Decision;
 use model::plan::{Finding, Overlay, Plan, PoolPlan, Severity, WorkloadPlan};
 use model::policy::Mode;
-use model::qos::{PoolName, QosLevel};
+use model::qos::PoolName;
 use model::sample::{Pressure, PressureLine, SourceFault};
 use model::snapshot::{HostView, Signal, Snapshot, SourceHealth};
 use model::topology::{NumaNode, Topology};
@@ -21,7 +21,7 @@ pub(super) fn snapshot(state: &NodeState, now: Timestamp) -> v1::Snapshot {
     let seen = &state.snapshot;
     let overlay = state.overlay.as_ref().filter(|overlay| overlay.expires_at > now);
     let workloads = seen.workloads.iter().map(|(name, view)| {
-        let suppressed = overlay.is_some() && view.spec.qos == QosLevel::ReclaimedCores;
+        let suppressed = overlay.is_some() && view.spec.qos.is_reclaimed();
         workload::workload(name, view, state.plan.workloads.get(name), suppressed)
     });
     v1::Snapshot {

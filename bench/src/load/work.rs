@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
 use std::os::unix::fs::FileExt;
+use std::thread;
 
 use model::units::Nanos;
 
@@ -33,21 +34,28 @@ pub fn burn(iterations: u64) {
     black_box(value);
 }
 
-/// Measures this machine's speed. The fastest of many short runs is taken: disturbance only ever
-/// makes a run slower.
+/// Measures the speed of a CPU whose neighbours are busy, since that is how the load will find it
+/// (shared cores, a shared clock): a thread per CPU for a while, all their work together.
 pub fn calibrate() -> Speed {
-    /// Long enough that reading the clock does not count, short enough to fit a time slice.
-    const ITERATIONS: u64 = 200_000;
-    const RUNS: usize = 200;
-    let fastest = (0..RUNS)
-        .map(|_| {
-            let began = clock::now();
-            burn(ITERATIONS);
-            clock::now().since(began).0.max(1)
-        })
-        .min()
-        .unwrap_or(1);
-    Speed { iterations_per_ms: (ITERATIONS * 1_000_000 / fastest).max(1) }
+    const SPAN: Nanos = Nanos::from_millis(500);
+    const STEP: u64 = 10_000;
+    let n_cpus = thread::available_parallelism().map_or(1, usize::from);
+    let until = clock::now().after(SPAN);
+    let burn_on = || {
+        let (began, mut iterations) = (clock::now(), 0);
+        while clock::now() < until {
+            burn(STEP);
+            iterations += STEP;
+        }
+        (iterations, clock::now().since(began).as_micros().0)
+    };
+    let sums = thread::scope(|scope| {
+        let threads: Vec<_> = (0..n_cpus).map(|_| scope.spawn(burn_on)).collect();
+        let counts = threads.into_iter().filter_map(|thread| thread.join().ok());
+        counts.fold((0, 0), |sums, counts| (sums.0 + counts.0, sums.1 + counts.1))
+    });
+    let (iterations, span_us): (u64, u64) = sums;
+    Speed { iterations_per_ms: (iterations * 1000 / span_us.max(1)).max(1) }
 }
 
 /// Rounds per second of what an agent does all day: read a small kernel file, take it apart, keep

@@ -1,21 +1,12 @@
 //! `bench dry-run`: runs the agent's own measuring example on this machine and holds it to the bar.
 
-use std::process::{Command, Stdio};
-
-use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::Machine;
 use super::row::{Bar, Row};
-use crate::{ebpf, place};
+use super::{Machine, example};
 
 const LATENCY_MS: f64 = 5.0;
 const EVENTS: f64 = 200.0;
-
-#[derive(Deserialize)]
-struct Output {
-    rows: Vec<Measured>,
-}
 
 #[derive(Deserialize)]
 struct Measured {
@@ -32,16 +23,7 @@ struct Measured {
 }
 
 pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
-    ebpf::ensure_built()?;
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo());
-    cargo.args(["run", "--quiet", "--profile", "ci", "-p", "agent", "--example", "dry_run"]);
-    let output =
-        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "the agent's example dry_run ended with {}", output.status);
-    let output: Output =
-        serde_json::from_slice(&output.stdout).context("the example dry_run printed no rows")?;
-    Ok(output.rows.iter().flat_map(rows).collect())
+    Ok(example::rows("agent", "dry_run")?.iter().flat_map(rows).collect())
 }
 
 /// The latency and, since a quantile of a few events says nothing, how many there were.

@@ -1,24 +1,15 @@
 //! `bench probe`: runs the probe's own measuring example on this machine and holds it to the bar.
 
-use std::process::{Command, Stdio};
-
-use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use super::Machine;
 use super::row::{Bar, Row};
-use crate::{ebpf, place};
+use super::{Machine, example};
 
 /// Per context switch, all programs together.
 const PER_SWITCH_NS: f64 = 500.0;
 /// Of a core, at this many switches per second.
 const CORE_SHARE: f64 = 0.05;
 const SWITCHES_PER_S: f64 = 100_000.0;
-
-#[derive(Deserialize)]
-struct Output {
-    rows: Vec<Measured>,
-}
 
 #[derive(Deserialize)]
 struct Measured {
@@ -28,16 +19,7 @@ struct Measured {
 }
 
 pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
-    ebpf::ensure_built()?;
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo());
-    cargo.args(["run", "--quiet", "--profile", "ci", "-p", "probe", "--example", "overhead"]);
-    let output =
-        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "the probe's example overhead ended with {}", output.status);
-    let output: Output =
-        serde_json::from_slice(&output.stdout).context("the example overhead printed no rows")?;
-    Ok(rows(&output.rows))
+    Ok(rows(&example::rows("probe", "overhead")?))
 }
 
 fn rows(measured: &[Measured]) -> Vec<Row> {

@@ -27,43 +27,101 @@ pub(super) fn ensure_lists() -> anyhow::Result<()> {
     if has_lists { Ok(()) } else { shell::quiet(Command::new("apt-get").arg("update")) }
 }
 
-/// The archive's candidate for `package` if its version is the pinned one, otherwise the newest the archive
-/// has, with a notice. `package=version` is what apt-get takes.
-pub(super) fn pinned_or_newest(package: &str, version: &str) -> anyhow::Result<String> {
-    let known = shell::output(Command::new("apt-cache").args(["madison", package]))?;
-    let mut versions = known.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
-    if versions.clone().any(|candidate| candidate == version) {
-        return Ok(format!("{package}={version}"));
-    }
-    let newest =
-        versions.next().with_context(|| format!("the archive has no package {package}"))?;
-    eprintln!("setup: {package} {version} has gone from the archive; taking {newest}");
-    Ok(format!("{package}={newest}"))
+/// Where packages are looked for.
+pub(super) struct Archive {
+    /// For every call of an apt program.
+    options: Vec<String>,
 }
 
-/// The newest package whose name matches `family`, when `package` itself has gone from the archive.
-pub(super) fn available(package: &str, family: &str) -> anyhow::Result<String> {
-    if !shell::output(Command::new("apt-cache").args(["madison", package]))?.trim().is_empty() {
-        return Ok(package.to_owned());
+impl Archive {
+    /// What the machine's own sources name.
+    pub(super) fn of_machine() -> Archive {
+        Archive { options: Vec::new() }
     }
-    let found = shell::output(Command::new("apt-cache").args(["search", "--names-only", family]))?;
-    let names = found.lines().filter_map(|line| line.split_whitespace().next());
-    let newest = names.max_by_key(|name| numbers_in(name));
-    let newest =
-        newest.with_context(|| format!("the archive has neither {package} nor any {family}"))?;
-    eprintln!("setup: {package} has gone from the archive; taking {newest}");
-    Ok(newest.to_owned())
+
+    /// One suite beside the machine's own, under the same address, with apt's state of it in `folder`: nothing of
+    /// the machine's is changed.
+    pub(super) fn of_suite(suite: &str, folder: &Path) -> anyhow::Result<Archive> {
+        for name in ["lists/partial", "cache/archives/partial"] {
+            let folder = folder.join(name);
+            fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+        }
+        let sources = folder.join("sources.list");
+        let line = format!("deb [signed-by={KEYRING}] {} {suite} main\n", address(suite)?);
+        fs::write(&sources, line).with_context(|| format!("write {}", sources.display()))?;
+        let settings = [
+            ("Dir::State::Lists", folder.join("lists")),
+            ("Dir::Cache", folder.join("cache")),
+            ("Dir::Etc::SourceList", sources),
+            ("Dir::Etc::SourceParts", PathBuf::from("/dev/null")),
+        ];
+        let setting = |(key, path): &(&str, PathBuf)| format!("-o{key}={}", path.display());
+        let archive = Archive { options: settings.iter().map(setting).collect() };
+        shell::quiet(archive.apt("apt-get").arg("update"))?;
+        Ok(archive)
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        // Root's own cache folder is not readable by apt's sandbox user, which would only cost a warning each time.
+        command.arg("-oAPT::Sandbox::User=root").args(&self.options);
+        command
+    }
+
+    /// The archive's candidate for `package` if its version is the pinned one, otherwise the newest the archive
+    /// has, with a notice. `package=version` is what apt-get takes.
+    pub(super) fn pinned_or_newest(&self, package: &str, version: &str) -> anyhow::Result<String> {
+        let known = self.known(package)?;
+        let mut versions = known.lines().filter_map(|line| line.split('|').nth(1)).map(str::trim);
+        if versions.clone().any(|candidate| candidate == version) {
+            return Ok(format!("{package}={version}"));
+        }
+        let newest =
+            versions.next().with_context(|| format!("the archive has no package {package}"))?;
+        eprintln!("setup: {package} {version} has gone from the archive; taking {newest}");
+        Ok(format!("{package}={newest}"))
+    }
+
+    fn known(&self, package: &str) -> anyhow::Result<String> {
+        shell::output(self.apt("apt-cache").args(["madison", package]))
+    }
+
+    /// The newest package whose name matches `family`, when `package` itself has gone from the archive.
+    pub(super) fn available(&self, package: &str, family: &str) -> anyhow::Result<String> {
+        if !self.known(package)?.trim().is_empty() {
+            return Ok(package.to_owned());
+        }
+        let search = ["search", "--names-only", family];
+        let found = shell::output(self.apt("apt-cache").args(search))?;
+        let names = found.lines().filter_map(|line| line.split_whitespace().next());
+        let newest = names.max_by_key(|name| numbers_in(name));
+        let newest = newest
+            .with_context(|| format!("the archive has neither {package} nor any {family}"))?;
+        eprintln!("setup: {package} has gone from the archive; taking {newest}");
+        Ok(newest.to_owned())
+    }
+
+    /// Downloads `package=version` and unpacks it into `into`.
+    pub(super) fn fetch_and_unpack(&self, target: &str, into: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
+        shell::quiet(self.apt("apt-get").args(["download", target]).current_dir(into))?;
+        let deb = downloaded(into)?;
+        shell::quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
+        fs::remove_file(&deb).with_context(|| format!("remove {}", deb.display()))
+    }
 }
 
-/// Downloads `package=version` and unpacks it into `into`, which must be new.
-pub(super) fn fetch_and_unpack(target: &str, into: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
-    // Root's own cache folder is not readable by apt's sandbox user, which would only cost a warning each time.
-    let download = ["-o", "APT::Sandbox::User=root", "download", target];
-    shell::quiet(Command::new("apt-get").args(download).current_dir(into))?;
-    let deb = downloaded(into)?;
-    shell::quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
-    fs::remove_file(&deb).with_context(|| format!("remove {}", deb.display()))
+/// Of the package debian-archive-keyring, which every Debian has.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
+/// Where the machine gets the release from that `suite` belongs to ("bookworm" of "bookworm-backports").
+fn address(suite: &str) -> anyhow::Result<String> {
+    let release = suite.split('-').next().unwrap_or(suite);
+    let mut list = Command::new("apt-get");
+    list.args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]);
+    let text = shell::output(list.arg(format!("Codename: {release}")))?;
+    let first = text.lines().next();
+    Ok(first.with_context(|| format!("no source of apt's names {release}"))?.to_owned())
 }
 
 fn downloaded(folder: &Path) -> anyhow::Result<PathBuf> {

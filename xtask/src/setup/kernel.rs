@@ -8,8 +8,9 @@ use std::process::Command;
 
 use anyhow::{Context as _, bail};
 
+use super::debs::Archive;
+use super::shell;
 use super::versions::{KernelPin, Versions};
-use super::{debs, shell};
 
 /// Where the kernel of a series ("6.1") lies once set up.
 pub(crate) fn folder(cache: &Path, series: &str) -> PathBuf {
@@ -26,13 +27,14 @@ pub(super) fn install(cache: &Path, series: &str, versions: &Versions) -> anyhow
         .kernel
         .get(series)
         .with_context(|| format!("no kernel {series} in versions.toml"))?;
-    let package = debs::available(&pin.package, &pin.family)?;
-    let target = debs::pinned_or_newest(&package, &pin.version)?;
+    let archive = Archive::of_machine();
+    let package = archive.available(&pin.package, &pin.family)?;
+    let target = archive.pinned_or_newest(&package, &pin.version)?;
     let place = folder(cache, series);
     let staging = place.with_extension("part");
     let unpacked = staging.join("deb");
     remove(&staging)?;
-    debs::fetch_and_unpack(&target, &unpacked)?;
+    archive.fetch_and_unpack(&target, &unpacked)?;
     copy_out(&unpacked, &staging, &versions.modules.names)?;
     fs::remove_dir_all(&unpacked).with_context(|| format!("remove {}", unpacked.display()))?;
     fs::write(staging.join("package"), stamp(pin, &versions.modules.names))?;
@@ -45,7 +47,7 @@ fn stamp(pin: &KernelPin, modules: &[String]) -> String {
     format!("{}={} {}\n", pin.package, pin.version, modules.join(" "))
 }
 
-fn remove(folder: &Path) -> anyhow::Result<()> {
+pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }
@@ -147,7 +149,8 @@ pub(super) fn busybox_is_present(cache: &Path, version: &str) -> bool {
 pub(super) fn install_busybox(cache: &Path, version: &str) -> anyhow::Result<()> {
     let place = cache.join("busybox-static");
     remove(&place)?;
-    debs::fetch_and_unpack(&debs::pinned_or_newest("busybox-static", version)?, &place)?;
+    let archive = Archive::of_machine();
+    archive.fetch_and_unpack(&archive.pinned_or_newest("busybox-static", version)?, &place)?;
     shell::quiet(Command::new(busybox(cache)).arg("true"))?;
     fs::write(place.join("package"), version).context("write busybox' stamp")
 }

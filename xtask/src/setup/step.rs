@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::debs::Archive;
 use super::versions::Versions;
 use super::{debs, shell};
 
@@ -68,9 +69,10 @@ pub(super) fn apt<'a>(group: &'a str, versions: &'a Versions) -> Step<'a> {
         name: format!("Debian packages of group {group}"),
         is_present: Box::new(move || missing().is_empty()),
         install: Box::new(move || {
+            let archive = Archive::of_machine();
             let targets: Result<Vec<_>, _> = missing()
                 .into_iter()
-                .map(|(package, version)| debs::pinned_or_newest(package, version))
+                .map(|(package, version)| archive.pinned_or_newest(package, version))
                 .collect();
             let mut install = Command::new("apt-get");
             install.args(["install", "-y", "--no-install-recommends"]).args(targets?);

@@ -12,6 +12,8 @@ pub(crate) struct Versions {
     pub(crate) debian: Debian,
     pub(crate) apt: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) unpacked: BTreeMap<String, Unpacked>,
+    /// Suite, package, version.
+    pub(crate) suite: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) kernel: BTreeMap<String, KernelPin>,
     pub(crate) modules: Modules,
     pub(crate) cargo: BTreeMap<String, CargoTool>,
@@ -64,5 +66,6 @@ mod tests {
         let versions = super::pinned().unwrap();
         assert_eq!(versions.kernel.keys().collect::<Vec<_>>(), ["6.1", "6.12"]);
         assert!(versions.unpacked.contains_key("busybox-static"));
+        assert!(versions.suite[crate::setup::qemu::SUITE].contains_key("qemu-system-x86"));
     }
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::{GRACE, Guest, Session, Stream, hang};
+use super::{Clock, GRACE, Guest, Session, Stream, hang};
+use crate::setup::{kernel, qemu};
 
 /// How often the files behind the serial ports are looked at. Short against a guest's boot, long against the
 /// cost of three reads.
@@ -48,12 +49,12 @@ const BOOT_ATTEMPTS: u32 = 3;
 /// has begun is booted again, and says so.
 pub(super) fn run(
     guest: &Guest,
-    kernel: &Path,
+    cache: &Path,
     place: &Workplace,
     sink: &mut dyn FnMut(Stream, &[u8]),
 ) -> anyhow::Result<Marks> {
     for attempt in 1..=BOOT_ATTEMPTS {
-        let state = match run_once(guest, kernel, place, sink)? {
+        let state = match run_once(guest, cache, place, sink)? {
             Followed::Ended(marks) => return Ok(marks),
             Followed::NeverReady { state } => state,
         };
@@ -72,7 +73,7 @@ enum Followed {
 
 fn run_once(
     guest: &Guest,
-    kernel: &Path,
+    cache: &Path,
     place: &Workplace,
     sink: &mut dyn FnMut(Stream, &[u8]),
 ) -> anyhow::Result<Followed> {
@@ -80,18 +81,14 @@ fn run_once(
     for name in ["console", "stdout", "stderr", "status"] {
         File::create(place.path(name)).with_context(|| format!("create {name}"))?;
     }
-    let mut command = command_line(guest, kernel, place);
+    let mut command = command_line(guest, cache, place);
     let is_batch = guest.session == Session::Batch;
     // QEMU's monitor, for a guest that stands; a file, for QEMU would otherwise hold the caller's pipe open.
     let stdin = if is_batch { Stdio::piped() } else { Stdio::inherit() };
     let stdout = if is_batch { hang::monitor_output(place)?.into() } else { Stdio::inherit() };
     let complaints = File::create(place.path("qemu.log")).context("create qemu.log")?;
-    let mut child = command
-        .stdin(stdin)
-        .stdout(stdout)
-        .stderr(complaints)
-        .spawn()
-        .context("start qemu-system-x86_64")?;
+    let mut child =
+        command.stdin(stdin).stdout(stdout).stderr(complaints).spawn().context("start QEMU")?;
     let followed = follow(guest, place, &mut child, sink);
     if !matches!(child.try_wait(), Ok(Some(_))) {
         child.kill().context("end QEMU")?;
@@ -215,10 +212,11 @@ fn kernel_line(guest: &Guest) -> String {
     guest.parameters.iter().fold(KERNEL_LINE.to_owned(), |line, word| line + " " + word)
 }
 
-fn command_line(guest: &Guest, kernel: &Path, place: &Workplace) -> Command {
-    let mut qemu = Command::new("qemu-system-x86_64");
+fn command_line(guest: &Guest, cache: &Path, place: &Workplace) -> Command {
+    let kernel = kernel::folder(cache, guest.kernel.series());
+    let mut qemu = with_clock(guest, cache);
     // Nehalem, not max: emulating AVX and XSAVE doubles the time of everything.
-    qemu.args(["-accel", "tcg,thread=multi,tb-size=512", "-cpu", "Nehalem-v1", "-machine", "q35"]);
+    qemu.args(["-cpu", "Nehalem-v1", "-machine", "q35"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add_shape(&mut qemu, guest);
     qemu.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(place.path("initrd"));
@@ -239,6 +237,32 @@ fn command_line(guest: &Guest, kernel: &Path, place: &Workplace) -> Command {
     qemu.args(["-device", "virtio-blk-pci,drive=out"]);
     qemu
 }
+
+/// A virtual clock counts instructions, 2^shift ns each, and jumps to the next timer when all CPUs idle. QEMU lets one
+/// CPU run until the next timer or its part of the time to there, so a timer of our own bounds how long the others
+/// stand still: that of a network filter with nothing to filter, which the guest does not see.
+fn with_clock(guest: &Guest, cache: &Path) -> Command {
+    match guest.clock {
+        Clock::Host => {
+            let mut qemu = Command::new("qemu-system-x86_64");
+            qemu.args(["-accel", "tcg,thread=multi,tb-size=512"]);
+            qemu
+        }
+        Clock::Virtual => {
+            let mut qemu = qemu::command(cache);
+            qemu.args(["-accel", "tcg,thread=single,tb-size=512"]);
+            qemu.args(["-icount", "shift=0,align=off,sleep=off"]);
+            qemu.args(["-netdev", "hubport,id=turns,hubid=0"]);
+            let round_us = TURN_US * guest.cpus;
+            let timer = format!("filter-buffer,id=timer,netdev=turns,interval={round_us}");
+            qemu.args(["-object", &timer]);
+            qemu
+        }
+    }
+}
+
+/// A CPU runs so long at a stretch. Short against what a scheduler does (a tick is 4 ms), long enough to cost little.
+const TURN_US: u32 = 50;
 
 fn add_serial(qemu: &mut Command, to: &str) {
     qemu.args(["-serial", to]);

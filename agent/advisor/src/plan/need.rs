@@ -129,7 +129,7 @@ pub(crate) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, policy: &'a Policy) -> Judge<'a> {
-        let batch = snapshot.workloads.values().filter(|w| w.spec.qos == QosLevel::ReclaimedCores);
+        let batch = snapshot.workloads.values().filter(|w| w.spec.qos.is_reclaimed());
         let mut batch_slots: Vec<SlotId> = batch.map(|w| w.slot).collect();
         batch_slots.sort_unstable();
         Judge { snapshot, policy, batch_slots }

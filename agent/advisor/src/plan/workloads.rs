@@ -53,7 +53,7 @@ fn workload_plan(
     pool: PoolName,
     cpus: CpuSet,
 ) -> WorkloadPlan {
-    let reclaimed = view.spec.qos == QosLevel::ReclaimedCores;
+    let reclaimed = view.spec.qos.is_reclaimed();
     let suppressible = reclaimed && input.policy.suppression.enabled;
     WorkloadPlan {
         qos: view.spec.qos,

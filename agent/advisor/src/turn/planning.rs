@@ -1,6 +1,6 @@
 //! The long part of a slow tick, as a value that can be carried to another thread: derive, plan,
-//! lint, and the Steps of the slow lane. Milliseconds at hundreds of workloads, so the loop does not do it itself; bursts are
-//! answered meanwhile, by the Snapshot of the tick before.
+//! lint, and the Steps of the slow lane. Milliseconds at hundreds of workloads, so the loop does not
+//! do it itself; bursts are answered meanwhile, by the Snapshot of the tick before.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use hostfs::CgroupTree;
 use model::MilliCpu;
 use model::knob::CpuWeight;
-use model::qos::CgroupPath;
+use model::qos::{CgroupPath, QosLevel};
 
 use super::*;
 
