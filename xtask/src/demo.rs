@@ -77,6 +77,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let mut result = DemoResult::read(&out.join("demo.json"))?;
     result.add_emulator_factor(native);
+    if !args.host {
+        result.machine.insert("clock".to_owned(), clock_of(args).name().to_owned());
+    }
     if args.keep {
         result.add_noise(noise.other_work_ratio()?);
     }
@@ -99,8 +102,7 @@ fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Res
         guest.session = Session::Batch;
         guest.timeout = GUEST_LIMIT;
     }
-    // A person who looks around wants a clock that waits for him.
-    guest.clock = if args.keep { Clock::Host } else { Clock::Virtual };
+    guest.clock = clock_of(args);
     (guest.cpus, guest.nodes) = (args.cpus, args.nodes);
     guest.memory_mib = 1024;
     guest.files = build::guest_files(programs)?;
@@ -108,6 +110,11 @@ fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Res
     let ended = vm::boot(&guest, &mut vm::pass_through)?;
     ensure!(ended.exit_code == 0, "the demo failed in the guest with exit {}", ended.exit_code);
     Ok(())
+}
+
+/// A person who looks around wants a clock that waits for him.
+fn clock_of(args: &Args) -> Clock {
+    if args.keep { Clock::Host } else { Clock::Virtual }
 }
 
 fn show(args: &Args, result: &DemoResult, took: Duration) -> anyhow::Result<()> {

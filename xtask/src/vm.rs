@@ -67,6 +67,16 @@ pub(crate) enum Clock {
     Virtual,
 }
 
+impl Clock {
+    /// For what is recorded of a run.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Host => "the host's",
+            Self::Virtual => "virtual, 1 ns per instruction",
+        }
+    }
+}
+
 /// A machine to boot and the one command it runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Guest {

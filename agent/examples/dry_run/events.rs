@@ -1,5 +1,4 @@
-//! Suppressions as the agent decided and measured them, and which of them a burst of the load
-//! caused.
+//! Suppressions as the agent decided and measured them, and how many bursts of the load began one.
 
 use std::sync::Arc;
 
@@ -25,7 +24,7 @@ pub(crate) struct Events {
     state: watch::Receiver<Option<Arc<NodeState>>>,
     seen: u64,
     decided_at: Timestamp,
-    pub(crate) all: Vec<Event>,
+    all: Vec<Event>,
 }
 
 impl Events {
@@ -46,14 +45,17 @@ impl Events {
         self.seen = state.decisions.newest();
     }
 
-    /// The first suppression of each burst. Whatever else runs in the victim's cgroup makes events
-    /// too, at any time; those are not the load's.
-    pub(crate) fn of(&self, bursts: &[Burst]) -> Vec<Event> {
-        let first = |burst: &Burst| {
+    pub(crate) fn since(&self, from: Timestamp) -> Vec<Event> {
+        self.all.iter().filter(|event| event.first_wait_at >= from).copied().collect()
+    }
+
+    /// How many of the bursts began one.
+    pub(crate) fn n_of(&self, bursts: &[Burst]) -> usize {
+        let began_one = |burst: &&Burst| {
             let inside = burst.from..=burst.to;
-            self.all.iter().find(|event| inside.contains(&event.first_wait_at)).copied()
+            self.all.iter().any(|event| inside.contains(&event.first_wait_at))
         };
-        bursts.iter().filter_map(first).collect()
+        bursts.iter().filter(began_one).count()
     }
 }
 

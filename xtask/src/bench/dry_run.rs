@@ -12,8 +12,8 @@ const EVENTS: f64 = 200.0;
 struct Measured {
     name: String,
     events: f64,
-    /// Suppressions of which the load is not the cause: not counted above.
-    other_events: f64,
+    /// Bursts of the load that began one of them.
+    of_bursts: f64,
     p50_ms: f64,
     p99_ms: f64,
     max_ms: f64,
@@ -34,7 +34,7 @@ fn rows(it: &Measured) -> [Row; 2] {
         ("max_ms", it.max_ms),
         ("after_decision_p99_ms", it.after_decision_p99_ms),
         ("events", it.events),
-        ("other_events", it.other_events),
+        ("of_bursts", it.of_bursts),
         ("node_cpu_util", it.node_cpu_util),
     ];
     let events = Bar::reaches(it.events, EVENTS);
@@ -53,7 +53,7 @@ mod tests {
         let seen = Measured {
             name: "x".to_owned(),
             events: 199.0,
-            other_events: 3.0,
+            of_bursts: 3.0,
             p50_ms: 0.3,
             p99_ms: 4.0,
             max_ms: 9.0,

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Machine;
 use super::row::{Bar, Row};
 use crate::demo::{build, host};
-use crate::vm::{self, Guest};
+use crate::vm::{self, Clock, Guest};
 use crate::{ebpf, place, setup};
 
 /// The bar: suppression within this at p99, over so many events.
@@ -51,7 +51,7 @@ struct Footprint {
 }
 
 pub(super) fn suppression(machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
-    let (rows, _) = in_vm::<Suppression>("suppression", machine)?;
+    let (rows, _) = in_vm::<Suppression>("suppression", Clock::Host, machine)?;
     let mut result = Vec::new();
     for (idx, row) in rows.iter().enumerate() {
         let figures = [("p50_ms", row.p50_ms), ("p99_ms", row.p99_ms), ("max_ms", row.max_ms)];
@@ -69,7 +69,7 @@ pub(super) fn suppression(machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
 }
 
 pub(super) fn footprint(machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
-    let (rows, factor) = in_vm::<Footprint>("footprint", machine)?;
+    let (rows, factor) = in_vm::<Footprint>("footprint", Clock::Virtual, machine)?;
     let seen = rows.first().context("the guest brought no row")?;
     let native = seen.cpu_ratio / factor;
     let mut result = vec![
@@ -107,6 +107,7 @@ pub(super) fn footprint(machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
 /// The rows and the emulator factor.
 fn in_vm<R: for<'de> Deserialize<'de>>(
     name: &str,
+    clock: Clock,
     machine: &mut Machine,
 ) -> anyhow::Result<(Vec<R>, f64)> {
     setup::ensure(setup::Group::Agent)?;
@@ -118,6 +119,7 @@ fn in_vm<R: for<'de> Deserialize<'de>>(
         fs::remove_dir_all(&out).context("forget the last run")?;
     }
     let mut guest = Guest::new(&["berth-bench", "--out", "/out", name]);
+    guest.clock = clock;
     (guest.cpus, guest.nodes, guest.memory_mib) = (2, 2, 1024);
     guest.files = build::guest_files(&programs)?;
     guest.timeout = GUEST_LIMIT;
@@ -132,6 +134,7 @@ fn in_vm<R: for<'de> Deserialize<'de>>(
     let factor = native.agent_like_rounds_per_s / file.agent_like_rounds_per_s.max(1.0);
     machine.insert("guest_kernel".to_owned(), json!(file.kernel));
     machine.insert("guest_cpus".to_owned(), json!(guest.cpus));
+    machine.insert("guest_clock".to_owned(), json!(clock.name()));
     machine.insert("emulator_factor".to_owned(), json!(factor));
     machine.insert("host_other_work_ratio".to_owned(), json!(noise.other_work_ratio()?));
     Ok((file.rows, factor))
