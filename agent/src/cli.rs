@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing::error;
 
 use crate::config::{self, Config};
-use crate::{once, watchdog, wire};
+use crate::{once, priority, watchdog, wire};
 
 /// Exit code for a configuration that is refused (sysexits.h, EX_USAGE).
 const EX_USAGE: u8 = 64;
@@ -114,6 +114,8 @@ fn usage(error: &(dyn std::error::Error + 'static)) -> ExitCode {
 }
 
 fn watch(config: &Config) -> anyhow::Result<()> {
+    // It inherits how the agent is scheduled.
+    priority::take_turns();
     let tree = wire::open_tree(config)?;
     let agent = &config.agent;
     watchdog::watch(&agent.runtime_dir, tree, agent.watchdog_grace, std::io::stdin());

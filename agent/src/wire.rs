@@ -300,10 +300,9 @@ fn start_lane(
             // The loop is gone only at the very end; then nobody needs the Outcome.
             let _ = outcomes.blocking_send(outcome);
         }),
-        on_start: Box::new(move || {
-            if lane == Lane::Fast {
-                priority::raise_this_thread("fast lane");
-            }
+        on_start: Box::new(move || match lane {
+            Lane::Fast => drop(priority::raise_this_thread("fast lane")),
+            Lane::Slow => priority::take_turns(),
         }),
     })?)
 }

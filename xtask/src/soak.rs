@@ -34,12 +34,10 @@ enum Soak {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     match args.name {
         Soak::Long => test::run_vm_cases(&[(Kernel::V6_1, Cases::Long)]),
-        Soak::Vm => test::run_vm_cases(&[
-            (Kernel::V6_1, Cases::All),
-            (Kernel::V6_1, Cases::without_psi()),
-            (Kernel::V6_12, Cases::All),
-            (Kernel::V6_12, Cases::without_psi()),
-        ]),
+        Soak::Vm => {
+            let kernels = [Kernel::V6_1, Kernel::V6_12];
+            test::run_vm_cases(&kernels.map(test::every_case).concat())
+        }
         Soak::Fuzz => fuzz::run(Duration::from_secs(args.seconds), args.target.as_deref()),
     }
 }

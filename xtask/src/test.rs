@@ -58,16 +58,19 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// All cases on 6.1, the smoke set on 6.12 and those without PSI, unless the command line says otherwise.
 fn guests_of(args: &Args) -> Vec<(Kernel, Cases)> {
-    let all = [
-        (Kernel::V6_1, Cases::All),
-        (Kernel::V6_1, Cases::without_psi()),
-        (Kernel::V6_12, Cases::Smoke),
-    ];
     match (&args.filter, args.kernel) {
-        (None, None) => all.to_vec(),
-        (None, Some(kernel)) => vec![(kernel, Cases::All), (kernel, Cases::without_psi())],
+        (None, None) => {
+            let mut all = every_case(Kernel::V6_1);
+            all.push((Kernel::V6_12, Cases::Smoke));
+            all
+        }
+        (None, Some(kernel)) => every_case(kernel),
         (Some(part), kernel) => vec![(kernel.unwrap_or(Kernel::V6_1), Cases::named(part))],
     }
+}
+
+pub(crate) fn every_case(kernel: Kernel) -> Vec<(Kernel, Cases)> {
+    Cases::every().into_iter().map(|cases| (kernel, cases)).collect()
 }
 
 /// The cases given, a guest each, and the closing line. For soak.

@@ -38,7 +38,11 @@ pub(crate) fn check() -> anyhow::Result<()> {
 }
 
 /// Runs the phases below the cgroup this process is in.
-pub(crate) fn run(programs: &[(String, PathBuf)], phases: &str, out: &Path) -> anyhow::Result<()> {
+pub(crate) fn run(
+    programs: &[(String, PathBuf)],
+    (phases, rounds): (&str, u32),
+    out: &Path,
+) -> anyhow::Result<()> {
     let root = own_cgroup()?;
     // A cgroup that hands controllers to its children must hold no process itself.
     let leaf = root.join("berth-demo-driver");
@@ -49,6 +53,7 @@ pub(crate) fn run(programs: &[(String, PathBuf)], phases: &str, out: &Path) -> a
     let managed = root.strip_prefix(MOUNT).unwrap_or(&root);
     let mut demo = Command::new(build::find(programs, "berth-demo")?);
     demo.arg("--root").arg(&root).arg("--out").arg(out).args(["--phases", phases]);
+    demo.args(["--rounds", &rounds.to_string()]);
     demo.arg("--managed-cgroup").arg(Path::new("/").join(managed));
     demo.arg("--runtime-dir").arg(format!("/run/berth-demo-{}", process::id()));
     demo.arg("--load").arg(build::find(programs, "berth-load")?);

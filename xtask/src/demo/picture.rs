@@ -70,11 +70,12 @@ fn header(canvas: &mut Canvas, result: &DemoResult) {
         "A latency-critical service beside 8 batch pods, by who manages the node",
     );
     let setting = format!(
-        "{} CPUs, {} NUMA nodes, Linux {} under emulation; requests of {} ms CPU, open loop, {}/s in bursts; \
+        "{} CPUs, {} NUMA nodes, Linux {}, clock: {}; requests of {} ms CPU, open loop, {}/s in bursts; \
          16 hogs; {} s per phase, same seed",
         fact("cpus"),
         fact("numa_nodes"),
         fact("kernel"),
+        fact("clock"),
         fact("request_ms"),
         fact("burst_rate_hz"),
         fact("phase_seconds"),

@@ -49,7 +49,7 @@ fn phase_row(phase: &Phase, unmanaged: Option<&Phase>) -> Vec<String> {
 }
 
 /// One row per bar that the phases that ran can answer.
-pub(super) fn bars(result: &DemoResult, took: Duration) -> String {
+pub(super) fn bars(result: &DemoResult, took: Option<Duration>) -> String {
     let mut rows = vec![["bar", "asked", "measured", "ok"].map(str::to_owned).to_vec()];
     let bars = [
         latency(result),
@@ -58,7 +58,7 @@ pub(super) fn bars(result: &DemoResult, took: Duration) -> String {
         dominated(result),
         rounds_against_k8s(result),
     ];
-    let costs = [suppression(result), rss(result), Some(duration(took))];
+    let costs = [suppression(result), rss(result), took.map(duration)];
     rows.extend(bars.into_iter().chain(costs).flatten().map(|bar| {
         vec![bar.name.to_owned(), bar.asked.to_owned(), bar.measured, verdict(bar.ok).to_owned()]
     }));

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 
 use super::build::{self, TEST_BINARY};
 use super::libtest::{self, Tally};
-use crate::vm::{self, Guest, Kernel, Stream};
+use crate::vm::{self, Clock, Guest, Kernel, Stream};
 
 /// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
 const VM_LIMIT: Duration = Duration::from_secs(12 * 60);
@@ -33,54 +33,82 @@ pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
     Ok(with_breakage(libtest::read(&output), succeeded, "unit: cargo test"))
 }
 
+/// A guest unlike the others, and the cases that need it: those with a certain word in their names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Special {
+    /// Booted with `psi=0`: no pressure stall information.
+    NoPsi,
+    /// In virtual time: for measurements that must not depend on how busy the host is.
+    Exact,
+}
+
+impl Special {
+    const ALL: [Special; 2] = [Special::NoPsi, Special::Exact];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Special::NoPsi => "nopsi_",
+            Special::Exact => "exact_",
+        }
+    }
+
+    fn equip(self, guest: &mut Guest) {
+        match self {
+            Special::NoPsi => guest.parameters.push("psi=0".to_owned()),
+            Special::Exact => guest.clock = Clock::Virtual,
+        }
+    }
+}
+
 /// The cases to run in one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cases {
-    /// All but the long ones.
+    /// All but the long ones and those of a special guest.
     All,
     /// Those whose name contains `smoke_`.
     Smoke,
     /// Those whose name contains `soak_`, for `cargo xtask soak long`.
     Long,
-    /// Those whose name contains this, which contains `nopsi_`, in a guest that is booted with `psi=0`.
-    WithoutPsi(String),
+    /// All of a special guest.
+    Of(Special),
     /// Those whose name contains this.
     Named(String),
 }
 
 const LONG: &str = "soak_";
-const WITHOUT_PSI: &str = "nopsi_";
 
 impl Cases {
-    /// Every case that needs a guest without pressure stall information.
-    pub(crate) fn without_psi() -> Cases {
-        Cases::WithoutPsi(WITHOUT_PSI.to_owned())
+    /// Every case of `test`, a guest each.
+    pub(crate) fn every() -> Vec<Cases> {
+        [Cases::All].into_iter().chain(Special::ALL.map(Cases::Of)).collect()
     }
 
     /// What a filter on the command line asks for.
     pub(super) fn named(part: &str) -> Cases {
-        match part.contains(WITHOUT_PSI) {
-            true => Cases::WithoutPsi(part.to_owned()),
-            false => Cases::Named(part.to_owned()),
+        Cases::Named(part.to_owned())
+    }
+
+    /// The guest that these cases need, if it is no ordinary one.
+    fn special(&self) -> Option<Special> {
+        match self {
+            Cases::All | Cases::Smoke | Cases::Long => None,
+            Cases::Of(special) => Some(*special),
+            Cases::Named(part) => Special::ALL.into_iter().find(|it| part.contains(it.word())),
         }
     }
 
     /// Arguments of the test binary.
     fn choice(&self) -> Vec<&str> {
-        match self {
-            Cases::All => vec!["--skip", LONG, "--skip", WITHOUT_PSI],
-            Cases::Smoke => vec!["smoke_", "--skip", WITHOUT_PSI],
+        let mut choice = match self {
+            Cases::All => vec!["--skip", LONG],
+            Cases::Smoke => vec!["smoke_"],
             Cases::Long => vec![LONG],
-            Cases::WithoutPsi(part) => vec![part],
-            Cases::Named(part) => vec![part, "--skip", WITHOUT_PSI],
-        }
-    }
-
-    fn kernel_parameters(&self) -> Vec<String> {
-        match self {
-            Cases::WithoutPsi(_) => vec!["psi=0".to_owned()],
-            Cases::All | Cases::Smoke | Cases::Long | Cases::Named(_) => Vec::new(),
-        }
+            Cases::Of(special) => vec![special.word()],
+            Cases::Named(part) => vec![part.as_str()],
+        };
+        let others = Special::ALL.into_iter().filter(|it| Some(*it) != self.special());
+        choice.extend(others.flat_map(|it| ["--skip", it.word()]));
+        choice
     }
 }
 
@@ -95,7 +123,9 @@ pub(super) fn vm(
     guest.command.extend(cases.choice().into_iter().map(str::to_owned));
     guest.kernel = kernel;
     guest.files = files.to_vec();
-    guest.parameters = cases.kernel_parameters();
+    if let Some(special) = cases.special() {
+        special.equip(&mut guest);
+    }
     guest.timeout = VM_LIMIT;
     guest.silence = Some(CASE_LIMIT);
     guest.out = Some(out.join(kernel.series()));
@@ -138,19 +168,20 @@ fn with_breakage(mut tally: Tally, succeeded: bool, who: &str) -> Tally {
 
 #[cfg(test)]
 mod tests {
-    use super::Cases;
+    use super::{Cases, Special};
 
     #[track_caller]
-    fn check(cases: &Cases, arguments: &[&str], parameters: &[&str]) {
-        assert_eq!(cases.choice(), arguments);
-        assert_eq!(cases.kernel_parameters(), parameters);
+    fn check(cases: &Cases, arguments: &str, special: Option<Special>) {
+        assert_eq!(cases.choice().join(" "), arguments);
+        assert_eq!(cases.special(), special);
     }
 
     #[test]
     fn a_case_runs_in_the_guest_it_needs() {
-        check(&Cases::All, &["--skip", "soak_", "--skip", "nopsi_"], &[]);
-        check(&Cases::without_psi(), &["nopsi_"], &["psi=0"]);
-        check(&Cases::named("nopsi_doctor"), &["nopsi_doctor"], &["psi=0"]);
-        check(&Cases::named("agent_"), &["agent_", "--skip", "nopsi_"], &[]);
+        let no_psi = Some(Special::NoPsi);
+        check(&Cases::All, "--skip soak_ --skip nopsi_ --skip exact_", None);
+        check(&Cases::Of(Special::Exact), "exact_ --skip nopsi_", Some(Special::Exact));
+        check(&Cases::named("nopsi_doctor"), "nopsi_doctor --skip exact_", no_psi);
+        check(&Cases::named("agent_"), "agent_ --skip nopsi_ --skip exact_", None);
     }
 }

@@ -58,6 +58,28 @@ fn smoke_on_cpu_time_agrees_with_cpu_stat() {
     assert!(usage(&spinner) > Nanos::from_millis(500), "it did run");
 }
 
+/// In virtual time no CPU is ever put aside, so every single reading must agree. The file knows what
+/// a task ran up to its last tick.
+#[test]
+fn exact_on_cpu_time_agrees_with_cpu_stat_at_every_reading() {
+    let [spinner, sleeper] = ["spinner", "sleepy"].map(TestCgroup::new);
+    let mut probe = load();
+    track(&mut probe, &[&spinner, &sleeper]);
+    let _spin = spinner.spin(2, Some(&cpus("2")));
+    let (every, busy) = (Duration::from_millis(10), Duration::from_millis(3));
+    let _periodic = sleeper.periodic(every, busy, Some(&cpus("3")));
+    for _ in 0..20 {
+        sleep_ms(100);
+        let before = (usage(&spinner), usage(&sleeper));
+        let ours = probe.read(crate::probe_kit::now()).expect("the maps are read");
+        let after = (usage(&spinner), usage(&sleeper));
+        agrees("a spinner", before.0, ours.slots[&SlotId(1)].on_cpu, after.0);
+        agrees("a sleeper", before.1, ours.slots[&SlotId(2)].on_cpu, after.1);
+    }
+    assert!(usage(&spinner) > Nanos::from_millis(1500), "it did run");
+    assert!(usage(&sleeper) > Nanos::from_millis(200), "it did run");
+}
+
 /// Only the parent is tracked, and the child does not exist yet when it is.
 #[test]
 fn smoke_a_child_cgroup_made_later_counts_for_its_workload() {
