@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long)]
     host: bool,
     /// CPUs of the VM
-    #[arg(long, value_name = "N", default_value_t = 4, conflicts_with = "host")]
+    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "host")]
     cpus: u32,
     /// NUMA nodes of the VM
     #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "host")]
