@@ -1,7 +1,7 @@
 //! Starts the real components that tests run against: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Owns
 //! their ports, certificates, logs and their end. For tests and tools only; nothing of the product depends on it.
 //!
-//! A test that only reads and writes objects takes [`shared`] and a [`Namespace`] of its own. A test that runs controllers,
+//! A test that only reads and writes objects takes [`shared()`] and a [`Namespace`] of its own. A test that runs controllers,
 //! or stops a server, starts its own:
 //!
 //! ```text
