@@ -10,6 +10,7 @@ mod demo;
 mod deny;
 mod deps;
 mod ebpf;
+mod kube;
 mod place;
 mod plot;
 mod setup;
@@ -45,6 +46,8 @@ enum Command {
     Demo(demo::Args),
     /// Run one benchmark and write bench/results/NAME.json
     Bench(bench::Args),
+    /// Real etcd and Kubernetes on the test bench
+    Kube(kube::Args),
     /// Long forms of tests
     Soak(soak::Args),
     /// Regenerate the protobuf code in proto/
@@ -66,6 +69,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Vm(args) => return vm::run(&args),
         Command::Test(args) => return test::run(&args),
         Command::Soak(args) => return soak::run(&args),
+        Command::Kube(args) => return kube::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),
         Command::Check(args) => check::run(&args),

@@ -3,16 +3,19 @@
 
 pub(crate) mod bpf;
 pub(crate) mod kernel;
+pub(crate) mod kube;
 pub(crate) mod qemu;
 pub(crate) mod shell;
 pub(crate) mod versions;
 
 mod debs;
+mod go;
 mod machine;
 mod step;
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::place;
@@ -33,10 +36,15 @@ pub(crate) enum Group {
     Agent,
     /// What only `cargo xtask bench` needs: valgrind, which counts instructions
     Bench,
+    /// Real peers of the e2e tests, built with Go: etcd and Kubernetes. Needs no root
+    ControlPlane,
+    /// The same and what a node needs: containerd, network plugins, kine
+    Kube,
 }
 
 impl Group {
-    const ALL: [Group; 2] = [Group::Agent, Group::Bench];
+    /// `Kube` includes `ControlPlane`.
+    const ALL: [Group; 3] = [Group::Agent, Group::Bench, Group::Kube];
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -55,8 +63,18 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
     let steps = match group {
         Group::Agent => agent_steps(&cache, &versions),
         Group::Bench => vec![step::apt("bench", &versions)],
+        Group::ControlPlane => return ensure_kube(&cache, &versions, &kube::CONTROL_PLANE),
+        Group::Kube => return ensure_kube(&cache, &versions, &kube::names(&versions)),
     };
-    step::run_missing(&steps, || machine::check(&versions.debian, &steps))
+    step::run_missing(&steps, || {
+        machine::check(&versions.debian, &steps)?;
+        debs::ensure_lists().context("fetch Debian's package lists")
+    })
+}
+
+/// Nothing of the machine is changed, so any machine will do.
+fn ensure_kube(cache: &Path, versions: &Versions, names: &[&str]) -> anyhow::Result<()> {
+    step::run_missing(&kube::steps(cache, versions, names), || Ok(()))
 }
 
 fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {

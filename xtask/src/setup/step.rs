@@ -17,23 +17,22 @@ pub(super) struct Step<'a> {
     pub(super) install: Box<dyn Fn() -> anyhow::Result<()> + 'a>,
 }
 
-/// Runs the steps that are not done, in order. `machine_is_fit` is asked only when there is something to do, so
+/// Runs the steps that are not done, in order. `prepare_machine` is called only when there is something to do, so
 /// that a prepared machine of any kind works.
 pub(super) fn run_missing(
     steps: &[Step<'_>],
-    machine_is_fit: impl Fn() -> anyhow::Result<()>,
+    prepare_machine: impl Fn() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    let mut checked = false;
+    let mut prepared = false;
     let total = steps.len();
     for (index, step) in steps.iter().enumerate() {
         let title = format!("setup {}/{total}: {}", index + 1, step.name);
         if (step.is_present)() {
             continue;
         }
-        if !checked {
-            machine_is_fit()?;
-            debs::ensure_lists().context("fetch Debian's package lists")?;
-            checked = true;
+        if !prepared {
+            prepare_machine()?;
+            prepared = true;
         }
         let began = Instant::now();
         let spinner = spinner(&title);

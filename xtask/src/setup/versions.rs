@@ -17,6 +17,9 @@ pub(crate) struct Versions {
     pub(crate) kernel: BTreeMap<String, KernelPin>,
     pub(crate) modules: Modules,
     pub(crate) cargo: BTreeMap<String, CargoTool>,
+    pub(crate) go: Go,
+    /// Name of the folder below `xtask/kube`, what it builds.
+    pub(crate) kube: BTreeMap<String, GoModule>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +56,28 @@ pub(crate) struct CargoTool {
     pub(crate) version: String,
     pub(crate) features: String,
     pub(crate) llvm: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Go {
+    pub(crate) version: String,
+    /// On the Python index.
+    pub(crate) package: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoModule {
+    pub(crate) module: String,
+    pub(crate) version: String,
+    #[serde(default)]
+    pub(crate) tags: String,
+    /// Variable, value.
+    #[serde(default)]
+    pub(crate) stamps: BTreeMap<String, String>,
+    /// Name, package.
+    pub(crate) programs: BTreeMap<String, String>,
 }
 
 pub(crate) fn pinned() -> anyhow::Result<Versions> {

@@ -51,6 +51,13 @@ pub(super) fn guest_files() -> anyhow::Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
+/// The program that keeps the apiserver which tests of the e2e tier share.
+pub(crate) fn bench_servers() -> anyhow::Result<PathBuf> {
+    let mut build = cargo("build");
+    build.args(["--message-format=json-render-diagnostics", "-p", "testkit", "--bins"]);
+    find(&artifacts(&mut build)?, "bench-servers")
+}
+
 /// What the test binary is called in the guest.
 pub(super) const TEST_BINARY: &str = "vmtest-it";
 
@@ -68,7 +75,7 @@ struct Target {
 fn artifacts(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let output =
         cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo could not build the programs for the guest");
+    ensure!(output.status.success(), "cargo could not build what the tests run");
     let text = String::from_utf8_lossy(&output.stdout);
     Ok(executables(&text))
 }

@@ -2,13 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::build::{self, TEST_BINARY};
 use super::libtest::{self, Tally};
+use crate::kube::servers::{self, Servers};
 use crate::vm::{self, Clock, Guest, Kernel, Stream};
 
 /// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
@@ -19,7 +20,26 @@ const CASE_LIMIT: Duration = Duration::from_secs(240);
 /// Tables, properties, scenarios and parsers: `cargo test` over the workspace's default members.
 pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
     let mut cargo = build::cargo("test");
-    cargo.arg("--no-fail-fast").args(filter).stdin(Stdio::null()).stdout(Stdio::piped());
+    cargo.arg("--no-fail-fast").args(filter);
+    run_tests(cargo, "unit: cargo test")
+}
+
+/// The test kit's own tests, then those against the real components, all beside one shared apiserver.
+pub(super) fn e2e(filter: Option<&str>) -> anyhow::Result<Tally> {
+    let program = build::bench_servers()?;
+    let logs = servers::logs()?;
+    let shared = Servers::start(&program, &logs)?;
+    let mut cargo = build::cargo("test");
+    cargo.args(["--no-fail-fast", "-p", "testkit", "-p", "e2e"]).args(filter);
+    // Each thread may have a control plane of its own, 600 MB and a core while it starts.
+    cargo.args(["--", "--test-threads=2"]);
+    cargo.envs(servers::environment(&logs)?).env("BERTH_E2E_KUBECONFIG", shared.kubeconfig());
+    run_tests(cargo, "e2e: cargo test")
+}
+
+/// Runs `cargo test`, shows what it says and counts it.
+fn run_tests(mut cargo: Command, who: &str) -> anyhow::Result<Tally> {
+    cargo.stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = cargo.spawn().context("run cargo test")?;
     let stdout = child.stdout.take().expect("invariant: stdout was asked for as a pipe");
     let mut output = String::new();
@@ -30,7 +50,7 @@ pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
         output.push('\n');
     }
     let succeeded = child.wait().context("wait for cargo test")?.success();
-    Ok(with_breakage(libtest::read(&output), succeeded, "unit: cargo test"))
+    Ok(with_breakage(libtest::read(&output), succeeded, who))
 }
 
 /// A guest unlike the others, and the cases that need it: those with a certain word in their names.

@@ -1,0 +1,57 @@
+//! The file that tells a client where a server is and who it is itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig as Text};
+use kube::{Client, Config};
+use serde_json::json;
+
+use crate::pki::{Identity, Pki};
+
+/// A kubeconfig on disk. kubectl takes it, and so do our own programs.
+#[derive(Clone, Debug)]
+pub struct Kubeconfig {
+    path: PathBuf,
+}
+
+impl Kubeconfig {
+    pub fn write(path: &Path, url: &str, pki: &Pki, who: &Identity) -> anyhow::Result<Kubeconfig> {
+        // JSON is YAML.
+        let text = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "bench",
+            "clusters": [{
+                "name": "bench",
+                "cluster": { "server": url, "certificate-authority": pki.authority() },
+            }],
+            "users": [{
+                "name": "bench",
+                "user": { "client-certificate": who.certificate(), "client-key": who.key() },
+            }],
+            "contexts": [{ "name": "bench", "context": { "cluster": "bench", "user": "bench" } }],
+        });
+        fs::write(path, text.to_string()).with_context(|| format!("write {}", path.display()))?;
+        Ok(Kubeconfig { path: path.to_owned() })
+    }
+
+    /// One that somebody else has written.
+    pub fn at(path: &Path) -> Kubeconfig {
+        Kubeconfig { path: path.to_owned() }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A client of its own: one belongs to the async runtime that made it, so tests cannot share it.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        let text =
+            Text::read_from(&self.path).with_context(|| format!("read {}", self.path.display()))?;
+        let config = Config::from_custom_kubeconfig(text, &KubeConfigOptions::default()).await;
+        let config = config.with_context(|| format!("take {}", self.path.display()))?;
+        Client::try_from(config).context("make a client")
+    }
+}

@@ -1,0 +1,37 @@
+//! Starts the real components that tests run against: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Owns
+//! their ports, certificates, logs and their end. For tests and tools only; nothing of the product depends on it.
+//!
+//! A test that only reads and writes objects takes [`shared()`] and a [`Namespace`] of its own. A test that runs controllers,
+//! or stops a server, starts its own:
+//!
+//! ```text
+//! let bench = Bench::of_test()?;                                   log folder of this test, programs
+//! let etcd = Etcd::start(&bench).await?;                           returns when it is ready
+//! let apiserver = Apiserver::start(&bench, etcd.endpoint()).await?;
+//! let client = apiserver.client()?;
+//! ```
+//!
+//! Everything ends when its value is dropped, also in a panic, and when the process of the test dies in any way.
+
+mod apiserver;
+mod bench;
+mod controllers;
+mod etcd;
+mod kubeconfig;
+mod namespace;
+mod pki;
+mod port;
+mod process;
+mod programs;
+mod ready;
+mod shared;
+
+pub use apiserver::Apiserver;
+pub use bench::Bench;
+pub use controllers::{Controllers, Scheduler};
+pub use etcd::Etcd;
+pub use kubeconfig::Kubeconfig;
+pub use namespace::Namespace;
+pub use pki::{Identity, Pki};
+pub use ready::eventually;
+pub use shared::{Shared, shared};

@@ -1,0 +1,50 @@
+//! Where the programs lie that `cargo xtask setup --group control-plane` has built. Builds nothing itself.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, bail, ensure};
+
+/// Folders with programs, separated like those of PATH; `cargo xtask test` sets it.
+const FOLDERS: &str = "BERTH_KUBE_PROGRAMS";
+
+#[derive(Debug)]
+pub(crate) struct Programs {
+    folders: Vec<PathBuf>,
+}
+
+impl Programs {
+    /// From the environment; a test that is run alone asks xtask, which also builds what is missing.
+    pub(crate) fn find() -> anyhow::Result<Programs> {
+        let folders = match env::var_os(FOLDERS) {
+            Some(list) => env::split_paths(&list).collect(),
+            None => ask_xtask()?,
+        };
+        Ok(Programs { folders })
+    }
+
+    pub(crate) fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let mut found = self.folders.iter().map(|folder| folder.join(name));
+        let Some(path) = found.find(|path| path.is_file()) else {
+            bail!(
+                "no program {name} in {:?}; `cargo xtask setup --group control-plane` builds it",
+                self.folders
+            )
+        };
+        Ok(path)
+    }
+}
+
+fn ask_xtask() -> anyhow::Result<Vec<PathBuf>> {
+    let mut ask = Command::new("cargo");
+    ask.args(["xtask", "kube", "programs"]);
+    let output = ask
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .with_context(|| format!("run {ask:?}"))?;
+    ensure!(output.status.success(), "{ask:?} ended with {}", output.status);
+    let text = String::from_utf8(output.stdout).context("a folder's name is not UTF-8")?;
+    Ok(text.lines().map(PathBuf::from).collect())
+}

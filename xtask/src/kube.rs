@@ -1,0 +1,66 @@
+//! `cargo xtask kube`: the real components on the test bench, for a person. Owns the command line; the programs are built by
+//! `setup::kube` and started by the crate `testkit`.
+
+mod playground;
+pub(crate) mod servers;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::{place, setup};
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Which component is built in which version
+    Versions,
+    /// The folders with the programs, one a line; builds them first where they are missing
+    Programs,
+    /// Start a control plane without nodes, which stays up; prints its kubeconfig
+    Up {
+        /// Use this store instead of an etcd of its own
+        #[arg(long, value_name = "ENDPOINT")]
+        store: Option<String>,
+    },
+    /// End it, whatever state it is in
+    Down,
+    /// Is it up, and does it answer?
+    Status,
+    /// Run kubectl against it
+    Kubectl {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Print the log of one component; without a name, which there are
+    Logs { component: Option<String> },
+}
+
+pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let done = match &args.action {
+        Action::Versions => {
+            print!("{}", setup::kube::table(&setup::versions::pinned()?));
+            Ok(())
+        }
+        Action::Programs => programs(),
+        Action::Up { store } => playground::up(store.as_deref()),
+        Action::Down => playground::down(),
+        Action::Status => return playground::status(),
+        Action::Kubectl { arguments } => return playground::kubectl(arguments),
+        Action::Logs { component } => playground::logs(component.as_deref()),
+    };
+    done.map(|()| ExitCode::SUCCESS)
+}
+
+fn programs() -> anyhow::Result<()> {
+    setup::ensure(setup::Group::ControlPlane)?;
+    for folder in setup::kube::folders(&place::cache()?, &setup::versions::pinned()?)? {
+        println!("{}", folder.display());
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! The real components that tests run against: etcd, Kubernetes, containerd, network plugins, kine. Builds each module of
+//! `xtask/kube` into a folder of the cache that is named after all that went into it. Starts none of them.
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use super::kernel::remove;
+use super::step::Step;
+use super::versions::{GoModule, Versions};
+use super::{go, shell};
+use crate::place;
+
+/// What tests without nodes need.
+pub(super) const CONTROL_PLANE: [&str; 2] = ["etcd", "kubernetes"];
+
+pub(super) fn names(versions: &Versions) -> Vec<&str> {
+    versions.kube.keys().map(String::as_str).collect()
+}
+
+pub(super) fn steps<'a>(cache: &'a Path, versions: &'a Versions, names: &[&str]) -> Vec<Step<'a>> {
+    let mut steps = vec![go::step(cache, versions)];
+    for (name, module) in &versions.kube {
+        if names.contains(&name.as_str()) {
+            steps.push(Step {
+                name: format!("{name} {} (compiles it once)", module.version),
+                is_present: Box::new(move || {
+                    folder(cache, name, module).is_ok_and(|it| it.exists())
+                }),
+                install: Box::new(move || install(cache, versions, name)),
+            });
+        }
+    }
+    steps
+}
+
+/// The folders with the programs, once set up.
+pub(crate) fn folders(cache: &Path, versions: &Versions) -> anyhow::Result<Vec<PathBuf>> {
+    versions.kube.iter().map(|(name, module)| folder(cache, name, module)).collect()
+}
+
+/// One line per component, for people.
+pub(crate) fn table(versions: &Versions) -> String {
+    let rows = versions.kube.values().map(|module| {
+        let programs: Vec<_> = module.programs.keys().map(String::as_str).collect();
+        format!("{:<45} {:<7} {}\n", module.module, module.version, programs.join(" "))
+    });
+    rows.collect()
+}
+
+/// It exists only when every program in it is whole.
+fn folder(cache: &Path, name: &str, module: &GoModule) -> anyhow::Result<PathBuf> {
+    let key = key(&source(name), module)?;
+    Ok(cache.join("kube").join(format!("{name}-{}-{key:016x}", module.version)))
+}
+
+fn source(name: &str) -> PathBuf {
+    place::repo().join("xtask/kube").join(name)
+}
+
+/// Of everything that goes into the programs. A tool-chain that hashes differently only costs a build.
+fn key(source: &Path, module: &GoModule) -> anyhow::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    (FLAGS, linker_flags(module), &module.tags, &module.programs).hash(&mut hasher);
+    for file in ["go.mod", "go.sum", "kube/main.go"].map(|file| source.join(file)) {
+        if file.exists() {
+            let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
+            text.hash(&mut hasher);
+        }
+    }
+    Ok(hasher.finish())
+}
+
+/// `readonly`: what is built is what go.mod and go.sum say, or nothing. `trimpath`: the same on every machine.
+const FLAGS: [&str; 3] = ["-mod=readonly", "-trimpath", "-buildvcs=false"];
+
+fn linker_flags(module: &GoModule) -> String {
+    // Without symbol table and debug information, which nobody reads here and which double the size.
+    let stamps = module.stamps.iter().map(|(variable, value)| format!(" -X {variable}={value}"));
+    "-s -w".to_owned() + &stamps.collect::<String>()
+}
+
+fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> {
+    let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
+    let place = folder(cache, name, module)?;
+    let shelf = cache.join("kube");
+    fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
+    let _only_one = lock(&shelf)?;
+    if place.exists() {
+        // Somebody else has built it while we waited.
+        return Ok(());
+    }
+    let staging = shelf.join(format!("{name}.part"));
+    remove(&staging)?;
+    for (program, package) in &module.programs {
+        let mut build = go::command(cache, versions);
+        build.current_dir(source(name)).env("CGO_ENABLED", "0").arg("build").args(FLAGS);
+        build.args(["-tags", &module.tags, "-ldflags", &linker_flags(module), "-o"]);
+        shell::quiet(build.arg(staging.join(program)).arg(package))
+            .with_context(|| format!("build {program}"))?;
+    }
+    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+}
+
+/// Two set-ups at a time would write into the same `.part`. The kernel drops the lock with its holder.
+fn lock(shelf: &Path) -> anyhow::Result<File> {
+    let path = shelf.join("lock");
+    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
+    file.lock().with_context(|| format!("lock {}", path.display()))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::versions;
+    use super::{key, linker_flags, source};
+
+    /// The table that people read and the file that Go reads.
+    #[test]
+    fn every_module_requires_the_version_of_the_table() {
+        for (name, module) in versions::pinned().unwrap().kube {
+            let text = fs::read_to_string(source(&name).join("go.mod")).unwrap();
+            let wanted = format!("{} v{}", module.module, module.version);
+            let found = text.lines().any(|line| {
+                let line = line.trim().trim_start_matches("require ");
+                line.strip_suffix(" // indirect").unwrap_or(line) == wanted
+            });
+            assert!(found, "{name}/go.mod does not require {wanted}");
+        }
+    }
+
+    #[test]
+    fn another_stamp_is_another_build() {
+        let mut module = versions::pinned().unwrap().kube.remove("kubernetes").unwrap();
+        let before = key(&source("kubernetes"), &module).unwrap();
+        assert!(linker_flags(&module).contains("version.gitVersion=v1.36.3"));
+        module.stamps.clear();
+        assert_eq!(linker_flags(&module), "-s -w");
+        assert_ne!(key(&source("kubernetes"), &module).unwrap(), before);
+    }
+}
