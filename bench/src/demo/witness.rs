@@ -16,7 +16,7 @@ pub struct LimitSample {
     pub at_ms: i64,
     /// CPUs batch may use: the smaller of its cpusets' union and its quotas' sum.
     pub batch_cpus: f64,
-    /// `cpu.idle` is set on every pod.
+    /// `cpu.idle` is set on every pod or on what they lie in.
     pub idle: bool,
 }
 
@@ -33,8 +33,13 @@ pub fn look(tree: &Tree, at_ms: i64, n_cpus: usize) -> LimitSample {
     LimitSample {
         at_ms,
         batch_cpus: quota.min(parent_quota).min(cpus as f64).min(capacity),
-        idle: !pods.is_empty() && pods.iter().all(|pod| read(pod, "cpu.idle").trim() == "1"),
+        idle: parent.is_some_and(is_idle)
+            || (!pods.is_empty() && pods.iter().all(|it| is_idle(it))),
     }
+}
+
+fn is_idle(dir: &Path) -> bool {
+    read(dir, "cpu.idle").trim() == "1"
 }
 
 /// A file that is not there limits nothing.
@@ -53,6 +58,33 @@ fn quota_cpus(cpu_max: &str, capacity: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[track_caller]
+    fn check_idle(parent: Option<&str>, pods: [&str; 2], expect: bool) {
+        let root = tempfile::tempdir().expect("a folder");
+        let folder = |name: &str, idle: &str| {
+            let dir = root.path().join(name);
+            fs::create_dir(&dir).expect("a cgroup");
+            fs::write(dir.join("cpu.idle"), idle).expect("its cpu.idle");
+            dir
+        };
+        let tree = Tree {
+            root: root.path().to_owned(),
+            service: root.path().join("api"),
+            batch_pods: vec![folder("a", pods[0]), folder("b", pods[1])],
+            batch_parent: parent.map(|idle| folder("batch", idle)),
+        };
+        assert_eq!(look(&tree, 0, 2).idle, expect, "{parent:?} {pods:?}");
+    }
+
+    #[test]
+    fn batch_is_idle_by_its_parent_or_pod_by_pod() {
+        check_idle(Some("1\n"), ["0\n", "0\n"], true);
+        check_idle(Some("0\n"), ["1\n", "1\n"], true);
+        check_idle(None, ["1\n", "1\n"], true);
+        check_idle(Some("0\n"), ["1\n", "0\n"], false);
+        check_idle(None, ["0\n", "0\n"], false);
+    }
 
     #[test]
     fn no_quota_is_the_whole_node() {
