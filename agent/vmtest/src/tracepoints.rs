@@ -1,8 +1,8 @@
-//! Keeps the scheduler's tracepoints switched on for the whole life of the guest.
+//! Keeps the tracepoints that the agent listens to switched on for the whole life of the guest.
 //!
 //! Switching one on or off rewrites the kernel's code under running CPUs (int3, then the new bytes).
 //! Under QEMU's multi-threaded emulation a CPU was seen to spin in that int3 for ever, in
-//! `__schedule`, after some fifty programs had come and gone. With two idle listeners of our own a
+//! `__schedule` or at a timer, after some fifty programs had come and gone. With two idle listeners of our own a
 //! third one comes and goes without any rewriting: the kernel calls all of them from a list
 //! (kernel/tracepoint.c, `nr_func_state`). The other thing that tests switch, the quota's jump label, is held by the
 //! guest's init for every guest.
@@ -13,12 +13,13 @@ use std::path::Path;
 use std::sync::Once;
 
 /// What `agent-ebpf` attaches to.
-const EVENTS: [&str; 5] = [
+const EVENTS: [&str; 6] = [
     "sched/sched_switch",
     "sched/sched_waking",
     "sched/sched_wakeup",
     "sched/sched_wakeup_new",
     "cgroup/cgroup_attach_task",
+    "timer/hrtimer_expire_entry",
 ];
 
 static HOLD: Once = Once::new();

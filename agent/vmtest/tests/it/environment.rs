@@ -40,12 +40,14 @@ fn smoke_all_controllers_are_on_below_the_root() {
 fn smoke_what_would_rewrite_kernel_code_is_held_on() {
     guest();
     assert_eq!(read(&format!("{ROOT}/held/cpu.max")), "1000000 1000000", "a quota");
-    let listeners = fs::read_dir("/sys/kernel/tracing/instances").expect("trace instances");
-    let switch = "events/sched/sched_switch/enable";
-    let on = listeners.flatten().filter(|at| {
-        fs::read_to_string(at.path().join(switch)).is_ok_and(|text| text.starts_with('1'))
-    });
-    assert_eq!(on.count(), 2, "listeners of sched_switch");
+    for event in ["sched/sched_switch", "timer/hrtimer_expire_entry"] {
+        let listeners = fs::read_dir("/sys/kernel/tracing/instances").expect("trace instances");
+        let switch = format!("events/{event}/enable");
+        let on = listeners.flatten().filter(|at| {
+            fs::read_to_string(at.path().join(&switch)).is_ok_and(|text| text.starts_with('1'))
+        });
+        assert_eq!(on.count(), 2, "listeners of {event}");
+    }
 }
 
 #[test]
