@@ -82,7 +82,7 @@ fn guests_of(args: &Args) -> Vec<(Kernel, Cases)> {
             all
         }
         (None, Some(kernel)) => every_case(kernel),
-        (Some(part), kernel) => vec![(kernel.unwrap_or(Kernel::V6_1), Cases::named(part))],
+        (Some(part), kernel) => vec![(kernel.unwrap_or(Kernel::V6_1), Cases::Named(part.clone()))],
     }
 }
 

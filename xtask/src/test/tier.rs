@@ -103,11 +103,6 @@ impl Cases {
         [Cases::All].into_iter().chain(Special::ALL.map(Cases::Of)).collect()
     }
 
-    /// What a filter on the command line asks for.
-    pub(super) fn named(part: &str) -> Cases {
-        Cases::Named(part.to_owned())
-    }
-
     /// The guest that these cases need, if it is no ordinary one.
     fn special(&self) -> Option<Special> {
         match self {
@@ -198,10 +193,11 @@ mod tests {
 
     #[test]
     fn a_case_runs_in_the_guest_it_needs() {
+        let named = |part: &str| Cases::Named(part.to_owned());
         let no_psi = Some(Special::NoPsi);
         check(&Cases::All, "--skip soak_ --skip nopsi_ --skip exact_", None);
         check(&Cases::Of(Special::Exact), "exact_ --skip nopsi_", Some(Special::Exact));
-        check(&Cases::named("nopsi_doctor"), "nopsi_doctor --skip exact_", no_psi);
-        check(&Cases::named("agent_"), "agent_ --skip nopsi_ --skip exact_", None);
+        check(&named("nopsi_doctor"), "nopsi_doctor --skip exact_", no_psi);
+        check(&named("agent_"), "agent_ --skip nopsi_ --skip exact_", None);
     }
 }
