@@ -10,7 +10,9 @@ mod demo;
 mod deny;
 mod deps;
 mod ebpf;
+mod image;
 mod kube;
+mod node;
 mod place;
 mod plot;
 mod setup;
@@ -48,6 +50,8 @@ enum Command {
     Bench(bench::Args),
     /// Real etcd and Kubernetes on the test bench
     Kube(kube::Args),
+    /// Write a container image of the test bench as an archive
+    Image(image::Args),
     /// Long forms of tests
     Soak(soak::Args),
     /// Regenerate the protobuf code in proto/
@@ -75,6 +79,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Image(args) => image::run(&args),
         Command::Codegen(args) => codegen::run(&args),
     };
     done.map(|()| ExitCode::SUCCESS)

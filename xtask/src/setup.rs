@@ -4,6 +4,7 @@
 pub(crate) mod bpf;
 pub(crate) mod kernel;
 pub(crate) mod kube;
+pub(crate) mod packages;
 pub(crate) mod qemu;
 pub(crate) mod shell;
 pub(crate) mod versions;
@@ -18,7 +19,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
-use crate::place;
+use crate::{node, place};
 use step::Step;
 use versions::Versions;
 
@@ -38,13 +39,20 @@ pub(crate) enum Group {
     Bench,
     /// Real peers of the e2e tests, built with Go: etcd and Kubernetes. Needs no root
     ControlPlane,
-    /// The same and what a node needs: containerd, network plugins, kine
+    /// The same and a node in a VM: containerd, network plugins, the node's disk
     Kube,
+    /// Other stores and what stands between them and an apiserver: PostgreSQL, kine
+    Store,
+    /// Peers and load of the gateway: HAProxy, nginx, h2load, wrk
+    Gateway,
+    /// A browser for the pages: Chromium
+    Ui,
 }
 
 impl Group {
     /// `Kube` includes `ControlPlane`.
-    const ALL: [Group; 3] = [Group::Agent, Group::Bench, Group::Kube];
+    const ALL: [Group; 6] =
+        [Group::Agent, Group::Bench, Group::Kube, Group::Store, Group::Gateway, Group::Ui];
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
@@ -63,8 +71,19 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
     let steps = match group {
         Group::Agent => agent_steps(&cache, &versions),
         Group::Bench => vec![step::apt("bench", &versions)],
-        Group::ControlPlane => return ensure_kube(&cache, &versions, &kube::CONTROL_PLANE),
-        Group::Kube => return ensure_kube(&cache, &versions, &kube::names(&versions)),
+        Group::ControlPlane => {
+            // Nothing of the machine is changed, so any machine will do.
+            let steps = kube::steps(&cache, &versions, &kube::CONTROL_PLANE);
+            return step::run_missing(&steps, || Ok(()));
+        }
+        Group::Kube => node_steps(&cache, &versions),
+        Group::Store => {
+            let mut steps = kube::steps(&cache, &versions, &kube::STORE);
+            steps.push(packages::step(&cache, "store", &versions));
+            steps
+        }
+        Group::Gateway => vec![packages::step(&cache, "gateway", &versions)],
+        Group::Ui => vec![packages::step(&cache, "ui", &versions)],
     };
     step::run_missing(&steps, || {
         machine::check(&versions.debian, &steps)?;
@@ -72,18 +91,22 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
     })
 }
 
-/// Nothing of the machine is changed, so any machine will do.
-fn ensure_kube(cache: &Path, versions: &Versions, names: &[&str]) -> anyhow::Result<()> {
-    step::run_missing(&kube::steps(cache, versions, names), || Ok(()))
+/// The disk comes last: it is made of the others.
+fn node_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
+    let mut steps = kube::steps(cache, versions, &kube::NODE);
+    steps.extend(guest_steps(cache, versions));
+    steps.push(packages::step(cache, "kube", versions));
+    steps.push(Step {
+        name: "the disk of a node (boots it once)".to_owned(),
+        is_present: Box::new(move || node::is_present(cache, versions)),
+        install: Box::new(move || node::install(cache, versions)),
+    });
+    steps
 }
 
-fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
-    let mut steps = vec![step::apt("agent", versions), busybox(cache, versions)];
-    steps.push(Step {
-        name: "QEMU for guests with a clock of their own".to_owned(),
-        is_present: Box::new(move || qemu::is_present(cache, versions)),
-        install: Box::new(move || qemu::install(cache, versions)),
-    });
+/// What every VM needs.
+fn guest_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
+    let mut steps = vec![step::apt("vm", versions), busybox(cache, versions)];
     for series in versions.kernel.keys() {
         steps.push(Step {
             name: format!("kernel {series} for the VM"),
@@ -91,6 +114,17 @@ fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
             install: Box::new(move || kernel::install(cache, series, versions)),
         });
     }
+    steps
+}
+
+fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
+    let mut steps = guest_steps(cache, versions);
+    steps.push(step::apt("agent", versions));
+    steps.push(Step {
+        name: "QEMU for guests with a clock of their own".to_owned(),
+        is_present: Box::new(move || qemu::is_present(cache, versions)),
+        install: Box::new(move || qemu::install(cache, versions)),
+    });
     steps.push(bpf::llvm(cache, versions));
     steps.push(bpf::linker(cache, versions));
     steps

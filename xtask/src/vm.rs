@@ -3,8 +3,8 @@
 
 mod cpio;
 mod hang;
-mod initrd;
-mod libs;
+pub(crate) mod initrd;
+pub(crate) mod libs;
 mod qemu;
 
 use std::fs::{self, File};
@@ -88,6 +88,8 @@ pub(crate) struct Guest {
     pub(crate) memory_mib: u32,
     /// Host file or folder, and where it lies in the guest. Programs bring their shared libraries.
     pub(crate) files: Vec<(PathBuf, String)>,
+    /// Files that the guest has as its disks behind the first one: /dev/vdb and so on. It writes into them.
+    pub(crate) disks: Vec<PathBuf>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) command: Vec<String>,
     pub(crate) session: Session,
@@ -111,6 +113,7 @@ impl Guest {
             nodes: 2,
             memory_mib: 2048,
             files: Vec::new(),
+            disks: Vec::new(),
             environment: Vec::new(),
             command: command.iter().map(|&word| word.to_owned()).collect(),
             session: Session::Batch,
@@ -245,6 +248,7 @@ fn guest_of(args: &Args) -> anyhow::Result<Guest> {
             .iter()
             .map(|pair| split(pair, ':').map(|(h, g)| (h.into(), g)))
             .collect::<Result<_, _>>()?,
+        disks: Vec::new(),
         environment: args
             .environment
             .iter()

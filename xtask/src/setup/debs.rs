@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, ensure};
 
 use super::shell;
 
@@ -105,10 +105,43 @@ impl Archive {
     pub(super) fn fetch_and_unpack(&self, target: &str, into: &Path) -> anyhow::Result<()> {
         fs::create_dir_all(into).with_context(|| format!("create {}", into.display()))?;
         shell::quiet(self.apt("apt-get").args(["download", target]).current_dir(into))?;
-        let deb = downloaded(into)?;
-        shell::quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
-        fs::remove_file(&deb).with_context(|| format!("remove {}", deb.display()))
+        unpack_all(into, into).map(drop)
     }
+
+    /// Downloads packages with those they depend on and this machine lacks, and unpacks all of them into `into`.
+    pub(super) fn fetch_with_dependencies(
+        &self,
+        targets: &[String],
+        into: &Path,
+    ) -> anyhow::Result<()> {
+        let archives = into.join("archives");
+        let partial = archives.join("partial");
+        fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
+        let mut download = self.apt("apt-get");
+        download.arg(format!("-oDir::Cache::Archives={}", archives.display()));
+        // Reinstall: what is installed already comes as well, so that it lies where the others are.
+        download.args(["install", "--reinstall", "--download-only", "--no-install-recommends"]);
+        shell::quiet(download.args(["--allow-downgrades", "-y"]).args(targets))?;
+        let count = unpack_all(&archives, into)?;
+        ensure!(count >= targets.len(), "apt-get brought {count} packages of {targets:?}");
+        fs::remove_dir_all(&archives).with_context(|| format!("remove {}", archives.display()))
+    }
+}
+
+/// Unpacks every package that lies in `from`, and removes it. Returns how many there were.
+fn unpack_all(from: &Path, into: &Path) -> anyhow::Result<usize> {
+    let mut count = 0;
+    for entry in fs::read_dir(from).with_context(|| format!("list {}", from.display()))? {
+        let deb = entry?.path();
+        if deb.extension().is_none_or(|extension| extension != "deb") {
+            continue;
+        }
+        shell::quiet(Command::new("dpkg").arg("-x").arg(&deb).arg(into))?;
+        fs::remove_file(&deb).with_context(|| format!("remove {}", deb.display()))?;
+        count += 1;
+    }
+    ensure!(count > 0, "apt-get left no .deb in {}", from.display());
+    Ok(count)
 }
 
 /// Of the package debian-archive-keyring, which every Debian has.
@@ -122,16 +155,6 @@ fn address(suite: &str) -> anyhow::Result<String> {
     let text = shell::output(list.arg(format!("Codename: {release}")))?;
     let first = text.lines().next();
     Ok(first.with_context(|| format!("no source of apt's names {release}"))?.to_owned())
-}
-
-fn downloaded(folder: &Path) -> anyhow::Result<PathBuf> {
-    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            return Ok(path);
-        }
-    }
-    bail!("apt-get download left no .deb in {}", folder.display())
 }
 
 fn numbers_in(name: &str) -> Vec<u64> {

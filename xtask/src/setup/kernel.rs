@@ -47,7 +47,7 @@ fn stamp(pin: &KernelPin, modules: &[String]) -> String {
     format!("{}={} {}\n", pin.package, pin.version, modules.join(" "))
 }
 
-pub(super) fn remove(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
     }

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use serde::Deserialize;
 
 use super::kernel::remove;
 use super::step::Step;
@@ -15,10 +16,10 @@ use crate::place;
 
 /// What tests without nodes need.
 pub(super) const CONTROL_PLANE: [&str; 2] = ["etcd", "kubernetes"];
-
-pub(super) fn names(versions: &Versions) -> Vec<&str> {
-    versions.kube.keys().map(String::as_str).collect()
-}
+/// The same with a node.
+pub(super) const NODE: [&str; 4] = ["etcd", "kubernetes", "containerd", "cni"];
+/// What an apiserver can store its objects with.
+pub(super) const STORE: [&str; 2] = ["etcd", "kine"];
 
 pub(super) fn steps<'a>(cache: &'a Path, versions: &'a Versions, names: &[&str]) -> Vec<Step<'a>> {
     let mut steps = vec![go::step(cache, versions)];
@@ -48,6 +49,29 @@ pub(crate) fn table(versions: &Versions) -> String {
         format!("{:<45} {:<7} {}\n", module.module, module.version, programs.join(" "))
     });
     rows.collect()
+}
+
+/// The folder of one component's programs.
+pub(crate) fn folder_of(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<PathBuf> {
+    let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
+    folder(cache, name, module)
+}
+
+/// Where Go keeps the sources that a component is built of; fetches them when they have gone.
+pub(crate) fn source_of(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<PathBuf> {
+    let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
+    let mut ask = go::command(cache, versions);
+    ask.current_dir(source(name)).args(["mod", "download", "-json", &module.module]);
+    let answer: Download = serde_json::from_str(&shell::output(&mut ask)?)
+        .with_context(|| format!("read what {ask:?} says"))?;
+    Ok(answer.dir)
+}
+
+/// What `go mod download -json` says of a module, as far as it is of use here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Download {
+    dir: PathBuf,
 }
 
 /// It exists only when every program in it is whole.
@@ -84,7 +108,7 @@ fn linker_flags(module: &GoModule) -> String {
 
 fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> {
     let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
-    let place = folder(cache, name, module)?;
+    let place = folder_of(cache, versions, name)?;
     let shelf = cache.join("kube");
     fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
     let _only_one = lock(&shelf)?;
@@ -105,7 +129,7 @@ fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> 
 }
 
 /// Two set-ups at a time would write into the same `.part`. The kernel drops the lock with its holder.
-fn lock(shelf: &Path) -> anyhow::Result<File> {
+pub(crate) fn lock(shelf: &Path) -> anyhow::Result<File> {
     let path = shelf.join("lock");
     let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
     file.lock().with_context(|| format!("lock {}", path.display()))?;

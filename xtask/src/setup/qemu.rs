@@ -1,7 +1,6 @@
 //! The QEMU of guests with a clock of their own: `qemu/` below the cache, out of Debian's backports.
 //! Guests that follow the host's clock run in the installed one.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +9,7 @@ use anyhow::Context as _;
 
 use super::debs::Archive;
 use super::kernel::remove;
+use super::packages::stamp;
 use super::shell;
 use super::versions::Versions;
 
@@ -42,9 +42,4 @@ pub(super) fn install(cache: &Path, versions: &Versions) -> anyhow::Result<()> {
 
 fn folder(cache: &Path) -> PathBuf {
     cache.join("qemu")
-}
-
-/// What the file `packages` says: a changed pin brings a new set-up.
-fn stamp(packages: &BTreeMap<String, String>) -> String {
-    packages.iter().map(|(package, version)| format!("{package}={version}\n")).collect()
 }

@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub(crate) struct Versions {
     pub(crate) debian: Debian,
     pub(crate) apt: BTreeMap<String, BTreeMap<String, String>>,
+    /// Group, package, version.
+    pub(crate) packages: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) unpacked: BTreeMap<String, Unpacked>,
     /// Suite, package, version.
     pub(crate) suite: BTreeMap<String, BTreeMap<String, String>>,
@@ -29,13 +31,13 @@ pub(crate) struct Debian {
     pub(crate) version_id: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Unpacked {
     pub(crate) version: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct KernelPin {
     pub(crate) package: String,
@@ -44,7 +46,7 @@ pub(crate) struct KernelPin {
     pub(crate) family: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Hash, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Modules {
     pub(crate) names: Vec<String>,

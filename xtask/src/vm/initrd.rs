@@ -15,21 +15,41 @@ use crate::setup::{kernel, shell};
 /// The initramfs of one guest, as bytes. `scratch` is for files on the way.
 pub(super) fn build(guest: &Guest, cache: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
-    for directory in ["/dev", "/proc", "/sys", "/tmp", "/run", "/root", "/out", "/etc/guest"] {
+    for directory in ["/tmp", "/run", "/out"] {
         archive.directory(directory);
     }
-    // The kernel opens it for init before any file system is mounted.
-    archive.character_device("/dev/console", 5, 1);
-    archive.file("/init", 0o755, include_bytes!("init.sh"));
     archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("/etc/group", 0o644, b"root:x:0:\n");
-    add_busybox(&mut archive, &kernel::busybox(cache))?;
-    add_modules(&mut archive, &kernel::folder(cache, guest.kernel.series()))?;
+    let kernel = kernel::folder(cache, guest.kernel.series());
+    add_system(&mut archive, cache, &kernel, include_bytes!("init.sh"))?;
     for (host, path) in &guest.files {
         add_path(&mut archive, host, path, scratch)?;
     }
     add_order(&mut archive, guest);
     Ok(archive.finish())
+}
+
+/// An initramfs with `init`, busybox and the modules alone, for a guest that has the rest on a disk.
+pub(crate) fn minimal(cache: &Path, kernel: &Path, init: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut archive = Archive::default();
+    add_system(&mut archive, cache, kernel, init)?;
+    Ok(archive.finish())
+}
+
+fn add_system(
+    archive: &mut Archive,
+    cache: &Path,
+    kernel: &Path,
+    init: &[u8],
+) -> anyhow::Result<()> {
+    for directory in ["/dev", "/proc", "/sys", "/root"] {
+        archive.directory(directory);
+    }
+    // The kernel opens it for init before any file system is mounted.
+    archive.character_device("/dev/console", 5, 1);
+    archive.file("/init", 0o755, init);
+    add_busybox(archive, &kernel::busybox(cache))?;
+    add_modules(archive, kernel)
 }
 
 fn add_busybox(archive: &mut Archive, busybox: &Path) -> anyhow::Result<()> {

@@ -1,6 +1,7 @@
 //! Which shared libraries a program needs, as `ldd` tells it. The parser is pure; the guest gets each
 //! library at the path the host has it, which is where the loader looks by default.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -8,7 +9,16 @@ use anyhow::{Context as _, bail};
 
 /// The libraries and the loader of one program; none when it is static or a script.
 pub(crate) fn needed_by(program: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let output = Command::new("ldd").arg(program).output().context("run ldd")?;
+    ask(Command::new("ldd").arg(program), program)
+}
+
+/// The same of a program that brought libraries with it: `search` is the loader's `LD_LIBRARY_PATH`.
+pub(crate) fn needed_by_with(program: &Path, search: &OsStr) -> anyhow::Result<Vec<PathBuf>> {
+    ask(Command::new("ldd").arg(program).env("LD_LIBRARY_PATH", search), program)
+}
+
+fn ask(ldd: &mut Command, program: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let output = ldd.output().context("run ldd")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {

@@ -232,11 +232,18 @@ fn command_line(guest: &Guest, cache: &Path, place: &Workplace) -> Command {
     }
     add_serial(&mut qemu, &format!("file:{}", place.path("stderr").display()));
     add_serial(&mut qemu, &format!("file:{}", place.path("status").display()));
-    let disk = place.path("out.tar");
-    qemu.arg("-drive")
-        .arg(format!("file={},if=none,id=out,format=raw,cache=unsafe", disk.display()));
-    qemu.args(["-device", "virtio-blk-pci,drive=out"]);
+    add_disk(&mut qemu, "out", &place.path("out.tar"));
+    for (number, disk) in guest.disks.iter().enumerate() {
+        add_disk(&mut qemu, &format!("disk{number}"), disk);
+    }
     qemu
+}
+
+fn add_disk(qemu: &mut Command, name: &str, file: &Path) {
+    // A comma in a path is doubled for QEMU.
+    let file = file.display().to_string().replace(',', ",,");
+    let drive = format!("file={file},if=none,id={name},format=raw,cache=unsafe");
+    qemu.args(["-drive", &drive, "-device", &format!("virtio-blk-pci,drive={name}")]);
 }
 
 /// A virtual clock counts instructions, 2^shift ns each, and jumps to the next timer when all CPUs idle. QEMU lets one

@@ -1,0 +1,98 @@
+//! The image of a node VM: `node/<key>/` below the cache, with the kernel, a small initramfs and a disk that holds containerd, the
+//! kubelet and the container images. Made once of what set-up brought; the crate `testkit` boots it.
+
+mod disk;
+mod root;
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::image::{self, Name};
+use crate::setup::kernel::{self, remove};
+use crate::setup::versions::Versions;
+use crate::setup::{kube, shell};
+use crate::vm::{self, Kernel};
+
+/// The kernel that nodes run. It is the older one: what works there works on 6.12.
+const KERNEL: Kernel = Kernel::V6_1;
+
+/// Where the image lies once it is made. Another program, kernel or script is another image.
+pub(crate) fn folder(cache: &Path, versions: &Versions) -> anyhow::Result<PathBuf> {
+    let mut hasher = DefaultHasher::new();
+    for folder in parts(cache, versions)? {
+        folder.file_name().hash(&mut hasher);
+    }
+    (&versions.kernel, &versions.modules, &versions.unpacked).hash(&mut hasher);
+    versions.packages.get(root::PACKAGES).hash(&mut hasher);
+    (root::SOURCES, disk::SOURCES, image::SOURCES, INITRAMFS).hash(&mut hasher);
+    Ok(cache.join("node").join(format!("{:016x}", hasher.finish())))
+}
+
+/// The folders of the Go programs that a node runs.
+fn parts(cache: &Path, versions: &Versions) -> anyhow::Result<Vec<PathBuf>> {
+    root::MODULES.iter().map(|name| kube::folder_of(cache, versions, name)).collect()
+}
+
+pub(crate) fn is_present(cache: &Path, versions: &Versions) -> bool {
+    folder(cache, versions).is_ok_and(|folder| folder.exists())
+}
+
+/// Takes half a minute: the images are imported by the node's own containerd in a guest.
+pub(crate) fn install(cache: &Path, versions: &Versions) -> anyhow::Result<()> {
+    let place = folder(cache, versions)?;
+    let shelf = cache.join("node");
+    fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
+    let _only_one = kube::lock(&shelf)?;
+    if place.exists() {
+        // Somebody else has made it while we waited.
+        return Ok(());
+    }
+    let staging = shelf.join("part");
+    remove(&staging)?;
+    fs::create_dir(&staging).with_context(|| format!("create {}", staging.display()))?;
+    write(&staging, cache, versions)?;
+    remove_others(&shelf, &staging)?;
+    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+}
+
+fn write(staging: &Path, cache: &Path, versions: &Versions) -> anyhow::Result<()> {
+    let kernel = kernel::folder(cache, KERNEL.series());
+    fs::copy(kernel.join("vmlinuz"), staging.join("vmlinuz")).context("copy the node's kernel")?;
+    let initramfs = vm::initrd::minimal(cache, &kernel, INITRAMFS.as_bytes())?;
+    fs::write(staging.join("initramfs"), initramfs).context("write the node's initramfs")?;
+    compile_pause(cache, versions, &staging.join("pause"))?;
+    let keys = root::Keys::make(cache, staging)?;
+    let images = [Name::Pause, Name::Box].map(|name| {
+        image::build(name, cache, &staging.join("pause")).map(|bytes| (name.file_name(), bytes))
+    });
+    let images = images.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
+    let folder = staging.join("root");
+    root::lay_out(&folder, cache, &parts(cache, versions)?, &keys, &images)?;
+    disk::make(&folder, &staging.join("disk"), KERNEL)?;
+    remove(&folder)
+}
+
+const INITRAMFS: &str = include_str!("node/initramfs.sh");
+
+/// Kubernetes' pause is one C file, which comes with the sources of the module.
+fn compile_pause(cache: &Path, versions: &Versions, to: &Path) -> anyhow::Result<()> {
+    let source = kube::source_of(cache, versions, "kubernetes")?.join("build/pause/linux/pause.c");
+    let mut compile = Command::new("cc");
+    compile.args(["-Os", "-static", "-s", "-DVERSION=bench", "-o"]).arg(to).arg(&source);
+    shell::quiet(&mut compile).context("compile pause (Debian: gcc and libc6-dev)")
+}
+
+/// A node's disk takes 300 MB, and nobody boots that of a version before.
+fn remove_others(shelf: &Path, staging: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(shelf).with_context(|| format!("list {}", shelf.display()))? {
+        let path = entry?.path();
+        if path.is_dir() && path != staging {
+            remove(&path)?;
+        }
+    }
+    Ok(())
+}

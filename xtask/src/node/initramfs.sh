@@ -1,0 +1,11 @@
+#!/bin/sh
+# PID 1 until the node's own disk is mounted: loads the modules and hands over to busybox' init there. Whatever fails is
+# said on the console; a node that cannot mount its disk panics, and with that its QEMU ends.
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+for module in $(cat /etc/guest/modules); do insmod /lib/modules/$module.ko || echo "initramfs: cannot load $module"; done
+mount -t ext4 -o noatime /dev/vda /root || exit 1
+for folder in dev proc sys; do mount --move /$folder /root/$folder; done
+exec switch_root /root /sbin/init

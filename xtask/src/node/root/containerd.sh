@@ -1,0 +1,3 @@
+#!/bin/sh
+. /etc/node/environment
+exec containerd --config /etc/containerd/config.toml >/dev/virtio-ports/containerd 2>&1
