@@ -4,11 +4,12 @@
 mod playground;
 pub(crate) mod servers;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::{place, setup};
+use crate::{node, place, setup};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -58,9 +59,18 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 }
 
 fn programs() -> anyhow::Result<()> {
-    setup::ensure(setup::Group::ControlPlane)?;
-    for folder in setup::kube::folders(&place::cache()?, &setup::versions::pinned()?)? {
+    setup::ensure(setup::Group::Kube)?;
+    for folder in folders()? {
         println!("{}", folder.display());
     }
     Ok(())
+}
+
+/// Where the test kit finds what it starts: the programs, a node's image, Debian's programs for a node.
+pub(crate) fn folders() -> anyhow::Result<Vec<PathBuf>> {
+    let (cache, versions) = (place::cache()?, setup::versions::pinned()?);
+    let mut folders = setup::kube::folders(&cache, &versions)?;
+    folders.push(node::folder(&cache, &versions)?);
+    folders.push(setup::packages::folder(&cache, "kube"));
+    Ok(folders)
 }

@@ -19,6 +19,7 @@ pub(crate) const SERVICE_RANGE: &str = "10.96.0.0/16";
 pub struct Apiserver {
     process: Process,
     folder: PathBuf,
+    port: u16,
     url: String,
     pki: Pki,
     token_keys: TokenKeys,
@@ -44,7 +45,7 @@ impl Apiserver {
         let mut process = Process::start(&folder, &program, arguments.concat())?;
         let client = admin.client().await?;
         ready::wait(&mut process, &client, "/readyz").await?;
-        Ok(Apiserver { process, folder, url, pki, token_keys, admin })
+        Ok(Apiserver { process, folder, port, url, pki, token_keys, admin })
     }
 
     /// Of a user who may do everything.
@@ -66,6 +67,10 @@ impl Apiserver {
 
     pub fn pki(&self) -> &Pki {
         &self.pki
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// Resident memory in KiB; `None` when it has ended.
@@ -97,6 +102,7 @@ fn certificates(pki: &Pki, tokens: &TokenKeys) -> anyhow::Result<Vec<String>> {
         format!("--tls-cert-file={}", server.certificate().display()),
         format!("--tls-private-key-file={}", server.key().display()),
         format!("--client-ca-file={}", pki.authority().display()),
+        format!("--kubelet-certificate-authority={}", pki.authority().display()),
         format!("--kubelet-client-certificate={}", to_kubelet.certificate().display()),
         format!("--kubelet-client-key={}", to_kubelet.key().display()),
         // Names of test nodes are addresses that this host can reach.

@@ -18,6 +18,18 @@ pub struct Kubeconfig {
 
 impl Kubeconfig {
     pub fn write(path: &Path, url: &str, pki: &Pki, who: &Identity) -> anyhow::Result<Kubeconfig> {
+        let text = Self::text(
+            url,
+            &pki.authority().display().to_string(),
+            &who.certificate().display().to_string(),
+            &who.key().display().to_string(),
+        );
+        fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        Ok(Kubeconfig { path: path.to_owned() })
+    }
+
+    /// The text of one whose files lie where they are named, which may be in a node.
+    pub(crate) fn text(url: &str, authority: &str, certificate: &str, key: &str) -> String {
         // JSON is YAML.
         let text = json!({
             "apiVersion": "v1",
@@ -25,16 +37,15 @@ impl Kubeconfig {
             "current-context": "bench",
             "clusters": [{
                 "name": "bench",
-                "cluster": { "server": url, "certificate-authority": pki.authority() },
+                "cluster": { "server": url, "certificate-authority": authority },
             }],
             "users": [{
                 "name": "bench",
-                "user": { "client-certificate": who.certificate(), "client-key": who.key() },
+                "user": { "client-certificate": certificate, "client-key": key },
             }],
             "contexts": [{ "name": "bench", "context": { "cluster": "bench", "user": "bench" } }],
         });
-        fs::write(path, text.to_string()).with_context(|| format!("write {}", path.display()))?;
-        Ok(Kubeconfig { path: path.to_owned() })
+        text.to_string()
     }
 
     /// One that somebody else has written.

@@ -15,10 +15,12 @@
 
 mod apiserver;
 mod bench;
+mod cluster;
 mod controllers;
 mod etcd;
 mod kubeconfig;
 mod namespace;
+mod node;
 mod pki;
 mod port;
 mod process;
@@ -28,10 +30,12 @@ mod shared;
 
 pub use apiserver::Apiserver;
 pub use bench::Bench;
+pub use cluster::Cluster;
 pub use controllers::{Controllers, Scheduler};
 pub use etcd::Etcd;
 pub use kubeconfig::Kubeconfig;
 pub use namespace::Namespace;
+pub use node::{Node, NodeFile, Output, Settings, Shape, Shell, Timings};
 pub use pki::{Identity, Pki};
 pub use ready::eventually;
 pub use shared::{Shared, shared};

@@ -71,6 +71,16 @@ impl Pki {
         self.issue(file, params)
     }
 
+    /// For the server of a node, whose name is an address.
+    pub(crate) fn server_at(&self, file: &str, address: &str) -> anyhow::Result<Identity> {
+        let address = address.parse().with_context(|| format!("take {address} as an address"))?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = name(file, None);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.subject_alt_names = vec![SanType::IpAddress(address)];
+        self.issue(file, params)
+    }
+
     /// For a client: Kubernetes reads the user from the common name and the group from the organization.
     pub fn client(&self, file: &str, user: &str, group: Option<&str>) -> anyhow::Result<Identity> {
         let mut params = CertificateParams::default();

@@ -1,7 +1,7 @@
 //! A server process: its start, its log, its end. Knows nothing of what the server serves.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{OnceLock, mpsc};
@@ -24,17 +24,42 @@ impl Process {
         program: &Path,
         arguments: impl IntoIterator<Item = String>,
     ) -> anyhow::Result<Process> {
+        Self::launch(folder, program, tied_to_us(program, arguments))
+    }
+
+    /// The same in `folder`, and it can be talked to.
+    pub(crate) fn start_in(
+        folder: &Path,
+        program: &Path,
+        arguments: impl IntoIterator<Item = String>,
+    ) -> anyhow::Result<Process> {
+        let mut command = tied_to_us(program, arguments);
+        command.current_dir(folder).stdin(Stdio::piped());
+        Self::launch(folder, program, command)
+    }
+
+    fn launch(folder: &Path, program: &Path, mut command: Command) -> anyhow::Result<Process> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let log = folder.with_extension("log");
         let file = File::create(&log).with_context(|| format!("create {}", log.display()))?;
         let errors = file.try_clone().with_context(|| format!("open {} twice", log.display()))?;
-        // setpriv executes the program in its own place, so that the pid is the server's.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments);
-        command.stdin(Stdio::null()).stdout(file).stderr(errors);
+        command.stdout(file).stderr(errors);
         let child = spawn_from_keeper(command)
             .with_context(|| format!("start {name} ({})", program.display()))?;
         Ok(Process { name, child, log })
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn say(&mut self, line: &str) -> anyhow::Result<()> {
+        let name = &self.name;
+        let input = self.child.stdin.as_mut();
+        let input = input.with_context(|| format!("{name} does not listen"))?;
+        writeln!(input, "{line}").with_context(|| format!("say {line:?} to {name}"))
+    }
+
+    /// What it writes goes there.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -77,7 +102,12 @@ impl Drop for Process {
 /// Prints the end of a log for somebody who looks at a failed test.
 #[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]
 pub(crate) fn show(log: &Path) {
-    eprintln!("--- {} ends with\n{}", log.display(), end_of_log(log));
+    eprintln!("{}", ending(log));
+}
+
+/// The end of a log under its name.
+pub(crate) fn ending(log: &Path) -> String {
+    format!("--- {} ends with\n{}", log.display(), end_of_log(log))
 }
 
 /// Enough to hold the reason of an end, little enough to be read.
@@ -88,6 +118,13 @@ fn end_of_log(log: &Path) -> String {
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
+/// A command that ends with this process. setpriv executes the program in its own place, so that the pid is the server's.
+fn tied_to_us(program: &Path, arguments: impl IntoIterator<Item = String>) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL"]).arg(program).args(arguments).stdin(Stdio::null());
+    command
 }
 
 struct Order {

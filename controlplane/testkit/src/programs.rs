@@ -25,14 +25,15 @@ impl Programs {
     }
 
     pub(crate) fn path(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let mut found = self.folders.iter().map(|folder| folder.join(name));
-        let Some(path) = found.find(|path| path.is_file()) else {
-            bail!(
-                "no program {name} in {:?}; `cargo xtask setup --group control-plane` builds it",
-                self.folders
-            )
+        self.folder_with(name).map(|folder| folder.join(name))
+    }
+
+    /// The folder that holds `name`, for what belongs together.
+    pub(crate) fn folder_with(&self, name: &str) -> anyhow::Result<&Path> {
+        let Some(folder) = self.folders.iter().find(|folder| folder.join(name).is_file()) else {
+            bail!("no {name} in {:?}; `cargo xtask setup --group kube` brings it", self.folders)
         };
-        Ok(path)
+        Ok(folder)
     }
 }
 

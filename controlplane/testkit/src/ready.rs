@@ -1,7 +1,6 @@
 //! Waiting: for a server until it says that it is ready, for a condition until it holds. Every wait has a limit and says what
 //! it waited for; the only pause is the one between two questions.
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -50,14 +49,11 @@ async fn ask(client: &Client, path: &str) -> anyhow::Result<()> {
 }
 
 /// Asks until the answer is `Some`. An error is an answer too: it ends the wait.
-pub async fn eventually<T, F>(
+pub async fn eventually<T>(
     what: &str,
     limit: Duration,
-    mut question: impl FnMut() -> F,
-) -> anyhow::Result<T>
-where
-    F: Future<Output = anyhow::Result<Option<T>>>,
-{
+    mut question: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<T> {
     let began = Instant::now();
     loop {
         if let Some(answer) = question().await.with_context(|| format!("wait for {what}"))? {

@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::{place, setup};
+use crate::place;
 
 /// Running servers. They end with this value, and by themselves when xtask is killed: their standard input closes.
 #[derive(Debug)]
@@ -58,9 +58,7 @@ pub(super) fn until_ready(mut command: Command) -> anyhow::Result<(Child, PathBu
 
 /// What the test kit wants to know: where the programs lie and where logs go.
 pub(crate) fn environment(logs: &Path) -> anyhow::Result<[(&'static str, OsString); 2]> {
-    let versions = setup::versions::pinned()?;
-    let folders = setup::kube::folders(&place::cache()?, &versions)?;
-    let folders = env::join_paths(folders).context("a cache folder's name contains `:`")?;
+    let folders = env::join_paths(super::folders()?).context("a cache folder's name contains `:`")?;
     Ok([("BERTH_KUBE_PROGRAMS", folders), ("BERTH_E2E_LOGS", logs.as_os_str().to_owned())])
 }
 

@@ -17,8 +17,14 @@ pub(super) const MODULES: [&str; 3] = ["kubernetes", "containerd", "cni"];
 pub(super) const PACKAGES: &str = "kube";
 
 /// Scripts and settings: where they go in the node, may they be run, their text.
-pub(super) const SOURCES: [(&str, u32, &str); 8] = [
+pub(super) const SOURCES: [(&str, u32, &str); 13] = [
     ("etc/inittab", 0o644, include_str!("root/inittab")),
+    ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
+    ("etc/group", 0o644, "root:x:0:\n"),
+    ("etc/hosts", 0o644, "127.0.0.1 localhost\n"),
+    // QEMU's own.
+    ("etc/resolv.conf", 0o644, "nameserver 10.0.2.3\n"),
+    ("etc/machine-id", 0o644, "00000000000000000000000000000001\n"),
     ("etc/node/environment", 0o644, include_str!("root/environment.sh")),
     ("etc/node/prepare", 0o755, include_str!("root/prepare.sh")),
     ("etc/node/containerd", 0o755, include_str!("root/containerd.sh")),
@@ -88,10 +94,6 @@ pub(super) fn lay_out(
     for (path, mode, text) in SOURCES {
         write(&root.join(path), text.as_bytes(), mode)?;
     }
-    write(&root.join("etc/passwd"), b"root:x:0:0:root:/root:/bin/sh\n", 0o644)?;
-    write(&root.join("etc/group"), b"root:x:0:\n", 0o644)?;
-    write(&root.join("etc/shells"), b"/bin/sh\n", 0o644)?;
-    write(&root.join("etc/machine-id"), b"00000000000000000000000000000001\n", 0o644)?;
     write(&root.join("root/.ssh/authorized_keys"), keys.authorized.as_bytes(), 0o600)?;
     copy(&keys.host, &root.join("etc/dropbear/host_key"), 0o600)?;
     for (name, image) in images {

@@ -4,4 +4,5 @@
 mod apiserver;
 mod controllers;
 mod faults;
+mod node;
 mod scheduler;

@@ -1,0 +1,103 @@
+//! A real node: kernel, containerd and kubelet in a VM. Pods run, are reached, are ended, and have the cgroups that they should.
+
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{AttachParams, DeleteParams, LogParams, PostParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+use testkit::{Bench, Cluster, Node, Settings, eventually};
+use tokio::io::AsyncReadExt as _;
+
+/// Four times what a quiet machine takes.
+const POD_LIMIT: Duration = Duration::from_secs(60);
+
+/// The whole life of pods on one node, with the CPU manager that gives whole CPUs away.
+#[tokio::test]
+async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let settings = Settings {
+        kubelet: json!({ "cpuManagerPolicy": "static", "reservedSystemCPUs": "0" }),
+        ..Settings::default()
+    };
+    let mut node = cluster.add_node(&bench, &settings).await.unwrap();
+    println!("node: {:?}, {:?} KiB", node.timings(), node.memory_kib());
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
+
+    let guaranteed = run(&pods, &pod("guaranteed", json!({ "limits": { "cpu": "2", "memory": "64Mi" } }))).await;
+    let best_effort = run(&pods, &pod("best-effort", json!({}))).await;
+    assert_eq!(guaranteed.spec.as_ref().unwrap().node_name, Some(node.name()));
+
+    let exclusive = cgroup_file(&node, &guaranteed, "cpuset.cpus.effective").await;
+    assert_eq!(exclusive, "1-2");
+    assert_eq!(cgroup_file(&node, &guaranteed, "memory.max").await, (64 << 20).to_string());
+    assert_eq!(cgroup_file(&node, &best_effort, "cpuset.cpus.effective").await, "0,3-7");
+    assert_eq!(cgroup_file(&node, &best_effort, "cpu.weight").await, "1");
+
+    assert_eq!(pods.logs("guaranteed", &LogParams::default()).await.unwrap(), "hello\n");
+    assert_eq!(exec(&pods, "best-effort", &["sh", "-c", "echo from inside"]).await, "from inside\n");
+
+    node.restart_kubelet().await.unwrap();
+    assert_eq!(cgroup_file(&node, &guaranteed, "cpuset.cpus.effective").await, "1-2");
+
+    for name in ["guaranteed", "best-effort"] {
+        pods.delete(name, &DeleteParams::default().grace_period(1)).await.unwrap();
+    }
+    for name in ["guaranteed", "best-effort"] {
+        let gone = async || Ok(pods.get_opt(name).await?.is_none().then_some(()));
+        eventually(&format!("{name} to be gone"), POD_LIMIT, gone).await.unwrap();
+    }
+    let left = node.shell().run("ls -d /sys/fs/cgroup/kubepods/pod*").await.unwrap();
+    assert_ne!(left.code, Some(0), "{}", left.stdout);
+    node.forget().await.unwrap();
+}
+
+/// Creates a pod and waits until it runs.
+async fn run(pods: &Api<Pod>, pod: &Pod) -> Pod {
+    let began = Instant::now();
+    pods.create(&PostParams::default(), pod).await.unwrap();
+    let name = pod.name_any();
+    let running = async || {
+        let pod = pods.get(&name).await?;
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        Ok((phase == Some("Running")).then_some(pod))
+    };
+    let pod = eventually(&format!("{name} to run"), POD_LIMIT, running).await.unwrap();
+    println!("{name} runs after {:.1} s", began.elapsed().as_secs_f64());
+    pod
+}
+
+/// What a file of the cgroup of a pod's only container says, read in the node.
+async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
+    let status = pod.status.as_ref().unwrap();
+    let container = &status.container_statuses.as_ref().unwrap()[0];
+    let id = container.container_id.as_ref().unwrap().trim_start_matches("containerd://");
+    let class = match status.qos_class.as_deref().unwrap() {
+        "Guaranteed" => String::new(),
+        class => format!("{}/", class.to_lowercase()),
+    };
+    let uid = pod.uid().unwrap();
+    let path = format!("/sys/fs/cgroup/kubepods/{class}pod{uid}/{id}/{file}");
+    node.shell().run(&format!("cat {path}")).await.unwrap().success().unwrap().trim().to_owned()
+}
+
+async fn exec(pods: &Api<Pod>, name: &str, words: &[&str]) -> String {
+    let mut process = pods.exec(name, words.iter().copied(), &AttachParams::default().stderr(false)).await.unwrap();
+    let mut said = String::new();
+    process.stdout().unwrap().read_to_string(&mut said).await.unwrap();
+    process.join().await.unwrap();
+    said
+}
+
+fn pod(name: &str, resources: Value) -> Pod {
+    let container = json!({
+        "name": "main",
+        "image": "bench.test/box:1",
+        "imagePullPolicy": "Never",
+        "command": ["sh", "-c", "echo hello; exec sleep 1000"],
+        "resources": resources,
+    });
+    let object = json!({ "metadata": { "name": name }, "spec": { "containers": [container] } });
+    serde_json::from_value(object).unwrap()
+}

@@ -1,0 +1,222 @@
+//! The virtual machine of a node under QEMU: its shape, its command line, how far it has come, its saved state. Knows of the kubelet
+//! only that it is told when to start.
+
+pub(super) mod saved;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::address::PORTS;
+use crate::process::{self, Process};
+use crate::ready::eventually;
+
+/// CPUs and memory, split evenly over NUMA nodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub cpus: u32,
+    pub numa_nodes: u32,
+    pub memory_mib: u32,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { cpus: 8, numa_nodes: 2, memory_mib: 4096 }
+    }
+}
+
+impl Shape {
+    /// For tests with several nodes.
+    pub const SMALL: Shape = Shape { cpus: 4, numa_nodes: 1, memory_mib: 1536 };
+}
+
+#[derive(Debug)]
+pub(super) struct Machine {
+    process: Process,
+    folder: PathBuf,
+}
+
+/// Two serial lines, a console and the one on which the node says how far it is; two files for logs.
+const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests \
+    no_timer_check rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1";
+
+/// A boot takes 3 to 5 s.
+const BOOT_LIMIT: Duration = Duration::from_secs(60);
+/// Between two orders to start.
+const SAY_AGAIN: Duration = Duration::from_millis(200);
+const KUBELET_LIMIT: Duration = Duration::from_secs(30);
+
+impl Machine {
+    /// Boots a new one, reachable at `address`.
+    pub(super) fn boot(
+        folder: &Path,
+        image: &Path,
+        shape: &Shape,
+        address: &str,
+        configuration: &Path,
+    ) -> anyhow::Result<Machine> {
+        let disk = throw_away(&image.join("disk"));
+        Self::spawn(folder, arguments(image, shape, &disk, configuration, Some(address))?)
+    }
+
+    /// Goes on from a saved state of the same shape. It has said "ready" there.
+    pub(super) fn restore(
+        folder: &Path,
+        image: &Path,
+        shape: &Shape,
+        address: &str,
+        configuration: &Path,
+        state: &Path,
+    ) -> anyhow::Result<Machine> {
+        let disk = throw_away(&state.join("disk"));
+        let mut line = arguments(image, shape, &disk, configuration, Some(address))?;
+        let memory = state.join("memory");
+        line.extend(["-incoming".to_owned(), format!("exec:cat '{}'", memory.display())]);
+        Self::spawn(folder, line)
+    }
+
+    fn spawn(folder: &Path, arguments: Vec<String>) -> anyhow::Result<Machine> {
+        let program = Path::new("qemu-system-x86_64");
+        let process = Process::start_in(folder, program, arguments)?;
+        Ok(Machine { process, folder: folder.to_owned() })
+    }
+
+    /// Waits until it has booted: containerd listens.
+    pub(super) async fn wait_until_booted(&mut self) -> anyhow::Result<()> {
+        self.wait_for("ready", 1).await
+    }
+
+    /// Tells the node the time and to start its kubelet.
+    pub(super) async fn start_kubelet(&mut self) -> anyhow::Result<()> {
+        // While a saved state is read, the serial line loses what is written to it, half a word even.
+        let began = Instant::now();
+        while self.count_of("kubelet")? == 0 {
+            ensure!(began.elapsed() < KUBELET_LIMIT, "no kubelet after {KUBELET_LIMIT:?}\n{}", self.end_of_logs());
+            self.check_runs()?;
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
+            self.process.say(&format!("\nstart {}", now.as_secs()))?;
+            tokio::time::sleep(SAY_AGAIN).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until the node has said `mark` so many times.
+    pub(super) async fn wait_for(&mut self, mark: &str, count: usize) -> anyhow::Result<()> {
+        let limit = if mark == "ready" { BOOT_LIMIT } else { KUBELET_LIMIT };
+        let what = format!("the node to say {mark:?}");
+        let said = eventually(&what, limit, async || {
+            self.check_runs()?;
+            Ok((self.count_of(mark)? >= count).then_some(()))
+        });
+        let said = said.await;
+        said.with_context(|| self.end_of_logs())
+    }
+
+    /// How often the node has said `mark`.
+    pub(super) fn count_of(&self, mark: &str) -> anyhow::Result<usize> {
+        let said = fs::read_to_string(self.process.log()).context("read what the node said")?;
+        if let Some(failure) = said.lines().find(|line| line.starts_with("failed ")) {
+            bail!("the node says: {failure}");
+        }
+        Ok(said.lines().filter(|line| *line == mark).count())
+    }
+
+    /// Fails when QEMU has ended.
+    pub(super) fn check_runs(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.process.ended()? {
+            bail!("QEMU ended with {status}\n{}", self.process.end_of_log());
+        }
+        Ok(())
+    }
+
+    pub(super) fn memory_kib(&self) -> Option<u64> {
+        self.process.memory_kib()
+    }
+
+    fn logs(&self) -> [PathBuf; 3] {
+        ["console", "containerd.log", "kubelet.log"].map(|name| self.folder.join(name))
+    }
+
+    /// The ends of all that the node wrote, for somebody who wants to know why it is not ready.
+    pub(super) fn end_of_logs(&self) -> String {
+        let ends = self.logs().map(|log| process::ending(&log));
+        self.process.end_of_log() + "\n" + &ends.join("\n")
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.logs().iter().for_each(|log| process::show(log));
+        }
+    }
+}
+
+/// `address`: where the host reaches the node; without it nobody does.
+fn arguments(
+    image: &Path,
+    shape: &Shape,
+    disk: &str,
+    configuration: &Path,
+    address: Option<&str>,
+) -> anyhow::Result<Vec<String>> {
+    ensure!(
+        shape.numa_nodes > 0 && shape.cpus > 0 && shape.cpus.is_multiple_of(shape.numa_nodes),
+        "{} CPUs cannot be split evenly over {} NUMA nodes",
+        shape.cpus,
+        shape.numa_nodes
+    );
+    let network: String = address.into_iter().flat_map(|address| {
+        PORTS.map(|port| format!(",hostfwd=tcp:{address}:{port}-:{port}"))
+    }).collect();
+    let configuration = escaped(configuration);
+    let mut line = words("-machine q35 -accel tcg,thread=multi,tb-size=512 -cpu Nehalem-v1");
+    line.extend(words("-nodefaults -no-user-config -display none -no-reboot"));
+    line.extend(numa(shape));
+    line.extend(["-kernel".to_owned(), image.join("vmlinuz").display().to_string()]);
+    line.extend(["-initrd".to_owned(), image.join("initramfs").display().to_string()]);
+    line.extend(["-append".to_owned(), KERNEL_LINE.to_owned()]);
+    line.extend(["-drive".to_owned(), format!("{disk},if=none,id=disk,cache=unsafe")]);
+    line.extend(["-drive".to_owned(), format!("file={configuration},if=none,id=configuration,format=raw,readonly=on")]);
+    line.extend(words("-device virtio-blk-pci,drive=disk -device virtio-blk-pci,drive=configuration"));
+    line.extend(["-netdev".to_owned(), format!("user,id=net{network}")]);
+    line.extend(words("-device virtio-net-pci,netdev=net -serial file:console"));
+    line.extend(words("-chardev stdio,id=marks,signal=off -serial chardev:marks"));
+    line.extend(words("-device virtio-serial-pci"));
+    for log in ["kubelet", "containerd"] {
+        line.extend(words(&format!("-chardev file,id={log},path={log}.log")));
+        line.extend(words(&format!("-device virtserialport,chardev={log},name={log}")));
+    }
+    Ok(line)
+}
+
+fn numa(shape: &Shape) -> Vec<String> {
+    let cores = shape.cpus / shape.numa_nodes;
+    let mib = shape.memory_mib / shape.numa_nodes;
+    let total = mib * shape.numa_nodes;
+    let mut line =
+        words(&format!("-smp {},sockets={},cores={cores} -m {total}", shape.cpus, shape.numa_nodes));
+    for node in 0..shape.numa_nodes {
+        let (first, last) = (node * cores, (node + 1) * cores - 1);
+        line.extend(words(&format!("-object memory-backend-ram,id=m{node},size={mib}M")));
+        line.extend(words(&format!("-numa node,nodeid={node},cpus={first}-{last},memdev=m{node}")));
+    }
+    line
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split_whitespace().map(str::to_owned).collect()
+}
+
+/// A disk that many machines read; what one writes goes with it.
+fn throw_away(disk: &Path) -> String {
+    format!("file={},format=raw,snapshot=on", escaped(disk))
+}
+
+/// QEMU takes a comma in a path when it is doubled.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
+}

@@ -1,0 +1,85 @@
+//! Commands in a node, over ssh: streams, exit code and terminal come as everybody knows them. Works while kubelet, containerd
+//! and apiserver do not.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use tokio::process::Command;
+
+use crate::programs::Programs;
+
+/// A way into one node. Cheap to clone; needs no running task.
+#[derive(Clone, Debug)]
+pub struct Shell {
+    client: PathBuf,
+    libraries: PathBuf,
+    key: PathBuf,
+    host: String,
+}
+
+/// What a command left behind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// `None` when a signal ended it.
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// A command in an emulated machine takes a second or two.
+const LIMIT: Duration = Duration::from_secs(60);
+
+impl Shell {
+    pub(super) fn new(programs: &Programs, image: &Path, host: &str) -> anyhow::Result<Shell> {
+        let packages = programs.folder_with("usr/bin/dbclient")?;
+        Ok(Shell {
+            client: packages.join("usr/bin/dbclient"),
+            libraries: packages.join("usr/lib/x86_64-linux-gnu"),
+            key: image.join("ssh_key"),
+            host: host.to_owned(),
+        })
+    }
+
+    /// Runs a line of shell in the node and waits for its end.
+    pub async fn run(&self, line: &str) -> anyhow::Result<Output> {
+        let mut command = Command::from(self.command(&[line.to_owned()], false));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        let output = tokio::time::timeout(LIMIT, command.output())
+            .await
+            .with_context(|| format!("{line:?} did not end within {LIMIT:?} on {}", self.host))?
+            .with_context(|| format!("run {}", self.client.display()))?;
+        Ok(Output {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: without_caution(&String::from_utf8_lossy(&output.stderr)),
+        })
+    }
+
+    /// The command that runs `words` in the node, for a caller with streams of its own.
+    pub fn command(&self, words: &[String], terminal: bool) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.client);
+        command.env("LD_LIBRARY_PATH", &self.libraries);
+        // The node's key is known: it came with the image. The address is another node's tomorrow.
+        command.args(["-y", "-y", "-i"]).arg(&self.key).args(terminal.then_some("-t"));
+        command.arg(format!("root@{}", self.host)).args(words);
+        command
+    }
+}
+
+/// dbclient says on every call that it was told not to look at the host's key.
+fn without_caution(stderr: &str) -> String {
+    let lines = stderr.lines().filter(|line| !line.contains("Caution, skipping hostkey check"));
+    lines.filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
+}
+
+impl Output {
+    /// Standard output of a command that succeeded.
+    pub fn success(self) -> anyhow::Result<String> {
+        if self.code != Some(0) {
+            bail!("ended with {:?}\n{}{}", self.code, self.stdout, self.stderr);
+        }
+        Ok(self.stdout)
+    }
+}
