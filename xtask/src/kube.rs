@@ -23,15 +23,11 @@ enum Action {
     Versions,
     /// The folders with the programs, one a line; builds them first where they are missing
     Programs,
-    /// Start a control plane without nodes, which stays up; prints its kubeconfig
-    Up {
-        /// Use this store instead of an etcd of its own
-        #[arg(long, value_name = "ENDPOINT")]
-        store: Option<String>,
-    },
+    /// Start a cluster that stays up, with real nodes in VMs; prints its kubeconfig
+    Up(playground::Shape),
     /// End it, whatever state it is in
     Down,
-    /// Is it up, and does it answer?
+    /// Is it up, does it answer, which nodes has it?
     Status,
     /// Run kubectl against it
     Kubectl {
@@ -40,6 +36,13 @@ enum Action {
     },
     /// Print the log of one component; without a name, which there are
     Logs { component: Option<String> },
+    /// Run a command in a node's VM; its exit code comes back
+    NodeExec {
+        /// As `kubectl get nodes` names it
+        node: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -49,10 +52,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Action::Programs => programs(),
-        Action::Up { store } => playground::up(store.as_deref()),
+        Action::Up(shape) => playground::up(shape),
         Action::Down => playground::down(),
         Action::Status => return playground::status(),
         Action::Kubectl { arguments } => return playground::kubectl(arguments),
+        Action::NodeExec { node, command } => return playground::node_exec(node, command),
         Action::Logs { component } => playground::logs(component.as_deref()),
     };
     done.map(|()| ExitCode::SUCCESS)

@@ -28,7 +28,7 @@ pub(crate) fn folder(cache: &Path, versions: &Versions) -> anyhow::Result<PathBu
     }
     (&versions.kernel, &versions.modules, &versions.unpacked).hash(&mut hasher);
     versions.packages.get(root::PACKAGES).hash(&mut hasher);
-    (root::SOURCES, disk::SOURCES, image::SOURCES, INITRAMFS).hash(&mut hasher);
+    (root::SOURCE, root::FILES, disk::IMPORT, image::SOURCES, INITRAMFS).hash(&mut hasher);
     Ok(cache.join("node").join(format!("{:016x}", hasher.finish())))
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn install(cache: &Path, versions: &Versions) -> anyhow::Result<()> {
 }
 
 fn write(staging: &Path, cache: &Path, versions: &Versions) -> anyhow::Result<()> {
-    let kernel = kernel::folder(cache, KERNEL.series());
+    let kernel = kernel::folder(cache, KERNEL.series(), versions);
     fs::copy(kernel.join("vmlinuz"), staging.join("vmlinuz")).context("copy the node's kernel")?;
     let initramfs = vm::initrd::minimal(cache, &kernel, INITRAMFS.as_bytes())?;
     fs::write(staging.join("initramfs"), initramfs).context("write the node's initramfs")?;

@@ -40,7 +40,7 @@ enum Tier {
 }
 
 /// The tiers of a `cargo xtask test` that names none.
-const DEFAULT: &[Tier] = &[Tier::Unit, Tier::Vm];
+const DEFAULT: &[Tier] = &[Tier::Unit, Tier::Vm, Tier::E2e];
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let wanted = |tier| args.tier.map_or_else(|| DEFAULT.contains(&tier), |only| only == tier);
@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 fn run_e2e(report: &mut Report, filter: Option<&str>) {
     let mut is_set_up = false;
     report.phase("set-up of real peers", || {
-        setup::ensure(setup::Group::ControlPlane)?;
+        setup::ensure(setup::Group::Kube)?;
         is_set_up = true;
         Ok(Tally::default())
     });

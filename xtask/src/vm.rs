@@ -18,7 +18,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 
 use crate::place;
-use crate::setup::{self, shell};
+use crate::setup::{self, kernel, shell, versions};
 
 /// How long a guest may take after its command ended: to pack /out and power off.
 const GRACE: Duration = Duration::from_secs(60);
@@ -142,8 +142,9 @@ pub(crate) fn boot(guest: &Guest, sink: &mut dyn FnMut(Stream, &[u8])) -> anyhow
     );
     let cache = place::cache()?;
     let began = Instant::now();
-    let scratch = Scratch::new()?;
-    fs::write(scratch.0.path("initrd"), initrd::build(guest, &cache, &scratch.0.folder)?)
+    let kernel = kernel::folder(&cache, guest.kernel.series(), &versions::pinned()?);
+    let scratch = Scratch::new(kernel)?;
+    fs::write(scratch.0.path("initrd"), initrd::build(guest, &cache, &scratch.0)?)
         .context("write the initramfs")?;
     let disk = File::create(scratch.0.path("out.tar")).context("create the out disk")?;
     disk.set_len(OUT_BYTES).context("size the out disk")?;
@@ -168,12 +169,12 @@ fn bring_back(tar: &Path, out: &Path) -> anyhow::Result<()> {
 struct Scratch(qemu::Workplace);
 
 impl Scratch {
-    fn new() -> anyhow::Result<Self> {
+    fn new(kernel: PathBuf) -> anyhow::Result<Self> {
         static BOOTS: AtomicU32 = AtomicU32::new(0);
         let number = BOOTS.fetch_add(1, Ordering::Relaxed);
         let folder = place::target().join("vm").join(format!("{}-{number}", process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        Ok(Self(qemu::Workplace { folder }))
+        Ok(Self(qemu::Workplace { folder, kernel }))
     }
 }
 

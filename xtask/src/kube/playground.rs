@@ -1,4 +1,4 @@
-//! A control plane that stays up between commands. Its state is one folder of the build output: a pid, logs, a kubeconfig.
+//! A cluster that stays up between commands. Its state is one folder of the build output: a pid, logs, a kubeconfig.
 
 use std::fs::{self, File};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -14,19 +14,42 @@ use crate::setup::shell;
 use crate::test::build;
 use crate::{place, setup};
 
-pub(super) fn up(store: Option<&str>) -> anyhow::Result<()> {
+/// What `up` starts.
+#[derive(Debug, clap::Args)]
+pub(super) struct Shape {
+    /// How many nodes; with none, pods are objects that wait
+    #[arg(long, default_value_t = 1)]
+    nodes: u32,
+    /// CPUs of a node
+    #[arg(long, default_value_t = 8)]
+    cpus: u32,
+    /// NUMA nodes of a node, over which CPUs and memory are split evenly
+    #[arg(long, default_value_t = 2)]
+    numa_nodes: u32,
+    /// Memory of a node; it takes what it uses, about 800 MiB
+    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    memory: u32,
+    /// Use this store instead of an etcd of its own, such as http://127.0.0.1:2379
+    #[arg(long, value_name = "ENDPOINT")]
+    store: Option<String>,
+}
+
+pub(super) fn up(shape: &Shape) -> anyhow::Result<()> {
     if let Some(pid) = running() {
-        bail!("a control plane is up already (pid {pid}); `cargo xtask kube down` ends it");
+        bail!("a cluster is up already (pid {pid}); `cargo xtask kube down` ends it");
     }
-    setup::ensure(setup::Group::ControlPlane)?;
+    setup::ensure(setup::Group::Kube)?;
     let program = build::bench_servers()?;
     let folder = folder();
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let errors = folder.join("errors");
     let file = File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
     let mut command = Command::new(&program);
-    command.args(["--detached", "--controllers", "--folder"]).arg(logs_folder());
-    command.args(store.map(|store| format!("--store={store}")));
+    command.args(["cluster", "--folder"]).arg(logs_folder());
+    command.arg(format!("--nodes={}", shape.nodes)).arg(format!("--cpus={}", shape.cpus));
+    command.arg(format!("--numa-nodes={}", shape.numa_nodes));
+    command.arg(format!("--memory-mib={}", shape.memory));
+    command.args(shape.store.iter().map(|store| format!("--store={store}")));
     command.envs(servers::environment(&folder)?).stdin(Stdio::null()).stderr(file);
     // A ctrl-C of later commands is not meant for it.
     let started = servers::until_ready({
@@ -35,7 +58,7 @@ pub(super) fn up(store: Option<&str>) -> anyhow::Result<()> {
     });
     let (child, kubeconfig) =
         started.with_context(|| fs::read_to_string(&errors).unwrap_or_default())?;
-    fs::write(pid_file(), child.id().to_string()).context("write the pid of the control plane")?;
+    fs::write(pid_file(), child.id().to_string()).context("write the pid of the cluster")?;
     println!("export KUBECONFIG={}", kubeconfig.display());
     println!("`cargo xtask kube kubectl` is its kubectl, `cargo xtask kube down` ends it");
     Ok(())
@@ -46,7 +69,7 @@ const END_LIMIT: Duration = Duration::from_secs(20);
 
 pub(super) fn down() -> anyhow::Result<()> {
     let Some(pid) = running() else {
-        println!("no control plane is up");
+        println!("no cluster is up");
         return Ok(());
     };
     signal("TERM", pid)?;
@@ -60,7 +83,7 @@ pub(super) fn down() -> anyhow::Result<()> {
         thread::sleep(Duration::from_millis(50));
     }
     println!(
-        "the control plane (pid {pid}) has ended; its logs stay in {}",
+        "the cluster (pid {pid}) has ended; its logs stay in {}",
         logs_folder().display()
     );
     Ok(())
@@ -68,16 +91,20 @@ pub(super) fn down() -> anyhow::Result<()> {
 
 pub(super) fn status() -> anyhow::Result<ExitCode> {
     let Some(pid) = running() else {
-        println!("no control plane is up");
+        println!("no cluster is up");
         return Ok(ExitCode::FAILURE);
     };
     println!("pid {pid}, kubeconfig {}", kubeconfig().display());
-    kubectl(&["get".to_owned(), "--raw=/readyz?verbose".to_owned()])
+    let words = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
+    let ready = kubectl(&words("get --raw=/readyz"))?;
+    println!();
+    kubectl(&words("get nodes"))?;
+    Ok(ready)
 }
 
 pub(super) fn kubectl(arguments: &[String]) -> anyhow::Result<ExitCode> {
     if running().is_none() {
-        bail!("no control plane is up; `cargo xtask kube up` starts one");
+        bail!("no cluster is up; `cargo xtask kube up` starts one");
     }
     let versions = setup::versions::pinned()?;
     let folders = setup::kube::folders(&place::cache()?, &versions)?;
@@ -86,29 +113,60 @@ pub(super) fn kubectl(arguments: &[String]) -> anyhow::Result<ExitCode> {
         program.context("kubectl is not built; `cargo xtask setup --group control-plane`")?;
     let mut command = Command::new(program);
     command.arg("kubectl").args(arguments).env("KUBECONFIG", kubeconfig());
+    pass_code(&mut command)
+}
+
+/// The command's own words, joined as ssh joins them; the caller's streams are its.
+pub(super) fn node_exec(node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
+    if running().is_none() {
+        bail!("no cluster is up; `cargo xtask kube up` starts one");
+    }
+    let mut command = Command::new(build::bench_servers()?);
+    command.args(["exec", node, "--"]).args(words).envs(servers::environment(&folder())?);
+    pass_code(&mut command)
+}
+
+/// Runs to the end; the exit code is ours, that of a signal as a shell tells it.
+fn pass_code(command: &mut Command) -> anyhow::Result<ExitCode> {
     let status = command.status().with_context(|| format!("run {command:?}"))?;
-    // As a shell tells an end by a signal.
     let code = status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
 }
 
 pub(super) fn logs(component: Option<&str>) -> anyhow::Result<()> {
-    let logs = logs_folder();
     let Some(component) = component else {
-        for entry in fs::read_dir(&logs).with_context(|| format!("list {}", logs.display()))? {
-            let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "log") {
-                println!("{}", path.file_stem().unwrap_or_default().display());
-            }
-        }
+        names_of_logs()?.iter().for_each(|name| println!("{name}"));
         return Ok(());
     };
-    let path = logs.join(format!("{component}.log"));
+    let path = logs_folder().join(format!("{component}.log"));
     let text = fs::read(&path).with_context(|| {
         format!("read {}; `cargo xtask kube logs` lists the components", path.display())
     })?;
     print!("{}", String::from_utf8_lossy(&text));
     Ok(())
+}
+
+/// "etcd", and "node/kubelet" for what runs in a node.
+fn names_of_logs() -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    let logs = logs_folder();
+    for entry in list(&logs)? {
+        let path = entry.path();
+        let inner = if path.is_dir() { list(&path)? } else { vec![entry] };
+        let paths = inner.iter().map(fs::DirEntry::path);
+        let found = paths.filter(|path| path.extension().is_some_and(|it| it == "log"));
+        names.extend(found.filter_map(|path| {
+            let path = path.with_extension("");
+            Some(path.strip_prefix(&logs).ok()?.display().to_string())
+        }));
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn list(folder: &Path) -> anyhow::Result<Vec<fs::DirEntry>> {
+    let entries = fs::read_dir(folder).and_then(Iterator::collect);
+    entries.with_context(|| format!("list {}", folder.display()))
 }
 
 fn folder() -> PathBuf {

@@ -23,7 +23,7 @@ impl Servers {
     /// etcd and an apiserver for the tests of one run. Returns when the apiserver is ready.
     pub(crate) fn start(program: &Path, logs: &Path) -> anyhow::Result<Servers> {
         let mut command = Command::new(program);
-        command.arg("--folder").arg(logs.join("shared")).envs(environment(logs)?);
+        command.args(["servers", "--folder"]).arg(logs.join("shared")).envs(environment(logs)?);
         command.stdin(Stdio::piped());
         let (child, kubeconfig) = until_ready(command)?;
         Ok(Servers { child, kubeconfig })

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use crate::setup::shell;
 use crate::vm::{self, Guest, Kernel, Stream};
 
-pub(super) const SOURCES: &str = include_str!("import.sh");
+pub(super) const IMPORT: &str = include_str!("import.sh");
 
 /// Sparse: it takes what is written.
 const SIZE: &str = "2G";
@@ -29,7 +29,7 @@ pub(super) fn make(folder: &Path, disk: &Path, kernel: Kernel) -> anyhow::Result
 
 fn import(disk: &Path, kernel: Kernel) -> anyhow::Result<()> {
     let script = disk.with_extension("import");
-    fs::write(&script, SOURCES).with_context(|| format!("write {}", script.display()))?;
+    fs::write(&script, IMPORT).with_context(|| format!("write {}", script.display()))?;
     let mut guest = Guest::new(&["sh", "/import"]);
     guest.kernel = kernel;
     guest.files = vec![(script.clone(), "/import".to_owned())];

@@ -16,8 +16,11 @@ pub(super) const MODULES: [&str; 3] = ["kubernetes", "containerd", "cni"];
 /// Group of Debian's programs.
 pub(super) const PACKAGES: &str = "kube";
 
+/// This file decides of the disk too.
+pub(super) const SOURCE: &str = include_str!("root.rs");
+
 /// Scripts and settings: where they go in the node, may they be run, their text.
-pub(super) const SOURCES: [(&str, u32, &str); 13] = [
+pub(super) const FILES: [(&str, u32, &str); 13] = [
     ("etc/inittab", 0o644, include_str!("root/inittab")),
     ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
     ("etc/group", 0o644, "root:x:0:\n"),
@@ -61,22 +64,26 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Leaves the client's private key as `ssh_key` in `staging`, readable by its owner only.
+    /// Leaves in `staging` what the client takes: its private key `ssh_key`, readable by its owner only, and
+    /// `.ssh/known_hosts`, in which every address that a node may get has this key.
     pub(super) fn make(cache: &Path, staging: &Path) -> anyhow::Result<Keys> {
         let host = staging.join("host_key");
-        make_key(cache, &host)?;
-        let said = make_key(cache, &staging.join("ssh_key"))?;
-        let authorized = said.lines().find(|line| line.starts_with("ssh-ed25519"));
-        let authorized = authorized.context("dropbearkey printed no public key")?.to_owned();
+        let of_node = make_key(cache, &host)?;
+        let authorized = make_key(cache, &staging.join("ssh_key"))?;
+        let known = (2..=254).map(|last| format!("127.0.0.{last} {of_node}\n"));
+        write(&staging.join(".ssh/known_hosts"), known.collect::<String>().as_bytes(), 0o644)?;
         Ok(Keys { host, authorized })
     }
 }
 
+/// Returns the public key as one line.
 fn make_key(cache: &Path, path: &Path) -> anyhow::Result<String> {
     let packages = packages::folder(cache, PACKAGES);
     let mut make = Command::new(packages.join("usr/bin/dropbearkey"));
     make.env("LD_LIBRARY_PATH", packages::library_path(&packages));
-    shell::output(make.args(["-t", "ed25519", "-f"]).arg(path))
+    let said = shell::output(make.args(["-t", "ed25519", "-f"]).arg(path))?;
+    let public = said.lines().find(|line| line.starts_with("ssh-ed25519"));
+    Ok(public.context("dropbearkey printed no public key")?.to_owned())
 }
 
 /// Writes the tree of the disk into `root`.
@@ -91,7 +98,7 @@ pub(super) fn lay_out(
         let folder = root.join(folder);
         fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     }
-    for (path, mode, text) in SOURCES {
+    for (path, mode, text) in FILES {
         write(&root.join(path), text.as_bytes(), mode)?;
     }
     write(&root.join("root/.ssh/authorized_keys"), keys.authorized.as_bytes(), 0o600)?;

@@ -1,8 +1,9 @@
-//! A guest kernel below the cache: `kernel/6.1/{vmlinuz,modules/*.ko,order,package}`, taken out of Debian's
+//! A guest kernel below the cache: `kernel/6.1-<key>/{vmlinuz,modules/*.ko,order,package}`, taken out of Debian's
 //! cloud kernel package. `order` lists the modules so that each comes after what it depends on.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -12,14 +13,18 @@ use super::debs::Archive;
 use super::shell;
 use super::versions::{KernelPin, Versions};
 
-/// Where the kernel of a series ("6.1") lies once set up.
-pub(crate) fn folder(cache: &Path, series: &str) -> PathBuf {
-    cache.join("kernel").join(series)
+/// Where the kernel of a series ("6.1") lies once set up. Clones of the repository that pin other modules share the cache, so
+/// the name tells what was pinned.
+pub(crate) fn folder(cache: &Path, series: &str, versions: &Versions) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    let pin = versions.kernel.get(series).map(|pin| stamp(pin, &versions.modules.names));
+    pin.hash(&mut hasher);
+    cache.join("kernel").join(format!("{series}-{:016x}", hasher.finish()))
 }
 
 pub(super) fn is_present(cache: &Path, series: &str, versions: &Versions) -> bool {
     let pin = versions.kernel.get(series).map(|pin| stamp(pin, &versions.modules.names));
-    pin.is_some() && fs::read_to_string(folder(cache, series).join("package")).ok() == pin
+    pin.is_some() && fs::read_to_string(folder(cache, series, versions).join("package")).ok() == pin
 }
 
 pub(super) fn install(cache: &Path, series: &str, versions: &Versions) -> anyhow::Result<()> {
@@ -30,7 +35,7 @@ pub(super) fn install(cache: &Path, series: &str, versions: &Versions) -> anyhow
     let archive = Archive::of_machine();
     let package = archive.available(&pin.package, &pin.family)?;
     let target = archive.pinned_or_newest(&package, &pin.version)?;
-    let place = folder(cache, series);
+    let place = folder(cache, series, versions);
     let staging = place.with_extension("part");
     let unpacked = staging.join("deb");
     remove(&staging)?;

@@ -9,21 +9,21 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::cpio::Archive;
+use super::qemu::Workplace;
 use super::{Guest, Session, libs};
 use crate::setup::{kernel, shell};
 
-/// The initramfs of one guest, as bytes. `scratch` is for files on the way.
-pub(super) fn build(guest: &Guest, cache: &Path, scratch: &Path) -> anyhow::Result<Vec<u8>> {
+/// The initramfs of one guest, as bytes. The folder of `place` is for files on the way.
+pub(super) fn build(guest: &Guest, cache: &Path, place: &Workplace) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["/tmp", "/run", "/out"] {
         archive.directory(directory);
     }
     archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("/etc/group", 0o644, b"root:x:0:\n");
-    let kernel = kernel::folder(cache, guest.kernel.series());
-    add_system(&mut archive, cache, &kernel, include_bytes!("init.sh"))?;
+    add_system(&mut archive, cache, &place.kernel, include_bytes!("init.sh"))?;
     for (host, path) in &guest.files {
-        add_path(&mut archive, host, path, scratch)?;
+        add_path(&mut archive, host, path, &place.folder)?;
     }
     add_order(&mut archive, guest);
     Ok(archive.finish())

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::{Clock, GRACE, Guest, Session, Stream, hang};
-use crate::setup::{kernel, qemu};
+use crate::setup::qemu;
 
 /// How often the files behind the serial ports are looked at. Short against a guest's boot, long against the
 /// cost of three reads.
@@ -31,6 +31,8 @@ pub(super) struct Marks {
 #[derive(Debug)]
 pub(super) struct Workplace {
     pub(super) folder: PathBuf,
+    /// What set-up left of the kernel that is booted.
+    pub(super) kernel: PathBuf,
 }
 
 impl Workplace {
@@ -214,13 +216,12 @@ fn kernel_line(guest: &Guest) -> String {
 }
 
 fn command_line(guest: &Guest, cache: &Path, place: &Workplace) -> Command {
-    let kernel = kernel::folder(cache, guest.kernel.series());
     let mut qemu = with_clock(guest, cache);
     // Nehalem, not max: emulating AVX and XSAVE doubles the time of everything.
     qemu.args(["-cpu", "Nehalem-v1", "-machine", "q35"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
     add_shape(&mut qemu, guest);
-    qemu.arg("-kernel").arg(kernel.join("vmlinuz")).arg("-initrd").arg(place.path("initrd"));
+    qemu.arg("-kernel").arg(place.kernel.join("vmlinuz")).arg("-initrd").arg(place.path("initrd"));
     qemu.arg("-append").arg(kernel_line(guest));
     add_serial(&mut qemu, &format!("file:{}", place.path("console").display()));
     match guest.session {

@@ -1,71 +1,143 @@
 //! Keeps a control plane for others: starts it in a folder, says when it is ready, ends it when standard input closes or a signal
-//! comes. `cargo xtask` calls it; nothing here is a test.
+//! comes. Also runs a command in a node of it. `cargo xtask` calls it; nothing here is a test.
 
 #![expect(clippy::print_stdout, reason = "who started it reads what it says")]
 
+use std::io::IsTerminal as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context as _;
-use clap::Parser;
-use testkit::{Apiserver, Bench, Controllers, Etcd, Scheduler};
+use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand};
+use testkit::{Apiserver, Bench, Cluster, Etcd, Node, Settings, Shape, Shell};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
 struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// etcd and an apiserver, for tests that share them
+    Servers {
+        /// For logs and certificates; what lies there is removed
+        #[arg(long)]
+        folder: PathBuf,
+    },
+    /// A whole control plane with nodes, for a person; ends at a signal only
+    Cluster(ClusterArgs),
+    /// Run a command in a node
+    Exec {
+        node: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        words: Vec<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct ClusterArgs {
     /// For logs and certificates; what lies there is removed
     #[arg(long)]
     folder: PathBuf,
     /// Use this store instead of an etcd of its own
     #[arg(long, value_name = "ENDPOINT")]
     store: Option<String>,
-    /// Also run the controller manager and the scheduler
+    #[arg(long, default_value_t = 0)]
+    nodes: u32,
     #[arg(long)]
-    controllers: bool,
-    /// End at a signal only, not when standard input closes
+    cpus: u32,
     #[arg(long)]
-    detached: bool,
+    numa_nodes: u32,
+    #[arg(long)]
+    memory_mib: u32,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
-    let began = Instant::now();
-    let bench = Bench::in_folder(&args.folder)?;
-    let etcd = match args.store {
-        Some(_) => None,
-        None => Some(Etcd::start(&bench).await?),
-    };
-    let store =
-        etcd.as_ref().map_or_else(|| args.store.clone(), |it| Some(it.endpoint().to_owned()));
-    let apiserver = Apiserver::start(&bench, &store.context("no store")?).await?;
-    let ready_s = began.elapsed().as_secs_f64();
-    let controllers = if args.controllers {
-        let manager = Controllers::start(&bench, &apiserver).await?;
-        Some((manager, Scheduler::start(&bench, &apiserver).await?))
-    } else {
-        None
-    };
-    let mib = |kib: Option<u64>| kib.unwrap_or(0) / 1024;
-    let etcd_mib = mib(etcd.as_ref().and_then(Etcd::memory_kib));
-    let apiserver_mib = mib(apiserver.memory_kib());
-    println!("etcd {etcd_mib} MiB, apiserver {apiserver_mib} MiB, ready in {ready_s:.1} s");
-    println!("kubeconfig {}", apiserver.kubeconfig().path().display());
-    until_told(args.detached).await?;
-    drop(controllers);
-    Ok(())
+    match Args::parse().action {
+        Action::Servers { folder } => keep_servers(&Bench::in_folder(&folder)?).await,
+        Action::Cluster(args) => keep_cluster(&args).await,
+        Action::Exec { node, words } => exec(&node, &words),
+    }
 }
 
-async fn until_told(detached: bool) -> anyhow::Result<()> {
+async fn keep_servers(bench: &Bench) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let etcd = Etcd::start(bench).await?;
+    let apiserver = Apiserver::start(bench, etcd.endpoint()).await?;
+    let memory = [("etcd", etcd.memory_kib()), ("kube-apiserver", apiserver.memory_kib())];
+    tell(memory.into_iter().map(|(name, kib)| (name, kib.unwrap_or(0))), began);
+    println!("kubeconfig {}", apiserver.kubeconfig().path().display());
+    tokio::select! {
+        result = input_closed() => result,
+        result = signalled() => result,
+    }
+}
+
+async fn keep_cluster(args: &ClusterArgs) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let bench = Bench::in_folder(&args.folder)?;
+    let nodes = async {
+        let cluster = match &args.store {
+            Some(store) => Cluster::on_store(&bench, store).await?,
+            None => Cluster::start(&bench).await?,
+        };
+        tell(cluster.memory_kib(), began);
+        let nodes = add_nodes(&bench, &cluster, args).await?;
+        anyhow::Ok((cluster, nodes))
+    };
+    // A signal while they start ends them as well: both values are dropped here.
+    let (cluster, _nodes) = tokio::select! {
+        started = nodes => started?,
+        told = signalled() => return told,
+    };
+    println!("kubeconfig {}", cluster.apiserver().kubeconfig().path().display());
+    signalled().await
+}
+
+async fn add_nodes(
+    bench: &Bench,
+    cluster: &Cluster,
+    args: &ClusterArgs,
+) -> anyhow::Result<Vec<Node>> {
+    let shape =
+        Shape { cpus: args.cpus, numa_nodes: args.numa_nodes, memory_mib: args.memory_mib };
+    let settings = Settings { shape, ..Settings::default() };
+    let mut nodes = Vec::new();
+    for _ in 0..args.nodes {
+        let node = cluster.add_node(bench, &settings).await?;
+        let mib = node.memory_kib().unwrap_or(0) / 1024;
+        let seconds = node.timings().ready.as_secs_f64();
+        println!("node {} is Ready, {seconds:.1} s after its start, {mib} MiB", node.name());
+        nodes.push(node);
+    }
+    Ok(nodes)
+}
+
+fn tell<'a>(memory: impl IntoIterator<Item = (&'a str, u64)>, began: Instant) {
+    let sizes = memory.into_iter().map(|(name, kib)| format!("{name} {} MiB", kib / 1024));
+    let sizes = sizes.collect::<Vec<_>>().join(", ");
+    println!("{sizes}, ready in {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// Becomes the command, so that its streams and its exit code are ours.
+fn exec(node: &str, words: &[String]) -> anyhow::Result<()> {
+    let shell = Shell::of_node(node)?;
+    let error = shell.command(words, std::io::stdin().is_terminal()).exec();
+    bail!("run a command on {node}: {error}")
+}
+
+async fn signalled() -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
     let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        result = input_closed(), if !detached => result?,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
     }
-    Ok(())
 }
 
 async fn input_closed() -> anyhow::Result<()> {

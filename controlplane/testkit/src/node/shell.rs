@@ -15,7 +15,7 @@ use crate::programs::Programs;
 pub struct Shell {
     client: PathBuf,
     libraries: PathBuf,
-    key: PathBuf,
+    image: PathBuf,
     host: String,
 }
 
@@ -32,12 +32,19 @@ pub struct Output {
 const LIMIT: Duration = Duration::from_secs(60);
 
 impl Shell {
+    /// Into a node that somebody else has started. Whether there is one shows when a command is run.
+    pub fn of_node(name: &str) -> anyhow::Result<Shell> {
+        let programs = Programs::find()?;
+        let image = programs.folder_with("vmlinuz")?.to_owned();
+        Shell::new(&programs, &image, name)
+    }
+
     pub(super) fn new(programs: &Programs, image: &Path, host: &str) -> anyhow::Result<Shell> {
         let packages = programs.folder_with("usr/bin/dbclient")?;
         Ok(Shell {
             client: packages.join("usr/bin/dbclient"),
             libraries: packages.join("usr/lib/x86_64-linux-gnu"),
-            key: image.join("ssh_key"),
+            image: image.to_owned(),
             host: host.to_owned(),
         })
     }
@@ -53,25 +60,20 @@ impl Shell {
         Ok(Output {
             code: output.status.code(),
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: without_caution(&String::from_utf8_lossy(&output.stderr)),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
     }
 
     /// The command that runs `words` in the node, for a caller with streams of its own.
     pub fn command(&self, words: &[String], terminal: bool) -> std::process::Command {
         let mut command = std::process::Command::new(&self.client);
-        command.env("LD_LIBRARY_PATH", &self.libraries);
-        // The node's key is known: it came with the image. The address is another node's tomorrow.
-        command.args(["-y", "-y", "-i"]).arg(&self.key).args(terminal.then_some("-t"));
+        // The image is the client's home: the node's key is among its known hosts.
+        command.env("LD_LIBRARY_PATH", &self.libraries).env("HOME", &self.image);
+        // -y: without it a key that is not known is asked about, and nobody may be there to answer.
+        command.args(["-y", "-i"]).arg(self.image.join("ssh_key")).args(terminal.then_some("-t"));
         command.arg(format!("root@{}", self.host)).args(words);
         command
     }
-}
-
-/// dbclient says on every call that it was told not to look at the host's key.
-fn without_caution(stderr: &str) -> String {
-    let lines = stderr.lines().filter(|line| !line.contains("Caution, skipping hostkey check"));
-    lines.filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
 
 impl Output {
