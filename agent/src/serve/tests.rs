@@ -41,6 +41,15 @@ pub(super) fn workload(slot: u16) -> WorkloadView {
         throttled_ratio: None,
         cpu_pressure: None,
         memory_current: Some(Bytes(1 << 20)),
+        memory: model::snapshot::MemoryView {
+            anon: Some(Bytes(1 << 19)),
+            ..model::snapshot::MemoryView::default()
+        },
+        io: model::snapshot::IoView {
+            read: Some(Bytes(7)),
+            health: model::snapshot::SourceHealth { age: Some(Nanos(5)), fault: None },
+            ..model::snapshot::IoView::default()
+        },
         knobs: Knobs { cpu_weight: CpuWeight::new(50), ..Knobs::default() },
         knobs_at: Timestamp(1),
     }

@@ -86,7 +86,7 @@ fn agent_refuses_to_run_beside_another() {
 fn smoke_agent_refuses_a_bad_configuration_with_64() {
     let scene = Scene::new("config", 1);
     for (keys, words) in [
-        ("tick_ms = 7", "agent.tick_ms = 7: allowed is 100 to 60000"),
+        ("tick_ms = 7", "agent.tick_ms = 7: allowed is 100 to 3000"),
         ("tick_sm = 7", "tick_sm"),
         ("listen = 5", "listen"),
     ] {
