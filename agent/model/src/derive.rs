@@ -361,3 +361,5 @@ fn classify(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traced;
