@@ -21,7 +21,7 @@ use super::*;
 use crate::eyes::{Eyes, Status};
 use crate::node_state::{AgentHealth, DecisionLog, Refusal, SuppressionStats};
 
-pub(super) fn workload(slot: u16) -> WorkloadView {
+pub(crate) fn workload(slot: u16) -> WorkloadView {
     let runq = RunqView {
         waits: Histogram::default(),
         p50: Some(Nanos(10_000)),
@@ -55,7 +55,7 @@ pub(super) fn workload(slot: u16) -> WorkloadView {
     }
 }
 
-pub(super) fn state_of<const N: usize>(workloads: [(&str, WorkloadView); N]) -> NodeState {
+pub(crate) fn state_of<const N: usize>(workloads: [(&str, WorkloadView); N]) -> NodeState {
     let shape = Shape {
         sockets: 1,
         nodes_per_socket: 2,
