@@ -3,7 +3,7 @@
 //! own or in the tool it calls.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
@@ -106,7 +106,8 @@ fn run_one(check: Check, root: &Path, args: &Args) -> anyhow::Result<String> {
 }
 
 /// Packages outside of the workspace: the BPF programs and the fuzz targets.
-const OUTSIDE: [&str; 2] = ["agent-ebpf/Cargo.toml", "agent/hostfs/fuzz/Cargo.toml"];
+const OUTSIDE: [&str; 2] = ["agent-ebpf/Cargo.toml", FUZZ];
+const FUZZ: &str = "agent/hostfs/fuzz/Cargo.toml";
 
 fn fmt(root: &Path) -> anyhow::Result<String> {
     status(cargo(root).args(["fmt", "--all", "--check", "--", "-l"]))?;
@@ -121,6 +122,9 @@ fn fmt(root: &Path) -> anyhow::Result<String> {
 fn clippy(root: &Path) -> anyhow::Result<String> {
     let arguments = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
     status(cargo(root).args(arguments))?;
+    // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
+    let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];
+    status(cargo(root).args(locked).arg(FUZZ).stdout(Stdio::null()))?;
     ebpf::clippy().map(|()| String::new())
 }
 

@@ -137,3 +137,24 @@ fn phase(name: &str) -> Result<Phase, String> {
 fn seconds(seconds: f64) -> Nanos {
     Nanos((seconds.max(0.0) * 1e9) as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who follows README gets what the demo shows.
+    #[test]
+    fn the_settings_are_those_of_readme() {
+        let readme = include_str!("../../../README.md");
+        let demo = Cli::parse_from(["berth-demo"]);
+        for (key, value) in [
+            ("floor_milli_cpu", demo.floor_milli_cpu),
+            ("floor_cpus", demo.reclaim_floor_cpus as u64),
+            ("hold_ms", demo.hold_ms),
+            ("target_p99_us", demo.target_us),
+        ] {
+            let line = format!("{key} = {value} ");
+            assert!(readme.lines().any(|it| it.starts_with(&line)), "README does not say {line}");
+        }
+    }
+}
