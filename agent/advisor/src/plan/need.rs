@@ -57,13 +57,13 @@ pub(super) struct Needs {
     /// By measured usage alone; zero as long as nothing was measured.
     pub(super) measured: MilliCpu,
     pub(super) reclaim: MilliCpu,
-    pub(super) witness: Witness,
+    pub(super) known: Measured,
     pub(super) lateness: Lateness,
 }
 
 /// Whose usage is known. Unknown is not zero: a pool is not made smaller for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Witness {
+pub(super) enum Measured {
     /// Every shared workload was measured.
     All,
     /// A new one was not yet.
@@ -72,13 +72,13 @@ pub(super) enum Witness {
     None,
 }
 
-impl Witness {
-    fn of(shared: &[&WorkloadView]) -> Witness {
+impl Measured {
+    fn of(shared: &[&WorkloadView]) -> Measured {
         let n_measured = shared.iter().filter(|w| w.usage.is_some()).count();
         match n_measured {
-            n if n == shared.len() => Witness::All,
-            0 => Witness::None,
-            _ => Witness::Some,
+            n if n == shared.len() => Measured::All,
+            0 => Measured::None,
+            _ => Measured::Some,
         }
     }
 }
@@ -105,7 +105,7 @@ pub(super) fn of(input: &PlanInput<'_>, room: &Room) -> Needs {
         share: MilliCpu(share),
         measured: MilliCpu(measured),
         reclaim: used_by(QosLevel::ReclaimedCores),
-        witness: Witness::of(&shared),
+        known: Measured::of(&shared),
         lateness: worst(snapshot, input.policy),
     }
 }

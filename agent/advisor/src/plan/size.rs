@@ -6,7 +6,7 @@ use model::qos::PoolName;
 use model::snapshot::Signal;
 use model::{MilliCpu, Timestamp};
 
-use super::need::{Lateness, Needs, Witness};
+use super::need::{Lateness, Measured, Needs};
 use super::{Held, PlanInput, Room};
 
 /// Measured need over pool size above which a pool that lends its idle CPUs to batch work begins
@@ -118,7 +118,7 @@ fn lending(
         return Choice { n: before.n.min(most), rule: "overlap-keep", low_since: None };
     }
     let most = usize::from(input.policy.reclaim.max_growth_per_tick);
-    shrink(input, before, needs.witness, (0, most))
+    shrink(input, before, needs.known, (0, most))
 }
 
 /// Share and reclaim divide the usable CPUs.
@@ -142,7 +142,7 @@ fn splitting(
         return Choice { n: by_need.max(before.n), rule: "share-need", low_since: None };
     }
     let most = usize::from(input.policy.share.max_shrink_per_tick);
-    shrink(input, before, needs.witness, (by_need, most))
+    shrink(input, before, needs.known, (by_need, most))
 }
 
 /// Towards `target`, by `most` at once, when need was lower for long enough. What was not measured
@@ -151,11 +151,11 @@ fn splitting(
 fn shrink(
     input: &PlanInput<'_>,
     before: &Before,
-    witness: Witness,
+    known: Measured,
     (target, most): (usize, usize),
 ) -> Choice {
-    if witness != Witness::All {
-        let low_since = before.low_since.filter(|_| witness == Witness::Some);
+    if known != Measured::All {
+        let low_since = before.low_since.filter(|_| known == Measured::Some);
         return Choice { n: before.n, rule: "share-unmeasured", low_since };
     }
     let since = before.low_since.unwrap_or(input.now);
