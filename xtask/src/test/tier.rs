@@ -121,7 +121,8 @@ impl Cases {
             Cases::Smoke => vec!["smoke_"],
             Cases::Long => vec![LONG],
             Cases::Of(special) => vec![special.word()],
-            Cases::Named(part) => vec![part.as_str()],
+            Cases::Named(part) if part.contains(LONG) => vec![part.as_str()],
+            Cases::Named(part) => vec![part.as_str(), "--skip", LONG],
         };
         let others = Special::ALL.into_iter().filter(|it| Some(*it) != self.special());
         choice.extend(others.flat_map(|it| ["--skip", it.word()]));
@@ -215,7 +216,8 @@ mod tests {
         let no_psi = Some(Special::NoPsi);
         check(&Cases::All, "--skip soak_ --skip nopsi_ --skip exact_", None);
         check(&Cases::Of(Special::Exact), "exact_ --skip nopsi_", Some(Special::Exact));
-        check(&named("nopsi_doctor"), "nopsi_doctor --skip exact_", no_psi);
-        check(&named("agent_"), "agent_ --skip nopsi_ --skip exact_", None);
+        check(&named("nopsi_doctor"), "nopsi_doctor --skip soak_ --skip exact_", no_psi);
+        check(&named("agent_"), "agent_ --skip soak_ --skip nopsi_ --skip exact_", None);
+        check(&named("soak_a"), "soak_a --skip nopsi_ --skip exact_", None);
     }
 }
