@@ -46,10 +46,10 @@ pub fn on_wakeup<A: Access>(task: u64) {
 #[inline(always)]
 pub fn on_wakeup_new<A: Access>(task: u64) {
     let pid = kernel::pid::<A>(task);
-    if let Some(cell) = wait::cell_of(pid) {
-        if cell.pid == pid {
-            *cell = TaskCell::default();
-        }
+    if let Some(cell) = wait::cell_of(pid)
+        && cell.pid == pid
+    {
+        *cell = TaskCell::default();
     }
     on_wakeup::<A>(task);
 }

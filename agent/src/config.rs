@@ -207,7 +207,8 @@ fn agent(check: &Checker<'_>, raw: RawAgent) -> Result<AgentConfig, ConfigError>
             "off" => None,
             _ => Some(check.parsed("agent.listen", &listen, "ADDRESS:PORT or \"off\"")?),
         },
-        tick: Nanos::from_millis(check.int("agent.tick_ms", raw.tick_ms, 1000, 100..=60_000)?),
+        // A Sample may be three seconds old: a longer tick would find every one stale.
+        tick: Nanos::from_millis(check.int("agent.tick_ms", raw.tick_ms, 1000, 100..=3_000)?),
         own_cgroup: match raw.own_cgroup {
             Some(path) => Some(check.absolute("agent.own_cgroup", Some(path), "/")?),
             None => None,

@@ -1,11 +1,15 @@
 //! Prometheus metrics of the agent. Registers in the registry handed to it; the prefix is the
 //! caller's.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use model::plan::Severity;
+use model::qos::WorkloadName;
+use model::sample::{Pressure, WaitCauses};
 use model::snapshot::Signal;
+use model::{Nanos, SlotId};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -16,6 +20,10 @@ use tokio::sync::watch;
 use crate::node_state::NodeState;
 
 type Ratio = Gauge<f64, AtomicU64>;
+
+/// Offenders of one workload that have a series of their own; a node of a thousand workloads would
+/// have a million otherwise.
+const MAX_OFFENDERS: usize = 5;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Rule {
@@ -31,6 +39,24 @@ struct Pool {
 struct Workload {
     workload: String,
     qos: &'static str,
+}
+
+/// Who waited, and what ran or stood in the way meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WaitCause {
+    workload: String,
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Offence {
+    workload: String,
+    offender: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Window {
+    window: &'static str,
 }
 
 /// One sentence, which does not change while the agent runs.
@@ -52,6 +78,12 @@ pub struct Metrics {
     pool_cpus: Family<Pool, Gauge>,
     runq_p99: Family<Workload, Ratio>,
     usage: Family<Workload, Ratio>,
+    throttled: Family<Workload, Ratio>,
+    pressure: Family<Workload, Ratio>,
+    waited: Family<WaitCause, Ratio>,
+    waited_for: Family<Offence, Ratio>,
+    unknown: Family<Workload, Ratio>,
+    host_pressure: Family<Window, Ratio>,
     suppressed: Gauge,
     suppressions: Gauge,
     suppression_p99: Ratio,
@@ -77,6 +109,7 @@ impl Metrics {
             Unit::Seconds,
             m.runq_p99.clone(),
         );
+        Metrics::register_waiting(registry, m);
         registry.register("workload_usage_cpus", "CPUs used over the last tick", m.usage.clone());
         registry.register(
             "suppressed",
@@ -123,6 +156,42 @@ impl Metrics {
         registry.register("cpu_ratio", "CPUs the agent itself uses", m.cpu_ratio.clone());
         registry.register("enforcing", "1 in enforce mode, 0 in observe mode", m.enforcing.clone());
         metrics
+    }
+
+    /// What `berth why-slow` shows, for whoever looks at a graph instead.
+    fn register_waiting(registry: &mut Registry, m: &Metrics) {
+        registry.register_with_unit(
+            "workload_runq_wait",
+            "Time its tasks waited for a CPU over the last tick, by cause; offenders are told one by one",
+            Unit::Seconds,
+            m.waited.clone(),
+        );
+        registry.register_with_unit(
+            "workload_runq_wait_for",
+            "Time its tasks waited while another workload ran over the last tick; the worst few of each",
+            Unit::Seconds,
+            m.waited_for.clone(),
+        );
+        registry.register(
+            "workload_runq_wait_unknown_ratio",
+            "Share of that time whose cause is not known; over 0.05 the probe does not see enough",
+            m.unknown.clone(),
+        );
+        registry.register(
+            "workload_throttled_ratio",
+            "Share of the periods of the last tick in which its own cpu.max throttled it",
+            m.throttled.clone(),
+        );
+        registry.register(
+            "workload_cpu_pressure_ratio",
+            "PSI: share of the last ten seconds in which some of its tasks waited for a CPU",
+            m.pressure.clone(),
+        );
+        registry.register(
+            "host_cpu_pressure_ratio",
+            "PSI: share of the last ten seconds in which some task of the machine waited for a CPU",
+            m.host_pressure.clone(),
+        );
     }
 
     /// Follows the published state until its end. Done by whoever serves the metrics, not by the
@@ -181,16 +250,82 @@ impl Metrics {
     }
 
     fn workloads(&self, state: &NodeState) {
-        self.runq_p99.clear();
-        self.usage.clear();
-        for (name, workload) in &state.snapshot.workloads {
+        for family in [&self.runq_p99, &self.usage, &self.throttled, &self.pressure, &self.unknown]
+        {
+            family.clear();
+        }
+        self.waited.clear();
+        self.waited_for.clear();
+        self.host_pressure.clear();
+        if let Some(pressure) = &state.snapshot.host.cpu_pressure {
+            self.host_pressure.get_or_create(&Window { window: "10s" }).set(some(pressure));
+        }
+        let workloads = &state.snapshot.workloads;
+        let names = workloads.iter().map(|(name, workload)| (workload.slot, name)).collect();
+        for (name, workload) in workloads {
             let label = Workload { workload: name.to_string(), qos: workload.spec.qos.name() };
-            if let Some(p99) = workload.runq.as_ref().and_then(|runq| runq.p99) {
-                self.runq_p99.get_or_create(&label).set(p99.0 as f64 / 1e9);
-            }
-            if let Some(usage) = workload.usage {
-                self.usage.get_or_create(&label).set(usage.0 as f64 / 1e3);
+            let set = |family: &Family<Workload, Ratio>, value: Option<f64>| {
+                if let Some(value) = value {
+                    family.get_or_create(&label).set(value);
+                }
+            };
+            let p99 = workload.runq.as_ref().and_then(|runq| runq.p99);
+            set(&self.runq_p99, p99.map(seconds));
+            set(&self.usage, workload.usage.map(|usage| usage.0 as f64 / 1e3));
+            set(&self.throttled, workload.throttled_ratio);
+            set(&self.pressure, workload.cpu_pressure.as_ref().map(some));
+            if let Some(runq) = &workload.runq {
+                set(&self.unknown, Some(unknown_ratio(&runq.causes)));
+                self.causes(name, &runq.causes);
+                self.offenders(name, &runq.causes, &names);
             }
         }
     }
+
+    fn causes(&self, name: &WorkloadName, causes: &WaitCauses) {
+        let causes = [
+            ("own_throttle", causes.own_throttle),
+            ("own_group", causes.own_group),
+            ("idle_or_steal", causes.idle_or_steal),
+            ("untracked", causes.untracked),
+            ("unknown", causes.unknown),
+        ];
+        for (cause, waited) in causes.into_iter().filter(|(_, waited)| waited.0 > 0) {
+            let label = WaitCause { workload: name.to_string(), cause };
+            self.waited.get_or_create(&label).set(seconds(waited));
+        }
+    }
+
+    fn offenders(&self, name: &WorkloadName, causes: &WaitCauses, names: &Names<'_>) {
+        let mut worst: Vec<(SlotId, Nanos)> =
+            causes.by_offender.iter().map(|(slot, waited)| (*slot, *waited)).collect();
+        worst.sort_by_key(|(_, waited)| std::cmp::Reverse(*waited));
+        for (idx, (slot, waited)) in worst.into_iter().enumerate() {
+            let offender = match names.get(&slot) {
+                _ if idx >= MAX_OFFENDERS => "(others)".to_owned(),
+                Some(name) => name.to_string(),
+                None => "(gone)".to_owned(),
+            };
+            let label = Offence { workload: name.to_string(), offender };
+            self.waited_for.get_or_create(&label).inc_by(seconds(waited));
+        }
+    }
 }
+
+type Names<'a> = BTreeMap<SlotId, &'a WorkloadName>;
+
+fn seconds(nanos: Nanos) -> f64 {
+    nanos.0 as f64 / 1e9
+}
+
+fn some(pressure: &Pressure) -> f64 {
+    pressure.some.avg10_pct / 100.0
+}
+
+/// Of the waited time; nothing waited is nothing unknown.
+fn unknown_ratio(causes: &WaitCauses) -> f64 {
+    causes.unknown.0 as f64 / causes.total.0.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests;

@@ -142,7 +142,7 @@ fn open_probe(config: &Config) -> (Box<dyn ProbeSource>, Option<BurstReader>, St
     let options = LoadOptions { burst_gap: BURST_GAP.min(Nanos(hold.0 / GAPS_PER_HOLD)) };
     match probe::load(&config.host.root, &plan, options) {
         Ok(mut probe) => {
-            let text = describe(&plan);
+            let text = describe(probe.attached(), probe.map_plan());
             info!(probe = %text, "BPF probes attached");
             let bursts = probe.take_bursts();
             (Box::new(probe), bursts, Status { works: true, text })
@@ -401,15 +401,13 @@ async fn serve_socket(
     }
 }
 
-fn describe(plan: &probe::ReadPlan) -> String {
-    match plan {
-        probe::ReadPlan::Load { hooks, maps, .. } => {
-            format!(
-                "attached by {hooks:?}, {} slots, maps of {} KiB",
-                maps.n_slots,
-                maps.bytes().0 >> 10
-            )
+/// What is there, not what was planned: a second choice says why it is one.
+fn describe(attached: &probe::Attached, maps: probe::MapPlan) -> String {
+    let size = format!("{} slots, maps of {} KiB", maps.n_slots, maps.bytes().0 >> 10);
+    match &attached.instead_of {
+        None => format!("attached by {}, {size}", attached.hooks),
+        Some(error) => {
+            format!("attached by {} as a second choice, {size}: {error}", attached.hooks)
         }
-        probe::ReadPlan::Off(reason) => reason.to_string(),
     }
 }

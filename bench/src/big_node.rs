@@ -59,6 +59,7 @@ fn workload(slot: u16, at: Timestamp, second: u64) -> WorkloadSample {
         cpu_stat: Some(CpuStat { usage, ..CpuStat::default() }),
         cpu_pressure: None,
         memory_current: None,
+        seldom: std::sync::Arc::default(),
         knobs: Default::default(),
         errors: Vec::new(),
     }

@@ -10,7 +10,7 @@ mod figure;
 mod guest;
 mod picture;
 mod probe;
-mod row;
+pub(crate) mod row;
 
 use std::collections::BTreeMap;
 use std::fs;

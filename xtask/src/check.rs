@@ -3,12 +3,12 @@
 //! own or in the tool it calls.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use crate::{codegen, deny, deps, place, tidy};
+use crate::{codegen, deny, deps, ebpf, place, tidy};
 
 /// Options of `cargo xtask check`.
 #[derive(Debug, clap::Args)]
@@ -105,21 +105,27 @@ fn run_one(check: Check, root: &Path, args: &Args) -> anyhow::Result<String> {
     }
 }
 
-/// The BPF programs are outside the workspace, so they are named here once more.
+/// Packages outside of the workspace: the BPF programs and the fuzz targets.
+const OUTSIDE: [&str; 2] = ["agent-ebpf/Cargo.toml", FUZZ];
+const FUZZ: &str = "agent/hostfs/fuzz/Cargo.toml";
+
 fn fmt(root: &Path) -> anyhow::Result<String> {
     status(cargo(root).args(["fmt", "--all", "--check", "--", "-l"]))?;
-    let ebpf = root.join("agent-ebpf/Cargo.toml");
-    if ebpf.exists() {
-        status(
-            cargo(root).args(["fmt", "--check", "--manifest-path"]).arg(ebpf).args(["--", "-l"]),
-        )?;
+    for manifest in OUTSIDE.map(|manifest| root.join(manifest)) {
+        ensure!(manifest.exists(), "{} is gone", manifest.display());
+        let format = ["fmt", "--check", "--manifest-path"];
+        status(cargo(root).args(format).arg(manifest).args(["--", "-l"]))?;
     }
     Ok(String::new())
 }
 
 fn clippy(root: &Path) -> anyhow::Result<String> {
     let arguments = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    status(cargo(root).args(arguments)).map(|()| String::new())
+    status(cargo(root).args(arguments))?;
+    // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
+    let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];
+    status(cargo(root).args(locked).arg(FUZZ).stdout(Stdio::null()))?;
+    ebpf::clippy().map(|()| String::new())
 }
 
 fn docs(root: &Path) -> anyhow::Result<String> {

@@ -38,6 +38,15 @@ pub(crate) struct Args {
     /// How often all phases run, each time with other requests
     #[arg(long, value_name = "N", default_value_t = ROUNDS)]
     rounds: u32,
+    /// `suppression.floor_milli_cpu` of the agent, to try another one
+    #[arg(long, value_name = "MCPU")]
+    floor_milli_cpu: Option<u64>,
+    /// `reclaim.floor_cpus` of the agent, to try another one
+    #[arg(long, value_name = "N")]
+    reclaim_floor_cpus: Option<u64>,
+    /// `target_p99_us` of the service, to try another one
+    #[arg(long, value_name = "US")]
+    target_us: Option<u64>,
     /// Only these phases
     #[arg(long, value_name = "A,B", default_value = ALL_PHASES)]
     phases: String,
@@ -75,7 +84,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     let native = build::calibrate(&load)?;
     let noise = host::Noise::start()?;
     if args.host {
-        host::run(&programs, (&args.phases, args.rounds), &out)?;
+        host::run(&programs, &plays(args), &out)?;
     } else {
         in_vm(args, &programs, &out)?;
     }
@@ -92,7 +101,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Result<()> {
-    let demo = format!("berth-demo --out /out --phases {} --rounds {}", args.phases, args.rounds);
+    let demo = format!("berth-demo --out /out {}", plays(args).join(" "));
     let mut guest = Guest::new(&["sh", "-c", &demo]);
     if args.keep {
         // The last phase goes on in the background, so that there is something to look at.
@@ -115,6 +124,18 @@ fn in_vm(args: &Args, programs: &[(String, PathBuf)], out: &Path) -> anyhow::Res
     let ended = vm::boot(&guest, &mut vm::pass_through)?;
     ensure!(ended.exit_code == 0, "the demo failed in the guest with exit {}", ended.exit_code);
     Ok(())
+}
+
+/// What is played and how the agent is set up, as arguments of `berth-demo`.
+fn plays(args: &Args) -> Vec<String> {
+    let mut plays = vec![format!("--phases={}", args.phases), format!("--rounds={}", args.rounds)];
+    let settings = [
+        ("floor-milli-cpu", args.floor_milli_cpu),
+        ("reclaim-floor-cpus", args.reclaim_floor_cpus),
+        ("target-us", args.target_us),
+    ];
+    plays.extend(settings.iter().filter_map(|(key, value)| Some(format!("--{key}={}", (*value)?))));
+    plays
 }
 
 /// A person who looks around wants a clock that waits for him.

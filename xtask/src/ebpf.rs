@@ -115,22 +115,47 @@ fn writes_what_the_linker_reads(rustc_version: &str) -> bool {
 }
 
 fn build(sources: &Path, chain: Toolchain, linker: &Path) -> anyhow::Result<()> {
-    let mut cargo = match chain {
-        Toolchain::Nightly => {
+    let mut cargo = cargo(sources, chain, "build");
+    cargo.args(["--config", &format!("target.{TARGET}.linker='{}'", linker.display())]);
+    eprintln!("ebpf: building agent-ebpf with {chain:?}'s compiler");
+    shell::quiet(&mut cargo)
+}
+
+/// Clippy of the tool chain that builds the programs: no other has `core` for their target.
+pub(crate) fn clippy() -> anyhow::Result<()> {
+    let chain = Toolchain::choose();
+    if chain == Toolchain::Debian && !Path::new("/usr/bin/cargo-clippy").exists() {
+        setup::ensure(setup::Group::Agent)?;
+    }
+    let mut cargo = cargo(&place::repo().join("agent-ebpf"), chain, "clippy");
+    // Its own folder: the checks of another driver would make every build begin anew.
+    cargo.arg("--target-dir").arg(place::target().join("ebpf-clippy"));
+    shell::quiet(cargo.args(["--", "-D", "warnings"])).context("clippy of agent-ebpf")
+}
+
+/// A cargo of the tool chain, in a clean environment.
+fn cargo(sources: &Path, chain: Toolchain, subcommand: &str) -> Command {
+    let mut cargo = match (chain, subcommand) {
+        (Toolchain::Nightly, _) => {
             let mut cargo = Command::new("rustup");
             cargo.args(["run", "nightly", "cargo"]);
             cargo
         }
-        Toolchain::Debian => Command::new("/usr/bin/cargo"),
+        // Debian's cargo would take the clippy of rustup, which it finds first.
+        (Toolchain::Debian, "clippy") => Command::new("/usr/bin/cargo-clippy"),
+        (Toolchain::Debian, _) => Command::new("/usr/bin/cargo"),
     };
-    cargo.current_dir(sources).args(["build", "--release", "--locked"]);
+    cargo.current_dir(sources).args([subcommand, "--release", "--locked"]);
     scrub(&mut cargo);
-    if chain == Toolchain::Nightly {
-        cargo.args(["-Z", "build-std=core", "--config", "build.rustc='rustc'"]);
+    match chain {
+        Toolchain::Nightly => {
+            cargo.args(["-Z", "build-std=core", "--config", "build.rustc='rustc'"]);
+        }
+        Toolchain::Debian => {
+            cargo.env("CARGO", "/usr/bin/cargo");
+        }
     }
-    cargo.args(["--config", &format!("target.{TARGET}.linker='{}'", linker.display())]);
-    eprintln!("ebpf: building agent-ebpf with {chain:?}'s compiler");
-    shell::quiet(&mut cargo)
+    cargo
 }
 
 /// Takes away what the calling cargo and a developer's shell leave in the environment: all of it is meant for

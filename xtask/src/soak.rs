@@ -25,7 +25,7 @@ pub(crate) struct Args {
 enum Soak {
     /// All VM cases on every kernel, where `test` runs all on one and the smoke set on the other
     Vm,
-    /// VM cases too long for every change: those whose name contains `soak_`
+    /// VM cases too long for every change, those whose name contains `soak_`: the agent under churn for five minutes
     Long,
     /// The parsers of host files on what a fuzzer makes up
     Fuzz,

@@ -173,7 +173,12 @@ impl Report {
 
 fn is_listed(skips: &str, name: &str) -> bool {
     let rows = skips.lines().filter(|line| !line.starts_with('#'));
-    rows.filter_map(|line| line.split_once(": ")).any(|(listed, _)| listed == name)
+    rows.filter_map(|line| line.split_once(": ")).any(|(listed, _)| {
+        match listed.strip_suffix('*') {
+            Some(module) => name.starts_with(module),
+            None => listed == name,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -182,7 +187,9 @@ mod tests {
 
     #[test]
     fn a_skip_is_listed_by_its_whole_name_and_with_a_reason() {
-        let skips = "# NAME: why\ngpu_clock: no device here\nno_reason\n";
+        let skips = "# NAME: why\ngpu_clock: no device here\nno_reason\nmachines::*: no data\n";
+        assert!(is_listed(skips, "machines::one"));
+        assert!(!is_listed(skips, "my_machines::one"));
         assert!(is_listed(skips, "gpu_clock"));
         assert!(!is_listed(skips, "gpu"));
         assert!(!is_listed(skips, "no_reason"));

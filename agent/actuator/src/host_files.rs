@@ -16,11 +16,16 @@ use crate::files::KnobFiles;
 pub struct HostFiles {
     tree: CgroupTree,
     open: BTreeMap<CgroupPath, Cgroup>,
+    /// So many are open when those that are gone are looked for.
+    tidy_at: usize,
 }
+
+/// Below this many a look is not worth its calls.
+const FEW: usize = 8;
 
 impl HostFiles {
     pub fn new(tree: CgroupTree) -> HostFiles {
-        HostFiles { tree, open: BTreeMap::new() }
+        HostFiles { tree, open: BTreeMap::new(), tidy_at: FEW }
     }
 
     fn cgroup(&mut self, path: &CgroupPath) -> Result<&Cgroup, StepFailure> {
@@ -28,12 +33,25 @@ impl HostFiles {
         if stale {
             self.open.remove(path);
         }
+        if !self.open.contains_key(path) {
+            self.tidy();
+        }
         match self.open.entry(path.clone()) {
             std::collections::btree_map::Entry::Occupied(held) => Ok(held.into_mut()),
             std::collections::btree_map::Entry::Vacant(free) => {
                 Ok(free.insert(self.tree.cgroup(path).map_err(unread)?))
             }
         }
+    }
+
+    /// Closes what is gone: nobody tells the slow lane of a group that it writes no more. Looks each
+    /// time their number has doubled, so that opening many costs each of them one look.
+    fn tidy(&mut self) {
+        if self.open.len() < self.tidy_at {
+            return;
+        }
+        self.open.retain(|_, cgroup| cgroup.is_alive());
+        self.tidy_at = FEW.max(self.open.len() * 2);
     }
 }
 
@@ -105,5 +123,36 @@ fn sentence(error: &dyn Error) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A day of pods, each gone before the next one comes: what is open stays a handful.
+    #[test]
+    fn cgroups_that_are_gone_are_closed() {
+        let root = tempfile::tempdir().expect("a folder");
+        let mut files = HostFiles::new(CgroupTree::at(root.path()));
+        let folder = |name: &str| {
+            let dir = root.path().join(name);
+            std::fs::create_dir(&dir).expect("a cgroup");
+            std::fs::write(dir.join("cgroup.procs"), "").expect("its processes");
+            std::fs::write(dir.join("cpuset.cpus"), "0\n").expect("its cpuset");
+            dir
+        };
+        folder("api");
+        let mut most = 0;
+        for n in 0..100 {
+            let pod = folder(&format!("pod-{n}"));
+            for name in ["/api".to_owned(), format!("/pod-{n}")] {
+                files.text(&CgroupPath::new(name), Knob::CpusetCpus).expect("a cpuset");
+            }
+            std::fs::remove_dir_all(pod).expect("the pod goes");
+            most = most.max(files.open.len());
+        }
+        assert!(most <= FEW, "{most} are open");
+        assert!(files.open.contains_key(&CgroupPath::from("/api")), "who is there stays open");
     }
 }

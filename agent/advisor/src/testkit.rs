@@ -57,6 +57,8 @@ pub(crate) fn workload(qos: QosLevel, slot: u16, request: u64, usage: Option<u64
         throttled_ratio: None,
         cpu_pressure: None,
         memory_current: None,
+        memory: model::snapshot::MemoryView::default(),
+        io: model::snapshot::IoView::default(),
         knobs: Knobs::default(),
         knobs_at: Timestamp(0),
     }

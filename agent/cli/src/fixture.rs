@@ -122,6 +122,28 @@ fn workload(name: &str, qos: &str, usage_milli_cpu: Option<u64>) -> Workload {
             cpuset_cpus_effective: Some(if batch { "2-3,5-6" } else { "0-6" }.into()),
         }),
         suppressed: batch,
+        memory: Some(MemoryView {
+            anon_bytes: usage_milli_cpu.map(|used| used << 19),
+            file_bytes: usage_milli_cpu.map(|used| used << 18),
+            kernel_bytes: None,
+            health: Some(seldom("memory.stat", usage_milli_cpu)),
+        }),
+        io: Some(IoView {
+            read_bytes_per_s: usage_milli_cpu.map(|used| used << 10),
+            written_bytes_per_s: usage_milli_cpu.map(|_| 0),
+            health: Some(seldom("io.stat", usage_milli_cpu)),
+        }),
+    }
+}
+
+/// Nine seconds old; what has no usage has no `io` controller either.
+fn seldom(name: &str, usage_milli_cpu: Option<u64>) -> SourceHealth {
+    let fault = usage_milli_cpu.is_none() && name == "io.stat";
+    SourceHealth {
+        name: name.into(),
+        age_ns: (!fault).then_some(9 * SEC),
+        fault: fault.then(|| "unsupported".into()),
+        detail: String::new(),
     }
 }
 

@@ -1,26 +1,19 @@
 //! The files of one workload's cgroup, and which of them a turn has to read. What a decision uses
 //! is read every turn, what is only shown seldom; a value that was not read again is the last one.
 
+use std::sync::Arc;
+
 use hostfs::cgroup::read::PressureOf;
 use hostfs::{Cgroup, ReadError, read_knob};
 use model::knob::{Knob, Knobs};
-use model::sample::{Pressure, WorkloadSample, WorkloadSpec};
+use model::sample::{Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 
-/// For what is only shown. `memory.current` also costs a flush on some kernels.
-const SELDOM: Nanos = Nanos::from_secs(10);
-/// The kernel renews the averages of a pressure file every 2 s (kernel/sched/psi.c, `PSI_FREQ`);
-/// a little less, so that every second turn of a second meets it.
-const PRESSURE_EVERY: Nanos = Nanos::from_millis(1_900);
+use crate::host::fault_of;
 
-/// Who tells about contention at present.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Witness {
-    /// Pressure is only shown.
-    Probe,
-    /// Pressure decides, so it is read every turn.
-    Pressure,
-}
+/// For what is only shown: `memory.stat` and `io.stat` make the kernel flush counters of every CPU, and
+/// `memory.current` does on some kernels.
+const SELDOM: Nanos = Nanos::from_secs(10);
 
 /// An open cgroup with what was read last.
 #[derive(Debug)]
@@ -28,12 +21,11 @@ pub(crate) struct Files {
     cgroup: Cgroup,
     spec: WorkloadSpec,
     knobs: Knobs,
-    pressure: Option<Pressure>,
+    seldom: Arc<SeldomSample>,
     memory: Option<Bytes>,
     /// What went wrong at the last seldom reading.
     seldom_errors: Vec<String>,
     seldom_at: Timestamp,
-    pressure_at: Timestamp,
 }
 
 impl Files {
@@ -42,11 +34,10 @@ impl Files {
             cgroup,
             spec,
             knobs: Knobs::default(),
-            pressure: None,
+            seldom: Arc::default(),
             memory: None,
             seldom_errors: Vec::new(),
             seldom_at: Timestamp(0),
-            pressure_at: Timestamp(0),
         }
     }
 
@@ -59,7 +50,6 @@ impl Files {
         &mut self,
         at: Timestamp,
         slot: SlotId,
-        witness: Witness,
     ) -> Result<WorkloadSample, ReadError> {
         // The one file every cgroup has: absent means that the group is gone.
         let populated = self.cgroup.events()?.populated;
@@ -71,10 +61,7 @@ impl Files {
             self.read_planned(&mut errors);
         }
         let cpu_stat = errors.noting(self.cgroup.cpu_stat());
-        if witness == Witness::Pressure || at.since(self.pressure_at) >= PRESSURE_EVERY {
-            self.pressure = errors.noting(self.cgroup.pressure(PressureOf::Cpu));
-            self.pressure_at = at;
-        }
+        let cpu_pressure = errors.noting(self.cgroup.pressure(PressureOf::Cpu));
         Ok(WorkloadSample {
             spec: self.spec.clone(),
             cgroup: self.cgroup.path().clone(),
@@ -83,14 +70,15 @@ impl Files {
             at,
             populated,
             cpu_stat,
-            cpu_pressure: self.pressure,
+            cpu_pressure,
             memory_current: self.memory,
+            seldom: Arc::clone(&self.seldom),
             knobs: self.knobs,
             errors: self.seldom_errors.iter().cloned().chain(errors.0).collect(),
         })
     }
 
-    /// Every knob, and memory.
+    /// Every knob, memory, and what went to and came from disks.
     fn read_seldom(&mut self, at: Timestamp) {
         let mut errors = Errors::default();
         self.knobs = Knobs::default();
@@ -99,6 +87,11 @@ impl Files {
         }
         self.knobs.cpuset_effective = errors.noting(self.cgroup.cpuset_effective());
         self.memory = errors.noting(self.cgroup.memory_current());
+        self.seldom = Arc::new(SeldomSample {
+            memory_stat: renewed(&self.seldom.memory_stat, at, self.cgroup.memory_stat()),
+            io_stat: renewed(&self.seldom.io_stat, at, self.cgroup.io_stat()),
+            io_stat_before: self.seldom.io_stat.latest.clone(),
+        });
         self.seldom_errors = errors.0;
         self.seldom_at = at;
     }
@@ -124,6 +117,14 @@ impl Files {
         if let Some(value) = errors.noting(read_knob(&self.cgroup, knob)) {
             self.knobs.record(value);
         }
+    }
+}
+
+/// The new reading, or the last one with the fault.
+fn renewed<T: Clone>(last: &Source<T>, at: Timestamp, now: Result<T, ReadError>) -> Source<T> {
+    match now {
+        Ok(value) => Source { latest: Some(Reading { at, value }), fault: None },
+        Err(error) => Source { latest: last.latest.clone(), fault: Some(fault_of(error)) },
     }
 }
 

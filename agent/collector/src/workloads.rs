@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::Workloads;
 use crate::clock;
-use crate::files::{Files, Witness};
+use crate::files::Files;
 use crate::host::fault_of;
 use crate::rules::{self, Rule};
 use crate::slots::Slots;
@@ -93,9 +93,8 @@ impl WorkloadReader {
         }
         let mut cgroups = BTreeMap::new();
         let mut gone = false;
-        let witness = self.witness();
         for (name, tracked) in &mut self.open {
-            match tracked.files.read(clock::now(), tracked.slot, witness) {
+            match tracked.files.read(clock::now(), tracked.slot) {
                 Ok(sample) => {
                     cgroups.insert(name.clone(), sample);
                 }
@@ -109,14 +108,6 @@ impl WorkloadReader {
         self.read_probe();
         let (probe, unmatched) = (self.probe_seen.clone(), self.unmatched.clone());
         Ok(Workloads { cgroups, probe, unmatched })
-    }
-
-    /// Who tells about contention: what the probe answered at the last reading.
-    fn witness(&self) -> Witness {
-        match self.probe_seen.latest.is_some() && self.probe_seen.fault.is_none() {
-            true => Witness::Probe,
-            false => Witness::Pressure,
-        }
     }
 
     fn find(&mut self, now: Timestamp) -> Result<(), SourceFault> {

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use crate::qos::WorkloadName;
 use crate::sample::{
-    CpuStat, CpuTimes, HostSample, ProbeSample, Reading, Sample, SlotSample, Source, WaitCauses,
-    WorkloadSample,
+    CpuStat, CpuTimes, HostSample, IoStat, ProbeSample, Reading, Sample, SeldomSample, SlotSample,
+    Source, WaitCauses, WorkloadSample,
 };
-use crate::snapshot::{HostView, RunqView, Signal, Snapshot, SourceHealth, WorkloadView};
+use crate::snapshot::{
+    HostView, IoView, MemoryView, RunqView, Signal, Snapshot, SourceHealth, WorkloadView,
+};
 use crate::topology::Topology;
-use crate::units::{Micros, MilliCpu, Nanos, SlotId, Timestamp};
+use crate::units::{Bytes, Micros, MilliCpu, Nanos, SlotId, Timestamp};
 
 /// Names of the sources, as in `Snapshot::sources`.
 pub const TOPOLOGY: &str = "topology";
@@ -26,9 +28,11 @@ pub const PROBE: &str = "probe";
 pub struct DeriveLimits {
     /// A probe reading older than this no longer tells what runs now.
     pub max_sample_age: Nanos,
-    /// Two readings further apart than this give no rate: an average over a minute (suspend,
-    /// SIGSTOP, a stepped clock) says nothing about now.
+    /// Two readings further apart than this give no rate: an average over a gap (suspend, SIGSTOP,
+    /// a source that hung) says nothing about now.
     pub max_interval: Nanos,
+    /// The same for what is read every ten seconds.
+    pub max_seldom_interval: Nanos,
     /// Share of CPU time taken by the hypervisor above which run-queue waits measure the
     /// neighbours outside this machine. At 10 % a task waits a tenth of its time for reasons no
     /// knob of ours can change, the size of the effects we steer by.
@@ -39,7 +43,8 @@ impl Default for DeriveLimits {
     fn default() -> Self {
         DeriveLimits {
             max_sample_age: Nanos::from_secs(3),
-            max_interval: Nanos::from_secs(60),
+            max_interval: Nanos::from_secs(9),
+            max_seldom_interval: Nanos::from_secs(15),
             steal_ratio: 0.10,
         }
     }
@@ -101,7 +106,8 @@ fn span<'a, T>(
 ) -> Span<'a, T> {
     let now = current.latest.as_ref();
     let before = previous.and_then(|source| source.latest.as_ref());
-    let comparable = now.zip(before).and_then(|(now, before)| interval(before.at, now.at, limits));
+    let comparable =
+        now.zip(before).and_then(|(now, before)| interval(before.at, now.at, limits.max_interval));
     Span {
         now: now.map(|reading: &Reading<T>| &reading.value),
         before: comparable.and(before).map(|reading| &reading.value),
@@ -109,9 +115,9 @@ fn span<'a, T>(
 }
 
 /// Time between two readings; `None` when it is nothing, negative or too long to mean anything.
-fn interval(before: Timestamp, now: Timestamp, limits: &DeriveLimits) -> Option<Nanos> {
+fn interval(before: Timestamp, now: Timestamp, longest: Nanos) -> Option<Nanos> {
     let elapsed = now.0.checked_sub(before.0).filter(|nanos| *nanos > 0).map(Nanos)?;
-    (elapsed <= limits.max_interval).then_some(elapsed)
+    (elapsed <= longest).then_some(elapsed)
 }
 
 fn health<T>(source: &Source<T>, now: Timestamp) -> SourceHealth {
@@ -184,7 +190,7 @@ fn workload_views(
             let earlier = before
                 .and_then(|workloads| workloads.get(name))
                 .filter(|earlier| earlier.cgroup_id == workload.cgroup_id);
-            (name.clone(), workload_view(earlier, workload, &probe, limits))
+            (name.clone(), workload_view(earlier, workload, &probe, (current.at, limits)))
         })
         .collect()
 }
@@ -193,9 +199,9 @@ fn workload_view(
     earlier: Option<&WorkloadSample>,
     now: &WorkloadSample,
     probe: &Span<'_, ProbeSample>,
-    limits: &DeriveLimits,
+    (at, limits): (Timestamp, &DeriveLimits),
 ) -> WorkloadView {
-    let elapsed = earlier.and_then(|earlier| interval(earlier.at, now.at, limits));
+    let elapsed = earlier.and_then(|earlier| interval(earlier.at, now.at, limits.max_interval));
     let stats = earlier.and_then(|earlier| earlier.cpu_stat).zip(now.cpu_stat);
     // A slot that belonged to another cgroup before carries the other one's counts.
     let same_slot = earlier.is_some_and(|earlier| earlier.slot == now.slot);
@@ -209,11 +215,43 @@ fn workload_view(
             .zip(stats)
             .and_then(|(elapsed, (before, now))| usage(&before, &now, elapsed)),
         runq: same_slot.then(|| runq_view(now.slot, probe)).flatten(),
-        throttled_ratio: stats.and_then(|(before, now)| throttled_ratio(&before, &now)),
+        throttled_ratio: elapsed
+            .and(stats)
+            .and_then(|(before, now)| throttled_ratio(&before, &now)),
         cpu_pressure: now.cpu_pressure,
         memory_current: now.memory_current,
+        memory: memory_view(&now.seldom, at),
+        io: io_view(&now.seldom, at, limits),
         knobs: now.knobs,
         knobs_at: now.at,
+    }
+}
+
+fn memory_view(seldom: &SeldomSample, at: Timestamp) -> MemoryView {
+    let stat = seldom.memory_stat.value();
+    MemoryView {
+        anon: stat.and_then(|stat| stat.anon),
+        file: stat.and_then(|stat| stat.file),
+        kernel: stat.and_then(|stat| stat.kernel),
+        health: health(&seldom.memory_stat, at),
+    }
+}
+
+fn io_view(seldom: &SeldomSample, at: Timestamp, limits: &DeriveLimits) -> IoView {
+    let readings = seldom.io_stat_before.as_ref().zip(seldom.io_stat.latest.as_ref());
+    let rate = |field: fn(&IoStat) -> Bytes| {
+        let (before, now) = readings?;
+        let elapsed = interval(before.at, now.at, limits.max_seldom_interval)?;
+        let total = |devices: &[IoStat]| devices.iter().map(|it| u128::from(field(it).0)).sum();
+        let (before, now): (u128, u128) = (total(&before.value), total(&now.value));
+        // A device that went away took its counts with it.
+        let moved = now.checked_sub(before)?;
+        u64::try_from(moved * 1_000_000_000 / u128::from(elapsed.0)).ok().map(Bytes)
+    };
+    IoView {
+        read: rate(|stat| stat.read),
+        written: rate(|stat| stat.written),
+        health: health(&seldom.io_stat, at),
     }
 }
 
@@ -323,3 +361,5 @@ fn classify(
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod traced;

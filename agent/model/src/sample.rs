@@ -117,6 +117,43 @@ pub struct CpuStat {
     pub throttled: Option<Micros>,
 }
 
+/// The rows of `memory.stat` that somebody reads; a row this kernel lacks is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryStat {
+    pub anon: Option<Bytes>,
+    pub file: Option<Bytes>,
+    pub kernel: Option<Bytes>,
+    pub shmem: Option<Bytes>,
+    pub slab: Option<Bytes>,
+    pub inactive_file: Option<Bytes>,
+    pub active_file: Option<Bytes>,
+    pub pgfault: Option<u64>,
+    pub pgmajfault: Option<u64>,
+    pub workingset_refault_anon: Option<u64>,
+    pub workingset_refault_file: Option<u64>,
+}
+
+/// One device of `io.stat`, cumulative.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IoStat {
+    pub major: u32,
+    pub minor: u32,
+    pub read: Bytes,
+    pub written: Bytes,
+    pub n_reads: u64,
+    pub n_writes: u64,
+}
+
+/// What is only shown and costs the kernel a flush, so it is read seldom: sources of their own, with
+/// their own age and fault.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SeldomSample {
+    pub memory_stat: Source<MemoryStat>,
+    pub io_stat: Source<Vec<IoStat>>,
+    /// The reading before, for a rate: two Samples in a row mostly carry the same one.
+    pub io_stat_before: Option<Reading<Vec<IoStat>>>,
+}
+
 /// What an operator (or, later, a pod) says about a workload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkloadSpec {
@@ -140,6 +177,8 @@ pub struct WorkloadSample {
     pub cpu_stat: Option<CpuStat>,
     pub cpu_pressure: Option<Pressure>,
     pub memory_current: Option<Bytes>,
+    /// Shared: most Samples in a row carry the same one.
+    pub seldom: Arc<SeldomSample>,
     pub knobs: Knobs,
     /// One sentence per file that could not be read.
     pub errors: Vec<String>,

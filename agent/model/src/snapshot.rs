@@ -24,7 +24,7 @@ pub struct Snapshot {
 }
 
 /// Freshness of one source.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceHealth {
     /// `None`: never read.
     pub age: Option<Nanos>,
@@ -73,9 +73,33 @@ pub struct WorkloadView {
     pub throttled_ratio: Option<f64>,
     pub cpu_pressure: Option<Pressure>,
     pub memory_current: Option<Bytes>,
+    pub memory: MemoryView,
+    pub io: IoView,
     pub knobs: Knobs,
     /// When `knobs` was read; a Step written later is newer than it.
     pub knobs_at: Timestamp,
+}
+
+/// What a workload's memory is, from `memory.stat`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MemoryView {
+    pub anon: Option<Bytes>,
+    pub file: Option<Bytes>,
+    /// Missing before kernel 5.18.
+    pub kernel: Option<Bytes>,
+    /// Older than the Snapshot: the file is read every ten seconds.
+    pub health: SourceHealth,
+}
+
+/// What a workload moves from and to block devices, from `io.stat`: all devices, over the time
+/// between its last two readings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct IoView {
+    /// Per second; `None` on the first reading, after a gap, or when a device went away.
+    pub read: Option<Bytes>,
+    /// Per second, as `read`.
+    pub written: Option<Bytes>,
+    pub health: SourceHealth,
 }
 
 /// Run-queue waits of one workload over the last interval.

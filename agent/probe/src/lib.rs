@@ -16,7 +16,7 @@ mod stats;
 pub use btf::BtfError;
 pub use bursts::BurstReader;
 pub use facts::{HostFacts, KernelRelease, probe_host};
-pub use load::{LoadError, LoadOptions, load, load_object};
+pub use load::{Attached, LoadError, LoadOptions, load, load_object};
 pub use maps::SchedProbe;
 pub use offsets::FieldMissing;
 pub use readplan::{Hooks, OffReason, ReadPlan, read_plan};

@@ -107,7 +107,16 @@ pub fn load_object(
     }
     let loaded = load_and_attach(root, object, hooks, &events, maps);
     give_back_memory();
-    SchedProbe::new(loaded?, maps, options.burst_gap)
+    let (ebpf, attached) = loaded?;
+    SchedProbe::new(ebpf, attached, maps, options.burst_gap)
+}
+
+/// How the programs really hang on the tracepoints.
+#[derive(Debug)]
+pub struct Attached {
+    pub hooks: Hooks,
+    /// Why a better kind of hook was not to be had.
+    pub instead_of: Option<LoadError>,
 }
 
 fn load_and_attach(
@@ -116,7 +125,7 @@ fn load_and_attach(
     hooks: &[Hooks],
     events: &[&'static str],
     maps: MapPlan,
-) -> Result<Ebpf, LoadError> {
+) -> Result<(Ebpf, Attached), LoadError> {
     let path = btf_path(root);
     let bytes =
         std::fs::read(&path).map_err(|source| LoadError::NoBtf { path: path.clone(), source })?;
@@ -128,7 +137,9 @@ fn load_and_attach(
     let mut first_error = None;
     for hooks in hooks {
         match attach(&mut ebpf, *hooks, events, &bytes) {
-            Ok(()) => return Ok(ebpf),
+            Ok(()) => {
+                return Ok((ebpf, Attached { hooks: *hooks, instead_of: first_error }));
+            }
             // The best kind's error tells more than its fallback's.
             Err(error) => first_error = first_error.or(Some(error)),
         }

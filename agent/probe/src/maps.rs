@@ -13,7 +13,7 @@ use model::sample::{Burst, ProbeSample, SlotSample, WaitCauses};
 use model::{CgroupId, Nanos, SlotId, Timestamp};
 
 use crate::bursts::BurstReader;
-use crate::load::LoadError;
+use crate::load::{Attached, LoadError};
 use crate::sizing::MapPlan;
 use crate::source::{ProbeSource, ReadError};
 use crate::stats::ProgramStats;
@@ -27,6 +27,7 @@ use rows::KeptRows;
 /// The BPF programs in the kernel and their maps; dropping it detaches and frees them.
 pub struct SchedProbe {
     ebpf: Ebpf,
+    attached: Attached,
     plan: MapPlan,
     burst_gap: Nanos,
     cgroups: HashMap<MapData, u64, u32>,
@@ -58,6 +59,7 @@ const MAX_REREADS: usize = 3;
 impl SchedProbe {
     pub(crate) fn new(
         mut ebpf: Ebpf,
+        attached: Attached,
         plan: MapPlan,
         burst_gap: Nanos,
     ) -> Result<SchedProbe, LoadError> {
@@ -73,6 +75,7 @@ impl SchedProbe {
                 common::MAP_BURSTS,
             )?)),
             ebpf,
+            attached,
             plan,
             burst_gap,
             tracked: BTreeMap::new(),
@@ -82,6 +85,10 @@ impl SchedProbe {
         };
         probe.bump_generation().map_err(|error| LoadError::BadObject { why: error.to_string() })?;
         Ok(probe)
+    }
+
+    pub fn attached(&self) -> &Attached {
+        &self.attached
     }
 
     /// Hands out the ring buffer; from then on this probe tells no bursts. `None` the second time.

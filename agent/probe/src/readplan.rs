@@ -1,6 +1,8 @@
 //! Which hooks and map sizes a host gets, or why it gets none. Pure: a function of the facts, tried
 //! on a table of kernels. An unknown fact permits the attempt; loading finds out.
 
+use std::fmt;
+
 use model::Bytes;
 
 use crate::facts::{HostFacts, KernelRelease};
@@ -28,6 +30,15 @@ pub enum Hooks {
     BtfTracepoints,
     /// The older `BPF_PROG_TYPE_RAW_TRACEPOINT`, same events and arguments.
     RawTracepoints,
+}
+
+impl fmt::Display for Hooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Hooks::BtfTracepoints => "BTF tracepoints",
+            Hooks::RawTracepoints => "raw tracepoints",
+        })
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

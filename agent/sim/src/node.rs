@@ -233,6 +233,7 @@ impl Cgroup {
             cpu_stat: Some(CpuStat { usage: self.usage, ..CpuStat::default() }),
             cpu_pressure: None,
             memory_current: None,
+            seldom: std::sync::Arc::default(),
             knobs,
             errors: Vec::new(),
         }

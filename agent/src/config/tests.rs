@@ -58,7 +58,7 @@ fn nonsense_values_name_key_value_range_and_line() {
     );
     check_refused(
         "\n[agent]\ntick_ms = 5\n",
-        expect!["agent.toml:3: agent.tick_ms = 5: allowed is 100 to 60000"],
+        expect!["agent.toml:3: agent.tick_ms = 5: allowed is 100 to 3000"],
     );
     check_refused(
         "[reclaim]\nweight = -1",

@@ -21,7 +21,7 @@ use super::*;
 use crate::eyes::{Eyes, Status};
 use crate::node_state::{AgentHealth, DecisionLog, Refusal, SuppressionStats};
 
-pub(super) fn workload(slot: u16) -> WorkloadView {
+pub(crate) fn workload(slot: u16) -> WorkloadView {
     let runq = RunqView {
         waits: Histogram::default(),
         p50: Some(Nanos(10_000)),
@@ -41,12 +41,21 @@ pub(super) fn workload(slot: u16) -> WorkloadView {
         throttled_ratio: None,
         cpu_pressure: None,
         memory_current: Some(Bytes(1 << 20)),
+        memory: model::snapshot::MemoryView {
+            anon: Some(Bytes(1 << 19)),
+            ..model::snapshot::MemoryView::default()
+        },
+        io: model::snapshot::IoView {
+            read: Some(Bytes(7)),
+            health: model::snapshot::SourceHealth { age: Some(Nanos(5)), fault: None },
+            ..model::snapshot::IoView::default()
+        },
         knobs: Knobs { cpu_weight: CpuWeight::new(50), ..Knobs::default() },
         knobs_at: Timestamp(1),
     }
 }
 
-pub(super) fn state_of<const N: usize>(workloads: [(&str, WorkloadView); N]) -> NodeState {
+pub(crate) fn state_of<const N: usize>(workloads: [(&str, WorkloadView); N]) -> NodeState {
     let shape = Shape {
         sockets: 1,
         nodes_per_socket: 2,

@@ -36,16 +36,14 @@ struct Cli {
     /// `suppression.hold_ms` of the agent
     #[arg(long, default_value_t = 2000)]
     hold_ms: u64,
-    /// `suppression.floor_milli_cpu` of the agent; every CPU when left out, so that batch is held
-    /// down by its class alone and never by a quota
-    #[arg(long)]
-    floor_milli_cpu: Option<u64>,
-    /// `reclaim.floor_cpus` of the agent; every CPU when left out, so that batch is held down by
-    /// the fast path and not by a CPU less
-    #[arg(long)]
-    reclaim_floor_cpus: Option<usize>,
+    /// `suppression.floor_milli_cpu` of the agent; this one and the next two are README's
+    #[arg(long, default_value_t = 100)]
+    floor_milli_cpu: u64,
+    /// `reclaim.floor_cpus` of the agent
+    #[arg(long, default_value_t = 1)]
+    reclaim_floor_cpus: usize,
     /// `target_p99_us` of the service: the run-queue wait it should stay under
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 1000)]
     target_us: u64,
     /// `request_milli_cpu` of the service: its peak and half as much again when left out, as
     /// operators ask for
@@ -111,8 +109,8 @@ fn settings(cli: Cli, speed: work::Speed) -> Result<Settings> {
         runtime_dir: cli.runtime_dir,
         tick: Nanos::from_secs(1),
         hold: Nanos::from_millis(cli.hold_ms),
-        floor_milli_cpu: cli.floor_milli_cpu.unwrap_or(n_cpus as u64 * 1000),
-        reclaim_floor_cpus: cli.reclaim_floor_cpus.unwrap_or(n_cpus),
+        floor_milli_cpu: cli.floor_milli_cpu,
+        reclaim_floor_cpus: cli.reclaim_floor_cpus,
         target: Micros(cli.target_us),
         request_milli_cpu: cli.request_milli_cpu.unwrap_or(peak_milli_cpu * 3 / 2),
         max_doublings: 4,
@@ -138,4 +136,25 @@ fn phase(name: &str) -> Result<Phase, String> {
 
 fn seconds(seconds: f64) -> Nanos {
     Nanos((seconds.max(0.0) * 1e9) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who follows README gets what the demo shows.
+    #[test]
+    fn the_settings_are_those_of_readme() {
+        let readme = include_str!("../../../README.md");
+        let demo = Cli::parse_from(["berth-demo"]);
+        for (key, value) in [
+            ("floor_milli_cpu", demo.floor_milli_cpu),
+            ("floor_cpus", demo.reclaim_floor_cpus as u64),
+            ("hold_ms", demo.hold_ms),
+            ("target_p99_us", demo.target_us),
+        ] {
+            let line = format!("{key} = {value} ");
+            assert!(readme.lines().any(|it| it.starts_with(&line)), "README does not say {line}");
+        }
+    }
 }

@@ -154,6 +154,9 @@ fn machine(settings: &Settings) -> Result<BTreeMap<String, String>> {
         ("quiet_rate_hz", format!("{:.1}", settings.load.shape.quiet_rate_hz)),
         ("request_ms", format!("{:.1}", settings.load.request.0 as f64 / 1e6)),
         ("target_us", settings.agent.target.0.to_string()),
+        ("floor_milli_cpu", settings.agent.floor_milli_cpu.to_string()),
+        ("reclaim_floor_cpus", settings.agent.reclaim_floor_cpus.to_string()),
+        ("hold_ms", (settings.agent.hold.0 / 1_000_000).to_string()),
         ("phase_seconds", phase_seconds(settings).to_string()),
     ];
     Ok(facts.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())

@@ -40,31 +40,62 @@ impl Phase {
     }
 }
 
-/// A fixed division of the node, set once.
+/// A fixed division of the node, set once: how little batch weighs, and what it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Split {
+    /// `cpu.weight` of what all batch pods lie in.
+    pub weight: u64,
+    pub limit: Limit,
+}
+
+/// What all batch pods together may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Split {
-    /// All batch pods together get this share of the node's CPU time.
+pub enum Limit {
+    /// Everything.
+    None,
+    /// This share of the node's CPU time.
     QuotaPct(u64),
-    /// Batch pods keep to the last CPU; the service may use every CPU.
+    /// The last CPU; the service may use every CPU.
     LastCpu,
-    /// Batch pods keep to the last CPU and the service to the others.
+    /// The last CPU, and the service the others.
     Partition,
 }
 
+/// What eight pods of ordinary weight weigh together.
+const ORDINARY: u64 = 800;
+
 impl Split {
-    /// What the sweep tries.
-    pub const SWEEP: [Split; 4] =
-        [Split::QuotaPct(15), Split::QuotaPct(40), Split::LastCpu, Split::Partition];
+    /// What the sweep tries: each limit with the least weight, which is the best a fixed split can
+    /// do for the service, and with the ordinary one where a limit alone could be enough.
+    pub const SWEEP: [Split; SWEEP_LEN] = SWEEP;
 
     pub fn name(self) -> String {
-        match self {
-            Split::QuotaPct(pct) => format!("quota {pct} %"),
-            Split::LastCpu => "batch on the last CPU".to_owned(),
-            Split::Partition => "a CPU each".to_owned(),
+        let weight = match self.weight {
+            ORDINARY => "ordinary weight".to_owned(),
+            weight => format!("weight {weight}"),
+        };
+        match self.limit {
+            Limit::None => weight,
+            Limit::QuotaPct(pct) => format!("{weight}, quota {pct} %"),
+            Limit::LastCpu => format!("{weight}, batch on the last CPU"),
+            Limit::Partition => format!("{weight}, a CPU each"),
         }
     }
 }
+
+const SWEEP_LEN: usize = 9;
+const SWEEP: [Split; SWEEP_LEN] = [
+    Split { weight: 1, limit: Limit::None },
+    Split { weight: 10, limit: Limit::None },
+    Split { weight: 1, limit: Limit::QuotaPct(75) },
+    Split { weight: 1, limit: Limit::QuotaPct(50) },
+    Split { weight: 1, limit: Limit::LastCpu },
+    Split { weight: ORDINARY, limit: Limit::QuotaPct(15) },
+    Split { weight: ORDINARY, limit: Limit::QuotaPct(40) },
+    Split { weight: ORDINARY, limit: Limit::LastCpu },
+    Split { weight: ORDINARY, limit: Limit::Partition },
+];
 
 /// How one candidate of the sweep did.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -101,12 +132,13 @@ mod tests {
 
     #[test]
     fn most_batch_within_the_limit_else_lowest_latency() {
-        let small = (Split::QuotaPct(15), 9_000, 100);
-        let large = (Split::QuotaPct(40), 9_900, 300);
-        let late = (Split::LastCpu, 40_000, 500);
-        check(&[small, large, late], 10_000, Some(Split::QuotaPct(40)));
-        check(&[small, large, late], 9_500, Some(Split::QuotaPct(15)));
-        check(&[late, large], 1_000, Some(Split::QuotaPct(40)));
+        let split = |limit| Split { weight: 1, limit };
+        let small = (split(Limit::QuotaPct(15)), 9_000, 100);
+        let large = (split(Limit::QuotaPct(40)), 9_900, 300);
+        let late = (split(Limit::LastCpu), 40_000, 500);
+        check(&[small, large, late], 10_000, Some(large.0));
+        check(&[small, large, late], 9_500, Some(small.0));
+        check(&[late, large], 1_000, Some(large.0));
         check(&[], 1_000, None);
     }
 

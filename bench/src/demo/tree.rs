@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cgroup;
-use crate::demo::phase::Split;
+use crate::demo::phase::{Limit, Split};
 
 /// Many pods, because one single batch cgroup of equal weight would leave the service half of
 /// the node and show nothing.
@@ -75,13 +75,15 @@ impl Tree {
     pub fn split(&self, split: Split, cpus: usize) -> Result<()> {
         let parent = self.batch_parent.as_ref().context("a split needs Layout::BelowParent")?;
         let last = cpus.saturating_sub(1).to_string();
-        match split {
-            Split::QuotaPct(pct) => {
+        cgroup::write(parent, "cpu.weight", &split.weight.to_string())?;
+        match split.limit {
+            Limit::None => Ok(()),
+            Limit::QuotaPct(pct) => {
                 let quota = cpus as u64 * PERIOD_US * pct / 100;
                 cgroup::write(parent, "cpu.max", &format!("{quota} {PERIOD_US}"))
             }
-            Split::LastCpu => cgroup::write(parent, "cpuset.cpus", &last),
-            Split::Partition => {
+            Limit::LastCpu => cgroup::write(parent, "cpuset.cpus", &last),
+            Limit::Partition => {
                 cgroup::write(parent, "cpuset.cpus", &last)?;
                 let others = format!("0-{}", cpus.saturating_sub(2));
                 cgroup::write(&self.service, "cpuset.cpus", &others)

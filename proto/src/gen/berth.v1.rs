@@ -168,6 +168,33 @@ pub struct Workload {
     /// The fast path holds it down now.
     #[prost(bool, tag = "15")]
     pub suppressed: bool,
+    /// From memory.stat and io.stat, read every ten seconds.
+    #[prost(message, optional, tag = "16")]
+    pub memory: ::core::option::Option<MemoryView>,
+    #[prost(message, optional, tag = "17")]
+    pub io: ::core::option::Option<IoView>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemoryView {
+    #[prost(uint64, optional, tag = "1")]
+    pub anon_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub file_bytes: ::core::option::Option<u64>,
+    /// Missing before kernel 5.18.
+    #[prost(uint64, optional, tag = "3")]
+    pub kernel_bytes: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "4")]
+    pub health: ::core::option::Option<SourceHealth>,
+}
+/// All block devices together, over the time between the last two readings; missing on the first one.
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IoView {
+    #[prost(uint64, optional, tag = "1")]
+    pub read_bytes_per_s: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub written_bytes_per_s: ::core::option::Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub health: ::core::option::Option<SourceHealth>,
 }
 /// Run-queue waits over the last interval.
 #[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

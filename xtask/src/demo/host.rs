@@ -40,7 +40,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
 /// Runs the phases below the cgroup this process is in.
 pub(crate) fn run(
     programs: &[(String, PathBuf)],
-    (phases, rounds): (&str, u32),
+    plays: &[String],
     out: &Path,
 ) -> anyhow::Result<()> {
     let root = own_cgroup()?;
@@ -52,8 +52,7 @@ pub(crate) fn run(
     }
     let managed = root.strip_prefix(MOUNT).unwrap_or(&root);
     let mut demo = Command::new(build::find(programs, "berth-demo")?);
-    demo.arg("--root").arg(&root).arg("--out").arg(out).args(["--phases", phases]);
-    demo.args(["--rounds", &rounds.to_string()]);
+    demo.arg("--root").arg(&root).arg("--out").arg(out).args(plays);
     demo.arg("--managed-cgroup").arg(Path::new("/").join(managed));
     demo.arg("--runtime-dir").arg(format!("/run/berth-demo-{}", process::id()));
     demo.arg("--load").arg(build::find(programs, "berth-load")?);

@@ -9,6 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::build::Native;
+use super::table;
+use crate::bench::row::Row;
 
 /// Other work on the host above this makes latencies of the guest doubtful: it has no CPU to spare.
 const NOISE_LIMIT: f64 = 0.05;
@@ -80,6 +82,32 @@ pub(super) struct SweepRow {
     pub(super) batch_ops: u64,
 }
 
+impl Phase {
+    fn row(&self) -> Row {
+        let figures = [
+            ("p50_ms", self.burst.p50_us as f64 / 1e3),
+            ("p99_ms", self.burst.p99_us as f64 / 1e3),
+            ("p999_ms", self.burst.p999_us as f64 / 1e3),
+            ("runq_p99_ms", self.runq.p99_us as f64 / 1e3),
+            ("events", self.burst.n_requests as f64),
+            ("batch_ops", self.batch_ops as f64),
+            ("node_cpu_util", self.node_cpu_util),
+        ];
+        Row::new(&self.phase, &figures, None)
+    }
+
+    /// The row with what was seen burst by burst and round by round.
+    fn record(&self) -> Value {
+        let mut row = self.row().to_json();
+        let p99 = self.rounds.iter().map(|it| it.p99_us as f64 / 1000.0);
+        let operations = self.rounds.iter().map(|it| it.batch_ops);
+        row["recover_ms"] = json!(self.recover_ms);
+        row["rounds_p99_ms"] = json!(p99.collect::<Vec<_>>());
+        row["rounds_batch_ops"] = json!(operations.collect::<Vec<_>>());
+        row
+    }
+}
+
 impl DemoResult {
     pub(super) fn read(path: &Path) -> anyhow::Result<DemoResult> {
         let text = fs::read(path).with_context(|| format!("read {}", path.display()))?;
@@ -114,27 +142,14 @@ impl DemoResult {
         }
     }
 
-    /// What `--record` keeps: figures without the raw series.
+    /// What `--record` keeps: figures without the raw series, and the bars as rows of their own.
     pub(super) fn record(&self) -> Value {
-        let row = |phase: &Phase| {
-            json!({
-                "name": phase.phase,
-                "p50_ms": phase.burst.p50_us as f64 / 1000.0,
-                "p99_ms": phase.burst.p99_us as f64 / 1000.0,
-                "p999_ms": phase.burst.p999_us as f64 / 1000.0,
-                "runq_p99_ms": phase.runq.p99_us as f64 / 1000.0,
-                "events": phase.burst.n_requests,
-                "batch_ops": phase.batch_ops,
-                "node_cpu_util": phase.node_cpu_util,
-                "recover_ms": phase.recover_ms,
-                "rounds_p99_ms": phase.rounds.iter().map(|it| it.p99_us as f64 / 1000.0).collect::<Vec<_>>(),
-                "rounds_batch_ops": phase.rounds.iter().map(|it| it.batch_ops).collect::<Vec<_>>(),
-            })
-        };
+        let phases = self.phases.iter().map(Phase::record);
+        let bars = table::rows(self).into_iter().map(|row| row.to_json());
         let sweep = |row: &SweepRow| json!({"name": row.name, "p99_ms": row.service_p99_us as f64 / 1000.0, "batch_ops": row.batch_ops});
         json!({
             "machine": self.machine,
-            "rows": self.phases.iter().map(row).collect::<Vec<_>>(),
+            "rows": phases.chain(bars).collect::<Vec<_>>(),
             "keys": self.keys,
             "static_sweep": self.sweep.iter().map(sweep).collect::<Vec<_>>(),
             "notes": self.notes,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::result::{DemoResult, Phase};
+use crate::bench::row::{Bar, Row, Sense};
 
 /// Who could dominate Berth.
 const BASELINES: [&str; 4] = ["unmanaged", "k8s", "rule65", "static"];
@@ -51,60 +52,78 @@ fn phase_row(phase: &Phase, unmanaged: Option<&Phase>) -> Vec<String> {
 /// One row per bar that the phases that ran can answer.
 pub(super) fn bars(result: &DemoResult, took: Option<Duration>) -> String {
     let mut rows = vec![["bar", "asked", "measured", "ok"].map(str::to_owned).to_vec()];
-    let bars = [
-        latency(result),
-        aim(result),
-        batch(result),
-        dominated(result),
-        rounds_against_k8s(result),
-    ];
-    let costs = [suppression(result), rss(result), took.map(duration)];
-    rows.extend(bars.into_iter().chain(costs).flatten().map(|bar| {
-        vec![bar.name.to_owned(), bar.asked.to_owned(), bar.measured, verdict(bar.ok).to_owned()]
+    rows.extend(met(result).into_iter().chain(took.map(duration)).map(|met| {
+        let ok = verdict(met.bar.is_met()).to_owned();
+        vec![met.name.to_owned(), met.asked.to_owned(), met.measured, ok]
     }));
     render(&rows)
 }
 
+/// The same for machines, as every benchmark has them.
+pub(super) fn rows(result: &DemoResult) -> Vec<Row> {
+    met(result).into_iter().map(|met| Row::new(met.name, &met.figures, Some(met.bar))).collect()
+}
+
+fn met(result: &DemoResult) -> Vec<Met> {
+    let bars = [latency, aim, batch, dominated, rounds_against_k8s, suppression, rss];
+    bars.into_iter().filter_map(|bar| bar(result)).collect()
+}
+
 /// One bar against its measurement.
-struct Bar {
+struct Met {
     name: &'static str,
     asked: &'static str,
     measured: String,
-    ok: bool,
+    figures: Vec<(&'static str, f64)>,
+    bar: Bar,
 }
 
-fn latency(result: &DemoResult) -> Option<Bar> {
-    let better =
-        ratio(result.phase("unmanaged")?.burst.p99_us, result.phase("berth")?.burst.p99_us);
-    Some(Bar {
+fn latency(result: &DemoResult) -> Option<Met> {
+    let (berth, unmanaged) = (result.phase("berth")?, result.phase("unmanaged")?);
+    let better = ratio(unmanaged.burst.p99_us, berth.burst.p99_us);
+    Some(Met {
         name: "service p99 in bursts, against unmanaged",
         asked: ">= 5 x better",
         measured: format!("{better:.1} x"),
-        ok: better >= 5.0,
+        figures: vec![
+            ("p99_ms", berth.burst.p99_us as f64 / 1e3),
+            ("unmanaged_p99_ms", unmanaged.burst.p99_us as f64 / 1e3),
+        ],
+        bar: Bar { ratio: better, bar: 5.0, sense: Sense::Min },
     })
 }
 
-fn aim(result: &DemoResult) -> Option<Bar> {
-    let times = ratio(result.phase("berth")?.burst.p99_us, result.phase("alone")?.burst.p99_us);
-    Some(Bar {
+fn aim(result: &DemoResult) -> Option<Met> {
+    let (berth, alone) = (result.phase("berth")?, result.phase("alone")?);
+    let times = ratio(berth.burst.p99_us, alone.burst.p99_us);
+    Some(Met {
         name: "service p99 in bursts, against alone (aim)",
         asked: "<= 1.5 x",
         measured: format!("{times:.2} x"),
-        ok: times <= 1.5,
+        figures: vec![
+            ("p99_ms", berth.burst.p99_us as f64 / 1e3),
+            ("alone_p99_ms", alone.burst.p99_us as f64 / 1e3),
+        ],
+        bar: Bar { ratio: times, bar: 1.5, sense: Sense::Max },
     })
 }
 
-fn batch(result: &DemoResult) -> Option<Bar> {
-    let share = ratio(result.phase("berth")?.batch_ops, result.phase("unmanaged")?.batch_ops);
-    Some(Bar {
+fn batch(result: &DemoResult) -> Option<Met> {
+    let (berth, unmanaged) = (result.phase("berth")?, result.phase("unmanaged")?);
+    let share = ratio(berth.batch_ops, unmanaged.batch_ops);
+    Some(Met {
         name: "batch rate, against unmanaged",
         asked: ">= 60 %",
         measured: percent(share),
-        ok: share >= 0.6,
+        figures: vec![
+            ("batch_ops", berth.batch_ops as f64),
+            ("unmanaged_batch_ops", unmanaged.batch_ops as f64),
+        ],
+        bar: Bar { ratio: share, bar: 0.6, sense: Sense::Min },
     })
 }
 
-fn dominated(result: &DemoResult) -> Option<Bar> {
+fn dominated(result: &DemoResult) -> Option<Met> {
     let berth = result.phase("berth")?;
     let better = |name: &&str| {
         result.phase(name).is_some_and(|it| {
@@ -112,16 +131,18 @@ fn dominated(result: &DemoResult) -> Option<Bar> {
         })
     };
     let dominating: Vec<&str> = BASELINES.into_iter().filter(better).collect();
-    Some(Bar {
+    let n_dominating = dominating.len() as f64;
+    Some(Met {
         name: "baselines better on both p99 and batch",
         asked: "none",
         measured: if dominating.is_empty() { "none".to_owned() } else { dominating.join(", ") },
-        ok: dominating.is_empty(),
+        figures: Vec::new(),
+        bar: Bar { ratio: n_dominating, bar: 0.0, sense: Sense::Max },
     })
 }
 
 /// The nearest baseline, round by round: a figure over all rounds can hide that one decided it.
-fn rounds_against_k8s(result: &DemoResult) -> Option<Bar> {
+fn rounds_against_k8s(result: &DemoResult) -> Option<Met> {
     let (berth, k8s) = (&result.phase("berth")?.rounds, &result.phase("k8s")?.rounds);
     let pairs = || berth.iter().zip(k8s);
     let n_lower = pairs().filter(|(ours, theirs)| ours.p99_us < theirs.p99_us).count();
@@ -130,42 +151,51 @@ fn rounds_against_k8s(result: &DemoResult) -> Option<Bar> {
         .filter(|(ours, theirs)| ours.p99_us > theirs.p99_us && ours.batch_ops < theirs.batch_ops)
         .count();
     let n_rounds = pairs().count();
-    Some(Bar {
+    let most = n_rounds.saturating_sub(1) / 2;
+    Some(Met {
         name: "rounds in which k8s was better on both",
         asked: "fewer than half",
         measured: format!("{n_worse} of {n_rounds} (lower p99 {n_lower}, more batch {n_more})"),
-        ok: n_worse * 2 < n_rounds,
+        figures: vec![
+            ("rounds", n_rounds as f64),
+            ("rounds_with_lower_p99", n_lower as f64),
+            ("rounds_with_more_batch", n_more as f64),
+        ],
+        bar: Bar { ratio: n_worse as f64, bar: most as f64, sense: Sense::Max },
     })
 }
 
-fn suppression(result: &DemoResult) -> Option<Bar> {
+fn suppression(result: &DemoResult) -> Option<Met> {
     let p99 = result.key("suppress_ms_p99")?;
     let events = result.key("suppress_events")?;
-    Some(Bar {
+    Some(Met {
         name: "suppression p99, first long wait to last read-back",
         asked: "< 100 ms",
         measured: format!("{} over {events:.0} events", ms(p99)),
-        ok: p99 < 100.0,
+        figures: vec![("p99_ms", p99), ("events", events)],
+        bar: Bar::within(p99, 100.0),
     })
 }
 
-fn rss(result: &DemoResult) -> Option<Bar> {
-    let mb = result.key("agent_rss_bytes")? / 1e6;
-    Some(Bar {
+fn rss(result: &DemoResult) -> Option<Met> {
+    let bytes = result.key("agent_rss_bytes")?;
+    Some(Met {
         name: "agent's resident memory",
         asked: "< 30 MB",
-        measured: format!("{mb:.1} MB"),
-        ok: mb < 30.0,
+        measured: format!("{:.1} MB", bytes / 1e6),
+        figures: vec![("rss_bytes", bytes)],
+        bar: Bar::within(bytes, 30e6),
     })
 }
 
-fn duration(took: Duration) -> Bar {
+fn duration(took: Duration) -> Met {
     let minutes = took.as_secs_f64() / 60.0;
-    Bar {
+    Met {
         name: "this command, warm",
         asked: "< 4 min",
         measured: format!("{minutes:.1} min"),
-        ok: minutes < 4.0,
+        figures: vec![("minutes", minutes)],
+        bar: Bar::within(minutes, 4.0),
     }
 }
 
@@ -223,6 +253,57 @@ mod tests {
         let text = render(&rows);
         assert_eq!(text, "name         n\n--------------\na          100\nlong name    7\n");
         assert_eq!(render(&[]), "\n");
+    }
+
+    /// p99 in milliseconds and operations of one round per phase.
+    fn result(phases: &[(&str, u64, u64)]) -> DemoResult {
+        let phase = |(name, p99_ms, batch_ops): &(&str, u64, u64)| {
+            let quantiles = serde_json::json!({
+                "n_requests": 1, "p50_us": 1, "p99_us": p99_ms * 1000, "p999_us": 1
+            });
+            serde_json::json!({
+                "phase": name, "burst": quantiles, "runq": quantiles, "batch_ops": batch_ops,
+                "node_cpu_util": 1.0, "recover_ms": [],
+                "rounds": [{"p99_us": p99_ms * 1000, "batch_ops": batch_ops}],
+                "series": {
+                    "bin_ms": 100, "service_p99_us": [], "batch_ops": [], "limits": [],
+                    "burst_starts_ms": [], "burst_ms": 1, "suppressions": []
+                }
+            })
+        };
+        let phases: Vec<_> = phases.iter().map(phase).collect();
+        let text = serde_json::json!({
+            "machine": {}, "keys": {"agent_rss_bytes": 15e6}, "phases": phases, "sweep": [], "notes": []
+        });
+        serde_json::from_value(text).expect("a result")
+    }
+
+    #[track_caller]
+    fn check_bar(phases: &[(&str, u64, u64)], row: &str, (value, met): (f64, bool)) {
+        let rows = rows(&result(phases));
+        let bar = rows.iter().find(|it| it.name.starts_with(row)).and_then(|it| it.bar);
+        let bar = bar.unwrap_or_else(|| panic!("no bar {row}"));
+        assert!((bar.ratio - value).abs() < 1e-9, "{bar:?}");
+        assert_eq!(bar.is_met(), met, "{bar:?}");
+    }
+
+    #[test]
+    fn bars_are_rows_with_ratio_and_sense() {
+        let good = [("alone", 6, 0), ("unmanaged", 6000, 100), ("k8s", 9, 85), ("berth", 8, 80)];
+        check_bar(&good, "service p99 in bursts, against unmanaged", (750.0, true));
+        check_bar(&good, "service p99 in bursts, against alone", (8.0 / 6.0, true));
+        check_bar(&good, "batch rate", (0.8, true));
+        check_bar(&good, "baselines better", (0.0, true));
+        check_bar(&good, "rounds in which k8s", (0.0, true));
+        check_bar(&good, "agent's resident memory", (0.5, true));
+        let bad = [("alone", 6, 0), ("unmanaged", 30, 100), ("k8s", 9, 85), ("berth", 10, 50)];
+        check_bar(&bad, "service p99 in bursts, against unmanaged", (3.0, false));
+        check_bar(&bad, "service p99 in bursts, against alone", (10.0 / 6.0, false));
+        check_bar(&bad, "batch rate", (0.5, false));
+        check_bar(&bad, "baselines better", (1.0, false));
+        check_bar(&bad, "rounds in which k8s", (1.0, false));
+        let row = rows(&result(&good)).remove(0).to_json();
+        assert_eq!((&row["bar"], &row["sense"]), (&5.0.into(), &"min".into()));
     }
 
     #[test]

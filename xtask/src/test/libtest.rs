@@ -44,8 +44,11 @@ pub(super) fn read(output: &str) -> Tally {
         } else if let Some((name, why)) =
             line.strip_prefix("SKIP ").and_then(|rest| rest.split_once(": "))
         {
-            said += 1;
-            tally.skips.push(Skip { name: name.to_owned(), why: why.to_owned() });
+            // A test may say it more than once, and is still one.
+            if !tally.skips.iter().any(|skip| skip.name == name) {
+                said += 1;
+                tally.skips.push(Skip { name: name.to_owned(), why: why.to_owned() });
+            }
         }
     }
     // libtest saw these return, so they are among its passed.
@@ -125,6 +128,12 @@ mod tests {
              SKIP gpu: no device: none in PCI\n",
             "2 passed, 0 failed, 1 skipped",
             &[("gpu", "no device: none in PCI")],
+        );
+        check(
+            "\nSKIP m::a: no data\ntest m::a ... ok\n\nSKIP m::b: no x\n\nSKIP m::b: no y\ntest m::b ... ok\n\
+             test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out\n",
+            "1 passed, 0 failed, 2 skipped",
+            &[("m::a", "no data"), ("m::b", "no x")],
         );
     }
 

@@ -134,6 +134,15 @@ pub(super) fn in_manifest(file: &SourceFile) -> Vec<CommandLine> {
     found
 }
 
+/// The `ExecStart=` lines of a systemd unit and their like.
+pub(super) fn in_unit(file: &SourceFile) -> Vec<CommandLine> {
+    let command = |(idx, line): (usize, &str)| {
+        let (_, text) = line.strip_prefix("Exec")?.split_once('=')?;
+        Some(CommandLine { line: idx + 1, words: split_words(text) })
+    };
+    file.text.lines().enumerate().filter_map(command).collect()
+}
+
 /// Text of the `NAME: |` scalars of a manifest whose name ends with `suffix`, without their
 /// indentation, with the line each begins on.
 pub(super) fn embedded(file: &SourceFile, suffix: &str) -> Vec<(usize, String)> {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::Finding;
 use super::classify::is_word;
-use super::commands::{CommandLine, blocks, embedded, in_manifest, in_page};
+use super::commands::{CommandLine, blocks, embedded, in_manifest, in_page, in_unit};
 use super::rust::{word_after, words};
 use super::tree::{SourceFile, Tree};
 
@@ -53,6 +53,13 @@ pub(super) fn flags(tree: &Tree) -> Vec<Finding> {
         for command in in_manifest(manifest) {
             let own = arguments_of(&AGENT, &command).unwrap_or(&command.words);
             findings.extend(unknown(manifest, &AGENT, &known, command.line, own));
+        }
+    }
+    for unit in tree.below("deploy/").filter(|file| file.extension() == "service") {
+        for command in in_unit(unit) {
+            if let Some(own) = arguments_of(&AGENT, &command) {
+                findings.extend(unknown(unit, &AGENT, &known, command.line, own));
+            }
         }
     }
     findings

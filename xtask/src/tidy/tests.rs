@@ -312,6 +312,20 @@ fn flags_on_a_page() {
 }
 
 #[test]
+fn flags_in_a_unit() {
+    let unit = "[Service]\nExecStartPre=/bin/true --fast\nExecStart=/usr/local/bin/berth-agent walk --nope\n";
+    check_named(
+        super::named::flags,
+        "deploy/systemd/a.service",
+        unit,
+        expect![[r#"
+            deploy/systemd/a.service:3: [flag] `berth-agent` has no subcommand `walk` (agent/src/)
+            deploy/systemd/a.service:3: [flag] `berth-agent` has no flag `--nope` (agent/src/)
+        "#]],
+    );
+}
+
+#[test]
 fn flags_in_a_manifest() {
     let manifest = "containers:\n- command: [\"/usr/bin/berth-agent\", \"run\"]\n  args:\n  - --config-file=/a\n  \
         - --nope\n  ports:\n  - --not-args\n";

@@ -57,7 +57,30 @@ pub(super) struct Needs {
     /// By measured usage alone; zero as long as nothing was measured.
     pub(super) measured: MilliCpu,
     pub(super) reclaim: MilliCpu,
+    pub(super) known: Measured,
     pub(super) lateness: Lateness,
+}
+
+/// Whose usage is known. Unknown is not zero: a pool is not made smaller for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Measured {
+    /// Every shared workload was measured.
+    All,
+    /// A new one was not yet.
+    Some,
+    /// There are shared workloads and none was measured: the first reading, or one after a gap.
+    None,
+}
+
+impl Measured {
+    fn of(shared: &[&WorkloadView]) -> Measured {
+        let n_measured = shared.iter().filter(|w| w.usage.is_some()).count();
+        match n_measured {
+            n if n == shared.len() => Measured::All,
+            0 => Measured::None,
+            _ => Measured::Some,
+        }
+    }
 }
 
 pub(super) fn of(input: &PlanInput<'_>, room: &Room) -> Needs {
@@ -82,6 +105,7 @@ pub(super) fn of(input: &PlanInput<'_>, room: &Room) -> Needs {
         share: MilliCpu(share),
         measured: MilliCpu(measured),
         reclaim: used_by(QosLevel::ReclaimedCores),
+        known: Measured::of(&shared),
         lateness: worst(snapshot, input.policy),
     }
 }

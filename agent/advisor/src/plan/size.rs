@@ -6,7 +6,7 @@ use model::qos::PoolName;
 use model::snapshot::Signal;
 use model::{MilliCpu, Timestamp};
 
-use super::need::{Lateness, Needs};
+use super::need::{Lateness, Measured, Needs};
 use super::{Held, PlanInput, Room};
 
 /// Measured need over pool size above which a pool that lends its idle CPUs to batch work begins
@@ -117,7 +117,8 @@ fn lending(
     if before.n == 0 || late_ticks > 0 {
         return Choice { n: before.n.min(most), rule: "overlap-keep", low_since: None };
     }
-    shrink(input, before, 0, usize::from(input.policy.reclaim.max_growth_per_tick))
+    let most = usize::from(input.policy.reclaim.max_growth_per_tick);
+    shrink(input, before, needs.known, (0, most))
 }
 
 /// Share and reclaim divide the usable CPUs.
@@ -140,10 +141,23 @@ fn splitting(
     if by_need >= before.n || late_ticks > 0 {
         return Choice { n: by_need.max(before.n), rule: "share-need", low_since: None };
     }
-    shrink(input, before, by_need, usize::from(input.policy.share.max_shrink_per_tick))
+    let most = usize::from(input.policy.share.max_shrink_per_tick);
+    shrink(input, before, needs.known, (by_need, most))
 }
 
-fn shrink(input: &PlanInput<'_>, before: &Before, target: usize, most: usize) -> Choice {
+/// Towards `target`, by `most` at once, when need was lower for long enough. What was not measured
+/// was not lower: behind a gap the time counts anew, beside a workload nobody has measured yet it
+/// stands still.
+fn shrink(
+    input: &PlanInput<'_>,
+    before: &Before,
+    known: Measured,
+    (target, most): (usize, usize),
+) -> Choice {
+    if known != Measured::All {
+        let low_since = before.low_since.filter(|_| known == Measured::Some);
+        return Choice { n: before.n, rule: "share-unmeasured", low_since };
+    }
     let since = before.low_since.unwrap_or(input.now);
     let long_enough = input.now.since(since) >= input.policy.share.shrink_after;
     let n = if long_enough { target.max(before.n.saturating_sub(most)) } else { before.n };

@@ -74,6 +74,51 @@ fn offline_cpus_are_in_no_pool() {
     check_first(topology, 1000, &splitting(), "|1|3");
 }
 
+/// A service that was calm for long lets batch work grow by one CPU a tick; each row is (second, usage
+/// of web, CPUs that batch has). `None` is the first reading after a gap.
+#[track_caller]
+fn check_growth(policy: &Policy, rows: &[(u64, Option<u64>, usize)]) {
+    let mut previous: Option<Plan> = None;
+    for (second, usage, expect) in rows {
+        let all = vec![("web", shared(1, 1000, *usage)), ("ml", batch(2))];
+        let node = snapshot(*second, machine(1, 8, 1), all);
+        let (plan, _) = next(previous.as_ref(), &node, policy);
+        assert_eq!(plan.pools[PoolName::RECLAIM].cpus.len(), *expect, "second {second}");
+        previous = Some(plan);
+    }
+}
+
+/// The agent was stopped for ten seconds: the calm it remembers is from before, and what happened
+/// meanwhile nobody saw.
+#[test]
+fn no_growth_is_decided_from_a_gap() {
+    // 4.8 CPUs with a margin of a quarter are 6; then 1.2 is 2, after the usual 10 s, one by one
+    let calm = [(1, Some(4800), 2), (2, Some(1200), 2), (11, Some(1200), 2), (12, Some(1200), 3)];
+    check_growth(&splitting(), &calm);
+    let stopped = [(1, Some(4800), 2), (2, Some(1200), 2), (3, Some(1200), 2), (14, None, 2)];
+    let after = [(15, Some(1200), 2), (24, Some(1200), 2), (25, Some(1200), 3)];
+    check_growth(&splitting(), &[&stopped[..], &after[..]].concat());
+}
+
+/// A new pod has no usage yet; the others were measured, so the time they were calm counts.
+#[test]
+fn a_workload_that_was_not_measured_yet_delays_growth_by_a_tick() {
+    let node = |second, new: Option<Option<u64>>| {
+        let mut all = vec![("web", shared(1, 0, Some(1200))), ("ml", batch(2))];
+        all.extend(new.map(|usage| ("new", shared(3, 0, usage))));
+        snapshot(second, machine(1, 8, 1), all)
+    };
+    let policy = splitting();
+    let busy =
+        snapshot(1, machine(1, 8, 1), vec![("web", shared(1, 0, Some(4800))), ("ml", batch(2))]);
+    let mut previous = next(None, &busy, &policy).0;
+    for (second, new, expect) in [(2, None, 2), (12, Some(None), 2), (13, Some(Some(100)), 3)] {
+        previous = next(Some(&previous), &node(second, new), &policy).0;
+        let n = previous.pools[PoolName::RECLAIM].cpus.len();
+        assert_eq!(n, expect, "second {second}");
+    }
+}
+
 /// Plans once per second; each row is (usage of web, pools expected).
 #[track_caller]
 fn check_seconds(policy: &Policy, rows: &[(u64, &str)]) {

@@ -28,6 +28,7 @@ fn read(ms: u64, slot: u16, qos: QosLevel) -> WorkloadSample {
         cpu_stat: None,
         cpu_pressure: None,
         memory_current: None,
+        seldom: std::sync::Arc::default(),
         knobs: Knobs {
             cpu_idle: Some(false),
             cpu_weight: Some(CpuWeight::DEFAULT),

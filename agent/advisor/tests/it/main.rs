@@ -3,4 +3,5 @@
 
 mod node;
 mod planning;
+mod staleness;
 mod stepping;

@@ -145,6 +145,8 @@ fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
         throttled_ratio: None,
         cpu_pressure: None,
         memory_current: None,
+        memory: model::snapshot::MemoryView::default(),
+        io: model::snapshot::IoView::default(),
         knobs: Knobs::default(),
         knobs_at: Timestamp(0),
     }

@@ -1,5 +1,5 @@
-//! Partition, floor, growth, determinism, stability and monotone suppression of Plans: eight
-//! thousand random nodes here, two thousand in `stepping`.
+//! Partition, floor, growth, determinism, stability and monotone suppression of Plans: ten
+//! thousand random nodes for soundness here and in `stepping`, two thousand for the rest.
 
 use std::collections::BTreeSet;
 
@@ -38,7 +38,7 @@ fn judge(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), TestCa
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn every_plan_of_a_row_is_sound(seconds in arb_seconds(), policy in arb_policy()) {

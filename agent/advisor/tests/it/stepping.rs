@@ -105,7 +105,7 @@ fn carry(files: &mut Files, believed: &mut KnobTable, wanted: &Plan) -> Result<(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn every_prefix_is_safe(

@@ -1,10 +1,10 @@
 //! `berth qos`: workloads, what they asked for, and what stands in their files beside what the plan
 //! wants there.
 
-use proto::v1::{CpuMax, Plan, PlannedWorkload, Snapshot, Workload};
+use proto::v1::{CpuMax, Plan, PlannedWorkload, Snapshot, SourceHealth, Workload};
 
 use super::{Detail, Look, columns};
-use crate::units::{MISSING, cpus, duration, or_missing};
+use crate::units::{MISSING, age, bytes, cpus, duration, or_missing};
 
 pub(crate) fn qos(snapshot: &Snapshot, plan: &Plan, look: Look) -> String {
     if snapshot.workloads.is_empty() {
@@ -13,13 +13,15 @@ pub(crate) fn qos(snapshot: &Snapshot, plan: &Plan, look: Look) -> String {
     let wide = look.detail == Detail::Wide;
     let mut header = vec!["NAME", "QOS", "POOL", "REQUEST", "TARGET P99", "FILES"];
     if wide {
+        header.extend(["ANON", "FILE", "READ/S", "WRITTEN/S", "STAT AGE"]);
         header.extend(["EFFECTIVE CPUS", "CGROUP", "CGROUP ID", "TASKS"]);
     }
     let rows = snapshot.workloads.iter().map(|workload| {
         let planned = plan.workloads.iter().find(|planned| planned.name == workload.name);
         row(workload, planned, wide)
     });
-    columns(&header, &["REQUEST", "TARGET P99", "CGROUP ID"], rows.collect())
+    let numbers = ["REQUEST", "TARGET P99", "ANON", "FILE", "READ/S", "WRITTEN/S", "STAT AGE"];
+    columns(&header, &[&numbers[..], &["CGROUP ID"]].concat(), rows.collect())
 }
 
 fn row(workload: &Workload, planned: Option<&PlannedWorkload>, wide: bool) -> Vec<String> {
@@ -35,6 +37,7 @@ fn row(workload: &Workload, planned: Option<&PlannedWorkload>, wide: bool) -> Ve
     if wide {
         let knobs = workload.knobs.as_ref();
         let effective = knobs.and_then(|knobs| knobs.cpuset_cpus_effective.clone());
+        row.extend(stats(workload));
         row.extend([
             or_missing(effective, |cpus| cpus),
             workload.cgroup.clone(),
@@ -43,6 +46,23 @@ fn row(workload: &Workload, planned: Option<&PlannedWorkload>, wide: bool) -> Ve
         ]);
     }
     row
+}
+
+/// Memory and disks, how old both are, and which file cannot be read.
+fn stats(workload: &Workload) -> [String; 5] {
+    let memory = workload.memory.clone().unwrap_or_default();
+    let io = workload.io.clone().unwrap_or_default();
+    let healths = [memory.health, io.health];
+    let fault = |health: &SourceHealth| Some(format!("{} {}", health.name, health.fault.as_ref()?));
+    let faults: Vec<String> = healths.iter().flatten().filter_map(fault).collect();
+    let oldest = healths.iter().flatten().filter_map(|health| health.age_ns).max();
+    [
+        or_missing(memory.anon_bytes, bytes),
+        or_missing(memory.file_bytes, bytes),
+        or_missing(io.read_bytes_per_s, bytes),
+        or_missing(io.written_bytes_per_s, bytes),
+        [vec![or_missing(oldest, age)], faults].concat().join(", "),
+    ]
 }
 
 /// `weight=100 idle=0 max=max cpus=0-3`; where the plan differs: `weight=100(plan 1)`.
@@ -121,11 +141,11 @@ mod tests {
         check(
             Detail::Wide,
             expect![[r#"
-            NAME       QOS              POOL     REQUEST  TARGET P99  FILES                                                       EFFECTIVE CPUS  CGROUP                 CGROUP ID  TASKS
-            batch/one  reclaimed_cores  reclaim     0.00           -  weight=1 idle=1 max=5000/100000 cpus=2-3,5-6                2-3,5-6         /demo.slice/batch-one       4711  yes
-            batch/two  reclaimed_cores  -           0.00           -  weight=1 idle=1 max=5000/100000 cpus=2-3,5-6                2-3,5-6         /demo.slice/batch-two       4711  yes
-            web        shared_cores     share       2.00       5.0ms  weight=100(plan 200) idle=0 max=max cpus=inherit(plan 1-3)  0-6             /demo.slice/web             4711  yes
-        "#]],
+                NAME       QOS              POOL     REQUEST  TARGET P99  FILES                                                          ANON     FILE   READ/S  WRITTEN/S                   STAT AGE  EFFECTIVE CPUS  CGROUP                 CGROUP ID  TASKS
+                batch/one  reclaimed_cores  reclaim     0.00           -  weight=1 idle=1 max=5000/100000 cpus=2-3,5-6                750 MiB  375 MiB  1.5 MiB        0 B                       9.0s  2-3,5-6         /demo.slice/batch-one       4711  yes
+                batch/two  reclaimed_cores  -           0.00           -  weight=1 idle=1 max=5000/100000 cpus=2-3,5-6                      -        -        -          -  9.0s, io.stat unsupported  2-3,5-6         /demo.slice/batch-two       4711  yes
+                web        shared_cores     share       2.00       5.0ms  weight=100(plan 200) idle=0 max=max cpus=inherit(plan 1-3)  1.2 GiB  612 MiB  2.4 MiB        0 B                       9.0s  0-6             /demo.slice/web             4711  yes
+            "#]],
         );
     }
 

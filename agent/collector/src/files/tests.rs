@@ -5,9 +5,11 @@ use model::MilliCpu;
 use model::knob::CpuWeight;
 use model::qos::{CgroupPath, QosLevel};
 
+use model::sample::SourceFault;
+
 use super::*;
 
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 11] = [
     ("cgroup.procs", ""),
     ("cgroup.events", "populated 1\n"),
     ("cpu.idle", "0\n"),
@@ -17,6 +19,8 @@ const FILES: [(&str, &str); 9] = [
     ("cpu.pressure", "some avg10=1.00 avg60=0.00 avg300=0.00 total=5\n"),
     ("cpuset.cpus", "0-3\n"),
     ("cpuset.cpus.effective", "0-3\n"),
+    ("memory.stat", "anon 4096\nfile 8192\n"),
+    ("io.stat", "8:0 rbytes=1000 wbytes=20 rios=2 wios=1\n"),
 ];
 
 struct Folder {
@@ -39,9 +43,9 @@ impl Folder {
         std::fs::write(self.dir.path().join(file), text).expect("write");
     }
 
-    fn read(&mut self, at_s: u64, witness: Witness) -> WorkloadSample {
+    fn read(&mut self, at_s: u64) -> WorkloadSample {
         let at = Timestamp(at_s * 1_000_000_000);
-        self.files.read(at, SlotId(1), witness).expect("the group is there")
+        self.files.read(at, SlotId(1)).expect("the group is there")
     }
 }
 
@@ -50,11 +54,11 @@ impl Folder {
 #[track_caller]
 fn check_knobs(qos: QosLevel, at_s: u64, expect: (u16, &str, &str)) {
     let mut folder = Folder::new(qos);
-    folder.read(100, Witness::Probe);
+    folder.read(100);
     folder.write("cpu.weight", "200\n");
     folder.write("cpuset.cpus", "0-1\n");
     folder.write("cpuset.cpus.effective", "0-1\n");
-    let knobs = folder.read(at_s, Witness::Probe).knobs;
+    let knobs = folder.read(at_s).knobs;
     let text = |cpus: Option<model::CpuSet>| cpus.expect("a cpuset").to_string();
     let seen = (knobs.cpu_weight, text(knobs.cpuset_cpus), text(knobs.cpuset_effective));
     let (weight, cpus, effective) = expect;
@@ -73,39 +77,70 @@ fn what_a_plan_writes_is_seen_at_once_and_the_rest_within_ten_seconds() {
 #[test]
 fn a_cpuset_that_only_the_kernel_changed_is_seen_seldom() {
     let mut folder = Folder::new(QosLevel::ReclaimedCores);
-    folder.read(100, Witness::Probe);
+    folder.read(100);
     folder.write("cpuset.cpus.effective", "0\n");
     let mut effective = |at_s| {
-        let knobs = folder.read(at_s, Witness::Probe).knobs;
+        let knobs = folder.read(at_s).knobs;
         knobs.cpuset_effective.map(|cpus| cpus.to_string())
     };
     assert_eq!([101, 110].map(&mut effective), ["0-3", "0"].map(|cpus| Some(cpus.to_owned())));
 }
 
-#[track_caller]
-fn check_pressure(witness: Witness, at_s: u64, expect: f64) {
+#[test]
+fn pressure_is_read_every_turn() {
     let mut folder = Folder::new(QosLevel::SharedCores);
-    folder.read(100, witness);
+    folder.read(100);
     folder.write("cpu.pressure", "some avg10=9.00 avg60=0.00 avg300=0.00 total=6\n");
-    let seen = folder.read(at_s, witness).cpu_pressure.map(|pressure| pressure.some.avg10_pct);
-    assert_eq!(seen, Some(expect));
+    let seen = folder.read(101).cpu_pressure.map(|pressure| pressure.some.avg10_pct);
+    assert_eq!(seen, Some(9.0));
+}
+
+/// Anonymous memory, bytes read, and how old both are, after both files changed behind the first reading.
+#[track_caller]
+fn check_seldom(at_s: u64, expect: (u64, u64, u64)) {
+    let mut folder = Folder::new(QosLevel::SharedCores);
+    folder.read(100);
+    folder.write("memory.stat", "anon 5000\nfile 8192\n");
+    folder.write("io.stat", "8:0 rbytes=3000 wbytes=20 rios=2 wios=1\n");
+    let sample = folder.read(at_s);
+    let anon = sample.seldom.memory_stat.value().and_then(|stat| stat.anon);
+    let read: u64 = sample.seldom.io_stat.value().into_iter().flatten().map(|it| it.read.0).sum();
+    let age = sample.seldom.memory_stat.age(sample.at).map(|age| age.0 / 1_000_000_000);
+    assert_eq!(age, sample.seldom.io_stat.age(sample.at).map(|age| age.0 / 1_000_000_000));
+    assert_eq!((anon, read, age), (Some(Bytes(expect.0)), expect.1, Some(expect.2)));
+    let before = sample.seldom.io_stat_before.as_ref().map(|reading| reading.at.0);
+    assert_eq!(before, (at_s >= 110).then_some(100_000_000_000), "the reading before, for a rate");
 }
 
 #[test]
-fn pressure_is_read_every_turn_where_it_is_the_only_witness() {
-    check_pressure(Witness::Probe, 101, 1.0);
-    check_pressure(Witness::Probe, 102, 9.0);
-    check_pressure(Witness::Pressure, 101, 9.0);
+fn memory_and_io_are_read_every_ten_seconds_and_know_their_age() {
+    check_seldom(101, (4096, 1000, 1));
+    check_seldom(109, (4096, 1000, 9));
+    check_seldom(110, (5000, 3000, 0));
+}
+
+#[test]
+fn a_stat_file_that_breaks_or_is_missing_says_so_and_keeps_what_was_read() {
+    let mut folder = Folder::new(QosLevel::SharedCores);
+    std::fs::remove_file(folder.dir.path().join("io.stat")).expect("remove");
+    let first = folder.read(100);
+    assert_eq!(first.seldom.io_stat.latest, None, "never read is not zero");
+    assert!(matches!(first.seldom.io_stat.fault, Some(SourceFault::Unsupported { .. })));
+    assert_eq!(first.errors, Vec::<String>::new(), "a kernel without it is ordinary");
+    folder.write("memory.stat", "anon many\n");
+    let broken = folder.read(110).seldom.memory_stat.clone();
+    assert!(matches!(broken.fault, Some(SourceFault::Broken { .. })), "{:?}", broken.fault);
+    assert_eq!(broken.value().and_then(|stat| stat.anon), Some(Bytes(4096)));
 }
 
 #[test]
 fn an_error_of_a_seldom_reading_is_told_until_the_next() {
     let mut folder = Folder::new(QosLevel::SharedCores);
     folder.write("cpu.max", "nonsense\n");
-    let first = folder.read(100, Witness::Probe);
+    let first = folder.read(100);
     assert_eq!((first.knobs.cpu_max, first.errors.len()), (None, 1), "{:?}", first.errors);
     folder.write("cpu.max", "max 100000\n");
-    assert_eq!(folder.read(105, Witness::Probe).errors, first.errors);
-    let later = folder.read(110, Witness::Probe);
+    assert_eq!(folder.read(105).errors, first.errors);
+    let later = folder.read(110);
     assert_eq!((later.knobs.cpu_max.is_some(), later.errors), (true, Vec::new()));
 }

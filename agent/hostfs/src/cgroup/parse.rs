@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use model::knob::{CpuMax, CpuWeight};
-use model::sample::CpuStat;
+use model::sample::{CpuStat, IoStat, MemoryStat};
 use model::{Bytes, CpuSet, Micros};
 
 use crate::parse::{ParseError, keyed, number, required};
@@ -26,39 +26,12 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// The rows of `memory.stat` that somebody reads; a row this kernel lacks is `None`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemoryStat {
-    pub anon: Option<Bytes>,
-    pub file: Option<Bytes>,
-    pub kernel: Option<Bytes>,
-    pub shmem: Option<Bytes>,
-    pub slab: Option<Bytes>,
-    pub inactive_file: Option<Bytes>,
-    pub active_file: Option<Bytes>,
-    pub pgfault: Option<u64>,
-    pub pgmajfault: Option<u64>,
-    pub workingset_refault_anon: Option<u64>,
-    pub workingset_refault_file: Option<u64>,
-}
-
 /// `cgroup.events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Events {
     pub populated: bool,
     /// Missing before kernel 5.2.
     pub frozen: Option<bool>,
-}
-
-/// One device of `io.stat`, cumulative.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct IoStat {
-    pub major: u32,
-    pub minor: u32,
-    pub read: Bytes,
-    pub written: Bytes,
-    pub n_reads: u64,
-    pub n_writes: u64,
 }
 
 /// What stands in `cpuset.cpus.partition`.

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use model::knob::{CpuWeight, Knob, KnobValue, Knobs};
-use model::sample::{CpuStat, Pressure};
+use model::sample::{CpuStat, IoStat, MemoryStat, Pressure};
 use model::{Bytes, CpuSet, NumaNodeId};
 
 use crate::cgroup::dir::{Cgroup, CgroupFile};
-use crate::cgroup::parse::{self, Events, IoStat, MemoryLimit, MemoryStat, Partition};
+use crate::cgroup::parse::{self, Events, MemoryLimit, Partition};
 use crate::error::ReadError;
 use crate::parse::{flag, single};
 use crate::psi::parse_pressure;

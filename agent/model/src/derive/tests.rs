@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::qos::{CgroupPath, QosLevel};
-use crate::sample::{SourceFault, WorkloadSpec};
+use crate::sample::{MemoryStat, SourceFault, WorkloadSpec};
 use crate::topology::Shape;
 use crate::units::{Bytes, CgroupId, CpuId};
 
@@ -30,6 +30,7 @@ fn workload(at: u64, usage_us: u64) -> WorkloadSample {
         cpu_stat: Some(CpuStat { usage: Micros(usage_us), ..CpuStat::default() }),
         cpu_pressure: None,
         memory_current: None,
+        seldom: std::sync::Arc::default(),
         knobs: crate::knob::Knobs::default(),
         errors: Vec::new(),
     }
@@ -168,6 +169,82 @@ fn causes_are_of_the_interval_and_sum_to_the_total() {
     let now = WaitCauses { total: Nanos(50), own_group: Nanos(40), ..WaitCauses::default() };
     let delta = causes_between(&before, &now);
     assert_eq!((delta.own_group, delta.unknown, delta.total), (Nanos(40), Nanos(10), Nanos(50)));
+}
+
+/// The agent was stopped for ten seconds, or the clock jumped: both readings are good, what lies
+/// between is not one interval.
+#[test]
+fn no_rate_is_formed_over_a_gap() {
+    let at = |seconds: u64, count: u64| {
+        let mut workload = workload(seconds * SECOND, count * 100_000);
+        workload.cpu_stat = workload.cpu_stat.map(|stat| CpuStat {
+            nr_periods: Some(count * 10),
+            nr_throttled: Some(count),
+            ..stat
+        });
+        let mut sample = sample(seconds * SECOND, workload);
+        sample.host = Source::fresh(sample.at, host(count * 1_000_000, count * 1_000_000, 0));
+        sample.probe = Source::fresh(sample.at, probe(count, count));
+        sample
+    };
+    let rates = |before: u64, now: u64| {
+        let (before, now) = (at(before, 1), at(now, 2));
+        let snapshot = derive(Some(&before), &now, &DeriveLimits::default()).expect("derived");
+        let web = &snapshot.workloads["web"];
+        [
+            web.usage.is_some(),
+            web.throttled_ratio.is_some(),
+            web.runq.is_some(),
+            snapshot.host.busy_ratio.is_some(),
+            snapshot.host.steal_ratio.is_some(),
+            !snapshot.host.cpu_busy_ratio.is_empty(),
+        ]
+    };
+    assert_eq!(rates(1, 2), [true; 6], "a tick");
+    assert_eq!(rates(1, 4), [true; 6], "two late ticks");
+    assert_eq!(rates(1, 11), [false; 6], "stopped for ten seconds");
+    assert_eq!(rates(1, 86_400), [false; 6], "suspended for a day");
+    assert_eq!(rates(9, 2), [false; 6], "the clock went back");
+    assert_eq!(rates(2, 2), [false; 6], "the clock stood");
+}
+
+fn with_io(before: Option<(u64, &[u64])>, now: (u64, &[u64])) -> IoView {
+    let reading = |(seconds, read): (u64, &[u64])| Reading {
+        at: Timestamp(seconds * SECOND),
+        value: read.iter().map(|n| IoStat { read: Bytes(*n), ..IoStat::default() }).collect(),
+    };
+    let seldom = SeldomSample {
+        io_stat: Source { latest: Some(reading(now)), fault: None },
+        io_stat_before: before.map(reading),
+        ..SeldomSample::default()
+    };
+    io_view(&seldom, Timestamp(now.0 * SECOND + 3), &DeriveLimits::default())
+}
+
+#[test]
+fn io_is_bytes_of_all_devices_over_the_time_between_readings() {
+    let rate = |before, now| with_io(before, now).read.map(|bytes| bytes.0);
+    assert_eq!(rate(Some((10, &[100, 200])), (20, &[600, 700])), Some(100));
+    assert_eq!(rate(Some((10, &[])), (20, &[])), Some(0));
+    // the first reading, a gap, a device that went away
+    assert_eq!(rate(None, (20, &[600])), None);
+    assert_eq!(rate(Some((10, &[100])), (40, &[600])), None);
+    assert_eq!(rate(Some((10, &[100, 600])), (20, &[200])), None);
+    assert_eq!(with_io(None, (20, &[1])).health.age, Some(Nanos(3)));
+}
+
+#[test]
+fn memory_keeps_age_and_fault_of_its_file() {
+    let stat = MemoryStat { anon: Some(Bytes(7)), ..MemoryStat::default() };
+    let mut seldom = SeldomSample {
+        memory_stat: Source::fresh(Timestamp(SECOND), stat),
+        ..SeldomSample::default()
+    };
+    let fault = SourceFault::Broken { error: "EIO".to_owned() };
+    seldom.memory_stat.fault = Some(fault.clone());
+    let view = memory_view(&seldom, Timestamp(5 * SECOND));
+    assert_eq!((view.anon, view.file), (Some(Bytes(7)), None));
+    assert_eq!(view.health, SourceHealth { age: Some(Nanos(4 * SECOND)), fault: Some(fault) });
 }
 
 #[test]

@@ -86,7 +86,7 @@ enum Signal {
     None { why: String },
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct SourceHealth {
     age_ns: Option<u64>,
     fault: Option<Fault>,
@@ -114,8 +114,28 @@ struct Workload {
     throttled_ratio: Option<f64>,
     cpu_pressure: Option<Pressure>,
     memory_current_bytes: Option<u64>,
+    /// Added without a new schema: a record from before has none.
+    #[serde(default)]
+    memory: Memory,
+    #[serde(default)]
+    io: Io,
     knobs: Knobs,
     knobs_at_ns: u64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Memory {
+    anon_bytes: Option<u64>,
+    file_bytes: Option<u64>,
+    kernel_bytes: Option<u64>,
+    health: SourceHealth,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Io {
+    read_bytes_per_s: Option<u64>,
+    written_bytes_per_s: Option<u64>,
+    health: SourceHealth,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -345,6 +365,8 @@ impl From<&inner::WorkloadView> for Workload {
             throttled_ratio: view.throttled_ratio,
             cpu_pressure: view.cpu_pressure.as_ref().map(Pressure::from),
             memory_current_bytes: view.memory_current.map(|memory| memory.0),
+            memory: Memory::from(&view.memory),
+            io: Io::from(&view.io),
             knobs: Knobs::from(&view.knobs),
             knobs_at_ns: view.knobs_at.0,
         }
@@ -370,9 +392,53 @@ impl TryFrom<Workload> for inner::WorkloadView {
             throttled_ratio: workload.throttled_ratio,
             cpu_pressure: workload.cpu_pressure.map(sample::Pressure::from),
             memory_current: workload.memory_current_bytes.map(Bytes),
+            memory: workload.memory.into(),
+            io: workload.io.into(),
             knobs: workload.knobs.try_into()?,
             knobs_at: Timestamp(workload.knobs_at_ns),
         })
+    }
+}
+
+impl From<&inner::MemoryView> for Memory {
+    fn from(memory: &inner::MemoryView) -> Memory {
+        Memory {
+            anon_bytes: memory.anon.map(|bytes| bytes.0),
+            file_bytes: memory.file.map(|bytes| bytes.0),
+            kernel_bytes: memory.kernel.map(|bytes| bytes.0),
+            health: SourceHealth::from(&memory.health),
+        }
+    }
+}
+
+impl From<Memory> for inner::MemoryView {
+    fn from(memory: Memory) -> inner::MemoryView {
+        inner::MemoryView {
+            anon: memory.anon_bytes.map(Bytes),
+            file: memory.file_bytes.map(Bytes),
+            kernel: memory.kernel_bytes.map(Bytes),
+            health: memory.health.into(),
+        }
+    }
+}
+
+impl From<&inner::IoView> for Io {
+    fn from(io: &inner::IoView) -> Io {
+        Io {
+            read_bytes_per_s: io.read.map(|bytes| bytes.0),
+            written_bytes_per_s: io.written.map(|bytes| bytes.0),
+            health: SourceHealth::from(&io.health),
+        }
+    }
+}
+
+impl From<Io> for inner::IoView {
+    fn from(io: Io) -> inner::IoView {
+        inner::IoView {
+            read: io.read_bytes_per_s.map(Bytes),
+            written: io.written_bytes_per_s.map(Bytes),
+            health: io.health.into(),
+        }
     }
 }
 

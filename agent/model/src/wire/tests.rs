@@ -125,6 +125,20 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                 throttled_ratio: ratio,
                 cpu_pressure: ratio.map(|_| Pressure { some: line, full: Some(line) }),
                 memory_current: maybe[1].map(Bytes),
+                memory: snapshot::MemoryView {
+                    anon: maybe[0].map(Bytes),
+                    file: maybe[2].map(Bytes),
+                    kernel: maybe[1].map(Bytes),
+                    health: SourceHealth { age: maybe[0].map(Nanos), fault: None },
+                },
+                io: snapshot::IoView {
+                    read: maybe[2].map(Bytes),
+                    written: maybe[0].map(Bytes),
+                    health: SourceHealth {
+                        age: None,
+                        fault: Some(SourceFault::Unsupported { why: "no io".to_owned() }),
+                    },
+                },
                 knobs,
                 knobs_at: Timestamp(n[0]),
             }

@@ -3,7 +3,7 @@
 use model::knob::{CpuMax, Knobs};
 use model::plan::WorkloadPlan;
 use model::qos::WorkloadName;
-use model::snapshot::{RunqView, WorkloadView};
+use model::snapshot::{IoView, MemoryView, RunqView, WorkloadView};
 use proto::v1;
 
 pub(super) fn workload(
@@ -28,6 +28,25 @@ pub(super) fn workload(
         memory_current_bytes: view.memory_current.map(|bytes| bytes.0),
         knobs: Some(knobs(&view.knobs)),
         suppressed,
+        memory: Some(memory(&view.memory)),
+        io: Some(io(&view.io)),
+    }
+}
+
+fn memory(memory: &MemoryView) -> v1::MemoryView {
+    v1::MemoryView {
+        anon_bytes: memory.anon.map(|bytes| bytes.0),
+        file_bytes: memory.file.map(|bytes| bytes.0),
+        kernel_bytes: memory.kernel.map(|bytes| bytes.0),
+        health: Some(super::source("memory.stat", &memory.health)),
+    }
+}
+
+fn io(io: &IoView) -> v1::IoView {
+    v1::IoView {
+        read_bytes_per_s: io.read.map(|bytes| bytes.0),
+        written_bytes_per_s: io.written.map(|bytes| bytes.0),
+        health: Some(super::source("io.stat", &io.health)),
     }
 }
 

@@ -28,6 +28,34 @@ fn smoke_agent_holds_batch_down_while_the_service_suffers_and_lets_it_go() {
     assert_eq!(scene.knobs(), before, "a clean stop leaves no trace");
 }
 
+/// The page as a scraper of the node sees it: the offenders of `why-slow` are series.
+#[test]
+fn smoke_agent_metrics_tell_who_makes_the_service_wait() {
+    let scene = Scene::new("metrics", 2);
+    let agent = Agent::start(&scene, &scene.config("observe", ""));
+    let loads = scene.contend();
+    let value = |page: &str, series: &str| -> Option<f64> {
+        let line = page.lines().find(|line| line.starts_with(series))?;
+        line.rsplit_once(' ')?.1.parse().ok()
+    };
+    let batch = "berth_agent_workload_runq_wait_for_seconds{workload=\"api\",offender=\"batch/pod-";
+    let waited = || value(&agent.http("/metrics"), batch).is_some_and(|seconds| seconds > 0.0);
+    wait_until("batch work to be named", LIMIT, waited);
+    let api = "{workload=\"api\",qos=\"shared_cores\"}";
+    wait_until("pressure to be told", LIMIT, || {
+        let page = agent.http("/metrics");
+        let pressure = value(&page, &format!("berth_agent_workload_cpu_pressure_ratio{api}"));
+        pressure.is_some_and(|ratio| ratio > 0.0 && ratio <= 1.0)
+    });
+    let page = agent.http("/metrics");
+    let ratio = |name: &str| value(&page, &format!("berth_agent_workload_{name}_ratio{api}"));
+    assert_eq!(ratio("throttled"), Some(0.0), "nobody throttles it:\n{page}");
+    let unknown = ratio("runq_wait_unknown");
+    assert!(unknown.is_some_and(|unknown| unknown < 0.05), "{unknown:?}:\n{page}");
+    drop(loads);
+    assert_eq!(agent.stop(), 0);
+}
+
 #[test]
 fn smoke_agent_answers_its_cli() {
     let scene = Scene::new("cli", 2);

@@ -86,7 +86,7 @@ fn agent_refuses_to_run_beside_another() {
 fn smoke_agent_refuses_a_bad_configuration_with_64() {
     let scene = Scene::new("config", 1);
     for (keys, words) in [
-        ("tick_ms = 7", "agent.tick_ms = 7: allowed is 100 to 60000"),
+        ("tick_ms = 7", "agent.tick_ms = 7: allowed is 100 to 3000"),
         ("tick_sm = 7", "tick_sm"),
         ("listen = 5", "listen"),
     ] {
@@ -182,49 +182,4 @@ fn agent_does_not_notice_a_clock_that_jumps() {
         scene.pods.iter().all(|pod| pod.read("cpu.idle") == "0")
     });
     assert_eq!(agent.stop(), 0);
-}
-
-#[test]
-fn agent_only_observes_on_a_host_with_cgroup_v1() {
-    let root = "/tmp/v1-host";
-    fs::create_dir_all(format!("{root}/proc")).expect("make a host root");
-    let _there = std::os::unix::fs::symlink("/sys", format!("{root}/sys"));
-    for file in ["stat", "meminfo", "pressure"] {
-        let link = format!("{root}/proc/{file}");
-        let _there = std::os::unix::fs::symlink(format!("/proc/{file}"), link);
-    }
-    let mounts = "cgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n";
-    fs::write(format!("{root}/proc/mounts"), mounts).expect("write mounts");
-    let scene = Scene::new("v1", 1);
-    let config = format!("{}[host]\nroot = \"{root}\"\n", scene.config("enforce", "probe = false"));
-    let agent = Agent::start(&scene, &config);
-    assert!(agent.log_text().contains("observe-only"), "{}", agent.log_text());
-    let refused = agent.berth(&["mode", "enforce"]);
-    assert!(!refused.status.success());
-    let doctor = String::from_utf8_lossy(&agent.berth(&["doctor"]).stdout).into_owned();
-    assert!(doctor.contains("unified_cgroup_hierarchy"), "the fix is named:\n{doctor}");
-    assert_eq!(agent.stop(), 0);
-}
-
-#[test]
-fn agent_with_ten_thousand_cgroups_stays_small_and_answers() {
-    let scene = Scene::new("many", 1);
-    let crowd = scene.root.child("crowd");
-    for n in 0..10_000 {
-        fs::create_dir(crowd.path().join(format!("g{n}"))).expect("make a cgroup");
-    }
-    let agent = Agent::start(&scene, &scene.config("enforce", ""));
-    std::thread::sleep(Duration::from_secs(5));
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("status");
-    let rss_kib: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
-        .expect("VmRSS");
-    measured(&format!("agent_rss_kib_beside_10k_cgroups {rss_kib}"));
-    assert!(rss_kib < 48 * 1024, "{rss_kib} KiB");
-    assert!(agent.berth(&["pools"]).status.success());
-    assert_eq!(agent.stop(), 0);
-    for n in 0..10_000 {
-        fs::remove_dir(crowd.path().join(format!("g{n}"))).expect("remove a cgroup");
-    }
 }

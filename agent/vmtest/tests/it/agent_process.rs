@@ -21,7 +21,9 @@ pub(crate) struct Scene {
     pub(crate) root: TestCgroup,
     pub(crate) api: TestCgroup,
     pub(crate) pods: Vec<TestCgroup>,
-    _batch: TestCgroup,
+    batch: TestCgroup,
+    /// Pods that were made, so that no name comes twice.
+    n_made: usize,
     name: String,
 }
 
@@ -35,7 +37,7 @@ impl Scene {
         let batch = root.child("batch");
         batch.pass_on(&controllers);
         let pods = (0..n_pods).map(|n| batch.child(&format!("pod-{n}"))).collect();
-        Scene { root, api, pods, _batch: batch, name: name.to_owned() }
+        Scene { root, api, pods, batch, n_made: n_pods, name: name.to_owned() }
     }
 
     /// Two hogs in every pod and a service that works 6 of every 20 ms.
@@ -62,6 +64,14 @@ impl Scene {
     pub(crate) fn knobs(&self) -> Vec<String> {
         let cgroups = self.pods.iter().chain([&self.api]);
         cgroups.flat_map(|group| KNOBS.map(|file| format!("{file}={}", group.read(file)))).collect()
+    }
+
+    /// The first pod goes and a new one comes.
+    #[track_caller]
+    pub(crate) fn replace_pod(&mut self) {
+        self.pods.remove(0).remove();
+        self.pods.push(self.batch.child(&format!("pod-{}", self.n_made)));
+        self.n_made += 1;
     }
 
     pub(crate) fn is_suppressed(&self) -> bool {

@@ -89,29 +89,55 @@ fn agent_whose_programs_the_verifier_refuses_goes_by_pressure() {
     let scene = Scene::new("verifier", 2);
     let program = "/tmp/berth-agent-spoilt";
     let agent = fs::read("/usr/local/bin/berth-agent").expect("the agent's program");
-    fs::write(program, spoil(agent)).expect("write the spoilt agent");
+    // Both kinds of the one that is loaded first.
+    let programs = ["tp_btf/sched_waking", "raw_tp/sched_waking"];
+    fs::write(program, spoil(agent, &programs)).expect("write the spoilt agent");
     fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("make it a program");
     let words = ["the verifier refused program btf_waking", "R9 !read_ok"];
     check(&scene, Command::new(program), "", &words);
     fs::remove_file(program).expect("remove the spoilt agent");
 }
 
+/// One kind of hook refused is not the probe refused: the other one is taken, and that it is the second choice is said.
+#[test]
+fn agent_falls_back_to_raw_tracepoints_and_doctor_says_so() {
+    let scene = Scene::new("fallback", 1);
+    let program = "/tmp/berth-agent-fallback";
+    let agent = fs::read("/usr/local/bin/berth-agent").expect("the agent's program");
+    fs::write(program, spoil(agent, &["tp_btf/sched_waking"])).expect("write the spoilt agent");
+    fs::set_permissions(program, fs::Permissions::from_mode(0o755)).expect("make it a program");
+    let agent = Agent::start_as(&scene, &scene.config("observe", ""), Command::new(program));
+    let doctor = agent.says(&["doctor"]);
+    let probe = doctor.lines().find(|line| line.contains("BPF probes")).unwrap_or_default();
+    for word in
+        ["attached by raw tracepoints as a second choice", "verifier refused program btf_waking"]
+    {
+        assert!(probe.contains(word), "doctor does not say {word:?} but {probe:?}");
+    }
+    assert_eq!(agent.stop(), 0);
+    let agent = Agent::start(&scene, &scene.config("observe", ""));
+    let doctor = agent.says(&["doctor"]);
+    assert!(doctor.contains("attached by BTF tracepoints, "), "{doctor}");
+    assert_eq!(agent.stop(), 0);
+    fs::remove_file(program).expect("remove the spoilt agent");
+}
+
 /// `r6 = *(u64 *)(r9 + 0)`: r9 holds nothing when a program begins.
 const READS_WHAT_NOBODY_WROTE: [u8; 8] = [0x79, 0x96, 0, 0, 0, 0, 0, 0];
 
-/// Replaces the first instruction of both kinds of `sched_waking` program, which are loaded first.
-fn spoil(mut agent: Vec<u8>) -> Vec<u8> {
+/// Replaces the first instruction of the programs in these sections.
+fn spoil(mut agent: Vec<u8>, programs: &[&str]) -> Vec<u8> {
     guest();
     let object = find_object(&agent);
     let mut spoilt = 0;
     for (name, at) in sections(&agent[object..]) {
-        if name == "tp_btf/sched_waking" || name == "raw_tp/sched_waking" {
+        if programs.contains(&name.as_str()) {
             let first = object + at;
             agent[first..first + 8].copy_from_slice(&READS_WHAT_NOBODY_WROTE);
             spoilt += 1;
         }
     }
-    assert_eq!(spoilt, 2, "programs in the embedded object");
+    assert_eq!(spoilt, programs.len(), "programs in the embedded object");
     agent
 }
 

@@ -4,8 +4,10 @@
 mod agent_blind;
 mod agent_control;
 mod agent_faults;
+mod agent_hosts;
 mod agent_process;
 mod agent_refused;
+mod agent_soak;
 mod cgroup_faults;
 mod cgroup_knobs;
 mod cgroup_refusals;
