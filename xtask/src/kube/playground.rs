@@ -118,10 +118,9 @@ pub(super) fn kubectl(arguments: &[String]) -> anyhow::Result<ExitCode> {
 
 /// The command's own words, joined as ssh joins them; the caller's streams are its.
 pub(super) fn node_exec(node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
-    if running().is_none() {
-        bail!("no cluster is up; `cargo xtask kube up` starts one");
-    }
-    let mut command = Command::new(build::bench_servers()?);
+    let pid = running().context("no cluster is up; `cargo xtask kube up` starts one")?;
+    // The program that runs, even when its file has been built anew: nothing is built for a look into a node.
+    let mut command = Command::new(format!("/proc/{pid}/exe"));
     command.args(["exec", node, "--"]).args(words).envs(servers::environment(&folder())?);
     pass_code(&mut command)
 }

@@ -83,7 +83,9 @@ fn make_key(cache: &Path, path: &Path) -> anyhow::Result<String> {
     make.env("LD_LIBRARY_PATH", packages::library_path(&packages));
     let said = shell::output(make.args(["-t", "ed25519", "-f"]).arg(path))?;
     let public = said.lines().find(|line| line.starts_with("ssh-ed25519"));
-    Ok(public.context("dropbearkey printed no public key")?.to_owned())
+    let public = public.context("dropbearkey printed no public key")?;
+    // Without the comment behind it, which dropbear takes for a part of the key in its list of known hosts.
+    Ok(public.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
 }
 
 /// Writes the tree of the disk into `root`.
