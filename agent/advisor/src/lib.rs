@@ -3,10 +3,12 @@
 //! `Finding`s. `turn` is the loop as a state machine, driven by the agent and by `sim` alike.
 
 pub mod effective;
+pub mod layout;
 pub mod lint;
 pub mod plan;
 pub mod steps;
 pub mod suppress;
+pub mod take;
 #[cfg(test)]
 mod testkit;
 pub mod turn;

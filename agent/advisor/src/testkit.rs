@@ -26,6 +26,18 @@ pub(crate) fn machine(nodes: u16, cores: u16, threads: u16) -> Topology {
     })
 }
 
+/// 16 CPUs, 2 sockets, 4 nodes {0,1,8,9} {2,3,10,11} {4,5,12,13} {6,7,14,15}.
+pub(crate) fn f16() -> Topology {
+    Topology::synthetic(Shape {
+        sockets: 2,
+        nodes_per_socket: 2,
+        llcs_per_node: 1,
+        cores_per_llc: 2,
+        threads_per_core: 2,
+        memory_per_node: Bytes(1 << 30),
+    })
+}
+
 pub(crate) fn offline(topology: &mut Topology, cpu: u16) {
     let cpu = topology.cpus.get_mut(&CpuId(cpu)).expect("the CPU exists");
     cpu.online = false;

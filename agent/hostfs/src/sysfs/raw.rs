@@ -19,6 +19,8 @@ pub(crate) struct RawMachine {
     /// `cpu/online`; old kernels have no such list.
     pub(crate) online: Option<CpuSet>,
     pub(crate) present: Option<CpuSet>,
+    /// `cpu_atom/cpus`, the PMU of Intel's efficiency cores: only hybrid machines have it.
+    pub(crate) efficiency: Option<CpuSet>,
     pub(crate) nodes: BTreeMap<NumaNodeId, RawNode>,
     pub(crate) nodes_online: Option<BTreeSet<NumaNodeId>>,
     pub(crate) nodes_possible: Option<BTreeSet<NumaNodeId>>,
@@ -55,6 +57,7 @@ pub(crate) fn read(host: &HostRoot) -> Result<RawMachine, ReadError> {
     let mut machine = RawMachine {
         online: optional(&cpu_dir.join("online"), parse::cpu_list)?,
         present: optional(&cpu_dir.join("present"), parse::cpu_list)?,
+        efficiency: optional(&host.sys().join("devices/cpu_atom/cpus"), parse::cpu_list)?,
         nodes_online: optional(&node_dir.join("online"), node_list)?,
         nodes_possible: optional(&node_dir.join("possible"), node_list)?,
         memory: optional(&host.proc().join("meminfo"), parse::mem_total)?.flatten(),

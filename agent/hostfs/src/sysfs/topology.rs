@@ -106,7 +106,9 @@ fn assemble(machine: &RawMachine) -> Survey {
         }
     }
     let nodes = nodes(machine, &homes, &cpus, &mut quirks);
-    Survey { topology: Topology { cpus, nodes, offline: present.difference(&online) }, quirks }
+    let offline = present.difference(&online);
+    let efficiency = machine.efficiency.unwrap_or_default().intersection(&present);
+    Survey { topology: Topology { cpus, nodes, offline, efficiency }, quirks }
 }
 
 /// The kernel's list, else each CPU's own word: a CPU without an `online` file cannot be taken
