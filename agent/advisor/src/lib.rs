@@ -6,9 +6,11 @@ pub mod effective;
 pub mod layout;
 pub mod lint;
 pub mod plan;
+pub mod pool;
 pub mod steps;
 pub mod suppress;
 pub mod take;
+pub mod tally;
 #[cfg(test)]
 mod testkit;
 pub mod turn;

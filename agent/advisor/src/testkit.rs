@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::annotation;
 use model::histogram::Histogram;
 use model::knob::Knobs;
+use model::placement::PlacementPolicy;
+use model::pod::{Ask, Container, ContainerRole, Pod, Requests};
 use model::policy::Policy;
-use model::qos::{CgroupPath, QosLevel, WorkloadName};
+use model::qos::{CgroupPath, PodUid, QosLevel, QosRules, WorkloadName};
 use model::sample::{WaitCauses, WorkloadSpec};
 use model::snapshot::{HostView, RunqView, Signal, Snapshot, SourceHealth, WorkloadView};
 use model::topology::Shape;
 use model::{Bytes, CgroupId, CpuId, CpuSet, Micros, MilliCpu, Nanos, SlotId, Timestamp, Topology};
+
+use crate::layout::Layout;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -117,4 +122,37 @@ pub(crate) fn splitting() -> Policy {
 
 pub(crate) fn cpus(list: &str) -> CpuSet {
     list.parse().expect("a CPU list")
+}
+
+pub(crate) fn layout_of(topology: &Topology, policy: &PlacementPolicy) -> Layout {
+    Layout::new(topology, policy).expect("a machine")
+}
+
+/// A pod of one container that wishes nothing.
+pub(crate) fn pod(name: &str, level: QosLevel, milli: u64) -> Pod {
+    let requests = Requests { cpu: MilliCpu(milli), ..Requests::default() };
+    let main = Container { name: "main".to_owned(), role: ContainerRole::App, requests };
+    let level = (annotation::QOS_LEVEL.to_owned(), level.name().to_owned());
+    Pod {
+        uid: PodUid::from(name),
+        name: WorkloadName::from(name),
+        owner: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::from([level]),
+        containers: vec![main],
+        running: false,
+    }
+}
+
+pub(crate) fn ask(name: &str, level: QosLevel, milli: u64) -> Ask {
+    asking(name, level, milli, &[])
+}
+
+/// The same with inner keys of the memory enhancement.
+pub(crate) fn asking(name: &str, level: QosLevel, milli: u64, wishes: &[(&str, &str)]) -> Ask {
+    let mut pod = pod(name, level, milli);
+    let inner = wishes.iter().map(|(key, value)| format!("{key:?}:{value:?}"));
+    let text = format!("{{{}}}", inner.collect::<Vec<_>>().join(","));
+    pod.annotations.insert(annotation::MEMORY_ENHANCEMENT.to_owned(), text);
+    Ask::of(&pod, &QosRules::default()).expect("a pod")
 }
