@@ -2,7 +2,10 @@
 //! clock, file, environment or randomness, logs nothing; explanations are `Decision`s and
 //! `Finding`s. `turn` is the loop as a state machine, driven by the agent and by `sim` alike.
 
+pub mod admit;
+pub mod align;
 pub mod effective;
+pub mod hint;
 pub mod layout;
 pub mod lint;
 pub mod plan;

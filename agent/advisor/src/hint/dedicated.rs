@@ -1,0 +1,307 @@
+//! Dedicated pods with NUMA binding: what each node has for this pod, and which sets of nodes keep
+//! all its wishes. Owns the predicate that hints and admission share.
+
+use model::pod::Ask;
+use model::{MilliCpu, NumaNodeId, NumaSet};
+
+use super::Hint;
+use super::subsets::{self, Item};
+use crate::layout::Layout;
+use crate::tally::{Tally, Tenant};
+
+/// Nodes from which on only the two smallest sizes are listed.
+const MANY_NODES: usize = 16;
+
+/// What the nodes have for one pod.
+pub(crate) struct Rooms<'a> {
+    ask: &'a Ask,
+    /// Whole CPUs asked for, at least one.
+    n_cpus: usize,
+    threads_per_core: usize,
+    /// Nodes with CPUs, ascending by id.
+    rooms: Vec<Room>,
+    /// CPUs per socket, and the most nodes one has.
+    sockets: Vec<usize>,
+    nodes_per_socket: usize,
+    /// CPUs that pods without binding can do without.
+    spare: usize,
+}
+
+struct Room {
+    id: NumaNodeId,
+    socket: usize,
+    /// All online CPUs of the node.
+    n_cpus: usize,
+    /// CPUs this pod could have.
+    avail: usize,
+    /// Whole free cores among the free CPUs.
+    cores: usize,
+    /// CPUs that pods without binding lose.
+    cost: usize,
+}
+
+/// Which number of nodes a set must have.
+#[derive(Clone, Copy)]
+enum Size {
+    Any,
+    Exactly(usize),
+}
+
+impl<'a> Rooms<'a> {
+    /// Refuses what no machine of this shape could ever give.
+    pub(crate) fn new(layout: &Layout, tally: &Tally, ask: &'a Ask) -> Result<Self, String> {
+        let n_cpus = usize::try_from(ask.cpu.ceil_cpus()).unwrap_or(usize::MAX).max(1);
+        let mut sockets = vec![0; layout.sockets.len()];
+        for node in &layout.nodes {
+            if let Some(socket) = node.socket {
+                sockets[socket] += 1;
+            }
+        }
+        let rooms = Rooms {
+            ask,
+            n_cpus,
+            threads_per_core: layout.threads_per_core.max(1),
+            rooms: rooms(layout, tally, ask),
+            nodes_per_socket: sockets.into_iter().max().unwrap_or(1),
+            sockets: layout.sockets.iter().map(|socket| socket.len()).collect(),
+            spare: tally.unbound_spare(),
+        };
+        rooms.check_ids()?;
+        Ok(rooms)
+    }
+
+    fn check_ids(&self) -> Result<(), String> {
+        let all: NumaSet = self.rooms.iter().map(|room| room.id).collect();
+        match self.ask.wish.numa_ids {
+            Some(ids) if !ids.is_subset(all) => {
+                Err(format!("numa_ids: {ids} are not all among the NUMA nodes with CPUs, {all}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// All possible sets with their preference.
+    pub(crate) fn options(&self) -> Result<Vec<Hint>, String> {
+        if let Some(ids) = self.ask.wish.numa_ids {
+            self.check(ids)?;
+            return Ok(vec![Hint { nodes: ids, preferred: true }]);
+        }
+        let (within, across) = self.possible();
+        let preferred_size = within.first().map(|nodes| nodes.len());
+        let hint = |nodes: NumaSet| Hint { nodes, preferred: Some(nodes.len()) == preferred_size };
+        let options: Vec<Hint> = match within.is_empty() {
+            false => within.into_iter().map(hint).collect(),
+            // Crossing sockets is better than not running, and never what anybody prefers.
+            true => across.into_iter().map(|nodes| Hint { nodes, preferred: false }).collect(),
+        };
+        if options.is_empty() { Err(self.why_not()) } else { Ok(options) }
+    }
+
+    /// Possible sets that stay within a socket where they could, and those that do not.
+    fn possible(&self) -> (Vec<NumaSet>, Vec<NumaSet>) {
+        let items: Vec<Item> =
+            self.rooms.iter().map(|room| Item { id: room.id, avail: room.avail }).collect();
+        let (mut within, mut across) = (Vec::new(), Vec::new());
+        let mut budget = subsets::MOST;
+        let (first, last) = match self.size() {
+            Size::Any => (self.fewest_nodes(), items.len()),
+            Size::Exactly(size) => (size, size),
+        };
+        for size in first..=last {
+            subsets::of_size(&items, size, self.n_cpus, &mut budget, &mut |nodes| {
+                if self.keeps_wishes(nodes).is_ok() {
+                    let needless = size <= self.nodes_per_socket && self.n_sockets(nodes) > 1;
+                    if needless { across.push(nodes) } else { within.push(nodes) }
+                }
+            });
+            let smallest = within.first().map(|nodes: &NumaSet| nodes.len());
+            let listed_enough = smallest.is_some_and(|smallest| size > smallest);
+            if items.len() > MANY_NODES && listed_enough {
+                break;
+            }
+        }
+        if within.is_empty() && across.is_empty() && budget == 0 {
+            across.extend(self.greedy());
+        }
+        (within, across)
+    }
+
+    /// The nodes with most CPUs, for machines with more sets than can be looked at.
+    fn greedy(&self) -> Option<NumaSet> {
+        let mut order: Vec<&Room> = self.rooms.iter().collect();
+        order.sort_by_key(|room| std::cmp::Reverse(room.avail));
+        let mut nodes = NumaSet::EMPTY;
+        for room in order {
+            nodes.insert(room.id);
+            if self.check(nodes).is_ok() {
+                return Some(nodes);
+            }
+        }
+        None
+    }
+
+    /// Without exclusivity memory of a second node could not be accounted, unless it was named.
+    fn size(&self) -> Size {
+        match self.ask.wish.numa_number {
+            Some(number) => Size::Exactly(usize::from(number)),
+            None if self.ask.wish.numa_exclusive => Size::Any,
+            None => Size::Exactly(1),
+        }
+    }
+
+    /// The fewest nodes whose CPUs together are enough, reserved ones included.
+    fn fewest_nodes(&self) -> usize {
+        fewest(self.rooms.iter().map(|room| room.n_cpus).collect(), self.n_cpus)
+    }
+
+    /// Whether the pod could have this set; the reason when not.
+    pub(crate) fn check(&self, nodes: NumaSet) -> Result<(), String> {
+        let all: NumaSet = self.rooms.iter().map(|room| room.id).collect();
+        if nodes.is_empty() || !nodes.is_subset(all) {
+            return Err(format!("NUMA nodes {nodes} are not among those with CPUs, {all}"));
+        }
+        if let Some(ids) = self.ask.wish.numa_ids.filter(|ids| *ids != nodes) {
+            return Err(format!("NUMA nodes {nodes} are not the numa_ids {ids}"));
+        }
+        if let (Size::Exactly(size), None) = (self.size(), self.ask.wish.numa_ids)
+            && nodes.len() != size
+        {
+            return Err(format!("NUMA nodes {nodes} are {}, wanted are {size}", nodes.len()));
+        }
+        let avail: usize = self.members(nodes).map(|room| room.avail).sum();
+        if avail < self.n_cpus {
+            let n_cpus = self.n_cpus;
+            return Err(format!("NUMA nodes {nodes} have {avail} CPUs for this pod of {n_cpus}"));
+        }
+        self.keeps_wishes(nodes).map_err(|wish| format!("NUMA nodes {nodes} break {wish}"))
+    }
+
+    /// Everything but the sum of CPUs.
+    fn keeps_wishes(&self, nodes: NumaSet) -> Result<(), &'static str> {
+        let wish = &self.ask.wish;
+        let cost: usize = self.members(nodes).map(|room| room.cost).sum();
+        if cost > self.spare {
+            return Err("what shared pods without NUMA binding asked for");
+        }
+        if self.members(nodes).any(|room| room.avail == 0) {
+            return Err("exclusivity or numa_share of a node's pods");
+        }
+        if wish.align_by_socket && self.n_sockets(nodes) > self.fewest_sockets() {
+            return Err("align_by_socket");
+        }
+        match (wish.distribute_evenly, wish.full_pcpus_pairing) {
+            (true, _) => self.is_even(nodes),
+            (false, true) => {
+                let cores: usize = self.members(nodes).map(|room| room.cores).sum();
+                let paired = cores >= self.n_cpus / self.threads_per_core;
+                paired.then_some(()).ok_or("full_pcpus_pairing")
+            }
+            (false, false) => Ok(()),
+        }
+    }
+
+    /// Every node gives the same number of CPUs and, if asked, the whole cores in it. An odd thread
+    /// comes from one core more.
+    fn is_even(&self, nodes: NumaSet) -> Result<(), &'static str> {
+        let n_nodes = nodes.len().max(1);
+        if !self.n_cpus.is_multiple_of(n_nodes) {
+            return Err("distribute_evenly_across_numa");
+        }
+        let part = self.n_cpus / n_nodes;
+        let cores = part / self.threads_per_core;
+        for room in self.members(nodes) {
+            if room.avail < part {
+                return Err("distribute_evenly_across_numa");
+            }
+            if self.ask.wish.full_pcpus_pairing && room.cores < cores {
+                return Err("full_pcpus_pairing");
+            }
+        }
+        Ok(())
+    }
+
+    fn members(&self, nodes: NumaSet) -> impl Iterator<Item = &Room> {
+        self.rooms.iter().filter(move |room| nodes.contains(room.id))
+    }
+
+    fn n_sockets(&self, nodes: NumaSet) -> usize {
+        let touched = self.members(nodes).fold(0u64, |set, room| set | 1 << (room.socket % 64));
+        touched.count_ones() as usize
+    }
+
+    fn fewest_sockets(&self) -> usize {
+        fewest(self.sockets.clone(), self.n_cpus)
+    }
+
+    fn why_not(&self) -> String {
+        let each = self.rooms.iter().map(|room| format!("{}: {}", room.id, room.avail));
+        let each: Vec<String> = each.collect();
+        let wish = &self.ask.wish;
+        let wishes = [
+            (wish.numa_exclusive, "numa_exclusive"),
+            (wish.align_by_socket, "align_by_socket"),
+            (wish.distribute_evenly, "distribute_evenly_across_numa"),
+            (wish.full_pcpus_pairing, "full_pcpus_pairing"),
+            (!wish.numa_share, "numa_share=false"),
+        ];
+        let named: Vec<&str> = wishes.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
+        let size = match self.size() {
+            Size::Any => "no set of NUMA nodes".to_owned(),
+            Size::Exactly(1) => "no single NUMA node".to_owned(),
+            Size::Exactly(size) => format!("no {size} NUMA nodes"),
+        };
+        format!(
+            "{size} can give {} CPUs with wishes [{}]; CPUs for this pod by node {{{}}}, shared pods \
+             without NUMA binding can give up {}",
+            self.n_cpus,
+            named.join(", "),
+            each.join(", "),
+            self.spare
+        )
+    }
+}
+
+/// How many of the largest are needed to reach `least`; all of them when that is not enough.
+fn fewest(mut sizes: Vec<usize>, least: usize) -> usize {
+    sizes.sort_unstable_by(|a, b| b.cmp(a));
+    let mut sum = 0;
+    let enough = sizes.iter().position(|size| {
+        sum += size;
+        sum >= least
+    });
+    enough.map_or(sizes.len().max(1), |idx| idx + 1)
+}
+
+fn rooms(layout: &Layout, tally: &Tally, ask: &Ask) -> Vec<Room> {
+    let tenant = Tenant::of(ask);
+    let mut rooms = Vec::new();
+    for (node, sums) in layout.nodes.iter().zip(&tally.nodes) {
+        let Some(socket) = node.socket else { continue };
+        let taken = sums.has_owned_cpu || !sums.pools.is_empty();
+        let tolerated = sums.tenants.iter().all(|other| tenant.tolerates(other));
+        let closed = !tolerated || (ask.wish.numa_exclusive && taken);
+        rooms.push(Room {
+            id: node.id,
+            socket,
+            n_cpus: node.n_cpus,
+            avail: if closed { 0 } else { sums.spare() },
+            cores: 0,
+            cost: if sums.is_bound() { 0 } else { sums.n_free },
+        });
+    }
+    if ask.wish.full_pcpus_pairing {
+        for core in &layout.cores {
+            let free = core.threads.iter().all(|cpu| tally.free.contains(*cpu));
+            let id = layout.nodes[core.node].id;
+            if let Ok(idx) = rooms.binary_search_by_key(&id, |room| room.id) {
+                rooms[idx].cores += usize::from(free);
+            }
+        }
+    }
+    rooms
+}
+
+/// Whether a request can be counted in CPUs of one pod at all, for messages.
+pub(super) fn cpus_text(cpu: MilliCpu) -> String {
+    format!("{}.{:03} CPUs", cpu.0 / 1000, cpu.0 % 1000)
+}
