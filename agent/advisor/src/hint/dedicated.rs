@@ -291,7 +291,11 @@ fn rooms(layout: &Layout, tally: &Tally, ask: &Ask) -> Vec<Room> {
     }
     if ask.wish.full_pcpus_pairing {
         for core in &layout.cores {
-            let free = core.threads.iter().all(|cpu| tally.free.contains(*cpu));
+            // A core with an offline sibling is none that could be had whole.
+            let slow = |cpu: &model::CpuId| layout.efficiency.contains(*cpu);
+            let whole = core.threads.len() == layout.threads_per_core
+                || core.threads.first().is_some_and(slow);
+            let free = whole && core.threads.iter().all(|cpu| tally.free.contains(*cpu));
             let id = layout.nodes[core.node].id;
             if let Ok(idx) = rooms.binary_search_by_key(&id, |room| room.id) {
                 rooms[idx].cores += usize::from(free);
