@@ -12,7 +12,7 @@ use crate::config;
 /// Prints one line of JSON per step; `false` when the document itself was refused.
 pub fn run(file: &Path) -> anyhow::Result<bool> {
     let text = config::read_text(file).with_context(|| format!("read {}", file.display()))?;
-    let folder = file.parent().unwrap_or(Path::new(""));
+    let folder = file.parent().unwrap_or_else(|| Path::new(""));
     let transcript = sim::simulate(&text, &|tree| read_tree(folder, tree));
     let mut out = std::io::stdout().lock();
     out.write_all(transcript.lines.as_bytes()).context("print the answers")?;

@@ -27,7 +27,8 @@
 //! does not, and the refusal carries 11.500, 2.600 and 14.
 //!
 //! # Limits
-//! Memory is only compared with all memory of the machine.
+//! Memory is only compared with all memory of the machine. `full_pcpus_pairing` and `align_by_socket`
+//! of a dedicated pod without binding are not checked: it is packed, which does both where it can.
 
 mod dedicated;
 mod refusal;

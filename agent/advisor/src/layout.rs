@@ -69,7 +69,7 @@ pub enum LayoutError {
     #[error(
         "reserved CPUs {reserve} and forbidden CPUs {forbidden} leave none of the online CPUs {online}"
     )]
-    NothingUsable { reserve: CpuSet, forbidden: CpuSet, online: CpuSet },
+    NothingUsable { reserve: Box<CpuSet>, forbidden: Box<CpuSet>, online: Box<CpuSet> },
 }
 
 impl Layout {
@@ -83,7 +83,10 @@ impl Layout {
         let usable = online.difference(&reserve).difference(&forbidden);
         match (online.is_empty(), usable.is_empty()) {
             (true, _) => return Err(LayoutError::NoCpus),
-            (_, true) => return Err(LayoutError::NothingUsable { reserve, forbidden, online }),
+            (_, true) => {
+                let [reserve, forbidden, online] = [reserve, forbidden, online].map(Box::new);
+                return Err(LayoutError::NothingUsable { reserve, forbidden, online });
+            }
             _ => {}
         }
         let sockets = sets(topology, |cpu| Some(cpu.socket));
@@ -227,7 +230,8 @@ mod tests {
             "reserved CPUs 0-3 and forbidden CPUs  leave none of the online CPUs 0-3"
         );
         assert_eq!(Layout::new(&Topology::default(), &all), Err(LayoutError::NoCpus));
-        assert!(Layout::new(&machine(1, 1, 1), &policy(Reserve::Count(0))).is_ok());
+        let one = Layout::new(&machine(1, 1, 1), &policy(Reserve::Count(0))).expect("one CPU");
+        assert_eq!(one.usable, cpus("0"));
     }
 
     #[test]

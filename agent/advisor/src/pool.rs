@@ -99,26 +99,28 @@ fn reclaim_reserve(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> 
     take::threads_balanced(layout, &from, n, End::Low).unwrap_or(from)
 }
 
-/// Adds lent CPUs to a reclaim pool that is too small.
-fn top_up(layout: &Layout, tally: &Tally, mut reclaim: CpuSet, n: usize) -> CpuSet {
+/// Adds lent CPUs to a reclaim pool that is too small: of share pools, and where nothing is free at
+/// all of the system's reserve; CPUs that somebody owns only for pods that would have none.
+fn top_up(layout: &Layout, tally: &Tally, reclaim: CpuSet, n: usize) -> CpuSet {
     // Even a policy that keeps nothing leaves a pool with pods one CPU.
     let n = n.max(usize::from(tally.n_reclaimed > 0));
-    let owned = tally.own.intersection(&layout.online);
-    for lender in [tally.free, layout.reserve, owned] {
-        if lender == owned && (tally.n_reclaimed == 0 || !reclaim.is_empty()) {
-            break;
-        }
-        let missing = n.saturating_sub(reclaim.len());
-        let candidates = lender.difference(&reclaim);
-        let n_lent = missing.min(candidates.len());
-        if lender == layout.reserve && !reclaim.is_empty() {
-            continue;
-        }
-        if let Ok(lent) = take::balanced(layout, &candidates, n_lent, End::High) {
-            reclaim = reclaim.union(&lent);
-        }
+    let lent = lend(layout, &tally.free, reclaim, n);
+    if !lent.is_empty() {
+        return lent;
     }
-    reclaim
+    let lent = lend(layout, &layout.reserve, CpuSet::EMPTY, n);
+    if !lent.is_empty() || tally.n_reclaimed == 0 {
+        return lent;
+    }
+    lend(layout, &tally.own.intersection(&layout.online), CpuSet::EMPTY, n)
+}
+
+/// Fills a set up to `n` CPUs from the highest ids of a lender.
+fn lend(layout: &Layout, lender: &CpuSet, held: CpuSet, n: usize) -> CpuSet {
+    let candidates = lender.difference(&held);
+    let missing = n.saturating_sub(held.len()).min(candidates.len());
+    let lent = take::balanced(layout, &candidates, missing, End::High);
+    lent.map_or(held, |lent| held.union(&lent))
 }
 
 /// The name of the pool of a share pool's part on a node.

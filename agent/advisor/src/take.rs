@@ -55,17 +55,17 @@ pub enum Cache {
 }
 
 /// There are not so many free CPUs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{asked} CPUs are asked for and {n_free} are free: {free}")]
 pub struct TooFew {
     pub asked: usize,
     pub n_free: usize,
-    pub free: CpuSet,
+    pub free: Box<CpuSet>,
 }
 
 fn check(free: &CpuSet, asked: usize) -> Result<(), TooFew> {
     let n_free = free.len();
-    if asked > n_free { Err(TooFew { asked, n_free, free: *free }) } else { Ok(()) }
+    if asked > n_free { Err(TooFew { asked, n_free, free: Box::new(*free) }) } else { Ok(()) }
 }
 
 /// Splits the free CPUs by kind of core, and takes from the first kind that has enough.

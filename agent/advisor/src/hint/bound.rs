@@ -122,7 +122,7 @@ pub(super) fn reclaimed(
     for (node, sums) in input.layout.nodes.iter().zip(&tally.nodes) {
         let here = node.cpus.intersection(&reclaim.unwrap_or_default());
         let known = input.headroom.and_then(|all| all.get(&node.id).copied());
-        let headroom = known.unwrap_or(MilliCpu::from_cpus(here.len() as u64));
+        let headroom = known.unwrap_or_else(|| MilliCpu::from_cpus(here.len() as u64));
         let left = i128::from(headroom.0) - i128::from(sums.reclaimed.0) - i128::from(ask.cpu.0);
         if node.n_cpus > 0 {
             rooms.push((sums.reclaimed.0 == 0, std::cmp::Reverse(headroom), node.id, left));

@@ -269,7 +269,7 @@ fn fewest(mut sizes: Vec<usize>, least: usize) -> usize {
         sum += size;
         sum >= least
     });
-    enough.map_or(sizes.len().max(1), |idx| idx + 1)
+    enough.map_or_else(|| sizes.len().max(1), |idx| idx + 1)
 }
 
 fn rooms(layout: &Layout, tally: &Tally, ask: &Ask) -> Vec<Room> {

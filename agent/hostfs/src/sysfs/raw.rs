@@ -37,6 +37,8 @@ pub(crate) struct RawCpu {
     pub(crate) core_id: Option<u64>,
     pub(crate) core_siblings: Option<CpuSet>,
     pub(crate) package_siblings: Option<CpuSet>,
+    /// `cpufreq/cpuinfo_max_freq`, in kHz.
+    pub(crate) max_khz: Option<u64>,
     /// The CPUs under the highest-level data cache.
     pub(crate) llc: Option<CpuSet>,
     /// The `nodeN` link.
@@ -80,6 +82,7 @@ fn read_cpu(dir: &Path) -> Result<RawCpu, ReadError> {
         core_id: optional(&topology.join("core_id"), parse::package_id)?.flatten(),
         core_siblings: cpu_set(&topology, "thread_siblings_list", "thread_siblings")?,
         package_siblings: cpu_set(&topology, "core_siblings_list", "core_siblings")?,
+        max_khz: optional(&dir.join("cpufreq/cpuinfo_max_freq"), single)?,
         llc: read_llc(&dir.join("cache"))?,
         node: numbered(dir, "node")?.first().map(|(id, _dir)| NumaNodeId(*id)),
     })
