@@ -83,14 +83,13 @@ pub fn admit(
 pub fn placement_of(input: &PlacementInput<'_>, resident: &Resident) -> Placement {
     let tally = Tally::of(input.layout, input.ledger, Some(&resident.ask), input.now);
     let tally = tally.with(input.layout, resident, input.now);
-    // Owners and new pods need no pools.
-    let needs_pools = match resident.place {
-        Place::Own { .. } | Place::Anywhere => false,
-        _ => !resident.is_ramping(input.now) || resident.place != Place::Pool,
-    };
-    let pools = match needs_pools {
-        true => pool::pools(input.layout, input.policy, &tally),
-        false => pool::Pools::new(),
+    let shared = resident.ask.level == QosLevel::SharedCores;
+    let pools = match resident.place {
+        // Owners and new pods need no pools, bound ones those of their node.
+        Place::Own { .. } | Place::Anywhere => pool::Pools::new(),
+        Place::Pool if shared && resident.is_ramping(input.now) => pool::Pools::new(),
+        Place::Node(node) if shared => pool::bound_pools(input.layout, input.policy, &tally, node),
+        _ => pool::pools(input.layout, input.policy, &tally),
     };
     pool::placement(input.layout, &tally, &pools, resident, input.now)
 }

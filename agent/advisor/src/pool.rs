@@ -86,6 +86,20 @@ pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> Pools 
     pools
 }
 
+/// The share pools that are bound to one node, without making all others: what the answer to a bound
+/// pod needs.
+pub fn bound_pools(
+    layout: &Layout,
+    policy: &PlacementPolicy,
+    tally: &Tally,
+    node: NumaNodeId,
+) -> Pools {
+    let keep = reclaim_reserve(layout, policy, tally);
+    let regions = region::regions(layout, tally).into_iter();
+    let here = regions.filter(|region| region.node == Some(node));
+    here.flat_map(|region| region::cut(layout, policy, &region, &keep).pools).collect()
+}
+
 /// The CPUs that the reclaim pool has before anything is known: it keeps so many.
 fn reclaim_reserve(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> CpuSet {
     let n_nodes = layout.nodes.iter().filter(|node| node.n_cpus > 0).count();

@@ -2,10 +2,10 @@
 //! all its wishes. Owns the predicate that hints and admission share.
 
 use model::pod::Ask;
-use model::{MilliCpu, NumaNodeId, NumaSet};
+use model::{MilliCpu, NumaSet};
 
 use super::Hint;
-use super::subsets::{self, Item};
+use super::subsets::{self, Room, Sums};
 use crate::layout::Layout;
 use crate::tally::{Tally, Tenant};
 
@@ -25,19 +25,6 @@ pub(crate) struct Rooms<'a> {
     nodes_per_socket: usize,
     /// CPUs that pods without binding can do without.
     spare: usize,
-}
-
-struct Room {
-    id: NumaNodeId,
-    socket: usize,
-    /// All online CPUs of the node.
-    n_cpus: usize,
-    /// CPUs this pod could have.
-    avail: usize,
-    /// Whole free cores among the free CPUs.
-    cores: usize,
-    /// CPUs that pods without binding lose.
-    cost: usize,
 }
 
 /// Which number of nodes a set must have.
@@ -99,24 +86,26 @@ impl<'a> Rooms<'a> {
 
     /// Possible sets that stay within a socket where they could, and those that do not.
     fn possible(&self) -> (Vec<NumaSet>, Vec<NumaSet>) {
-        let items: Vec<Item> =
-            self.rooms.iter().map(|room| Item { id: room.id, avail: room.avail }).collect();
+        // A closed node is in no set.
+        let open: Vec<Room> = self.rooms.iter().filter(|room| room.avail > 0).copied().collect();
+        let (most_sockets, needless) = (self.fewest_sockets(), self.nodes_per_socket);
         let (mut within, mut across) = (Vec::new(), Vec::new());
         let mut budget = subsets::MOST;
         let (first, last) = match self.size() {
-            Size::Any => (self.fewest_nodes(), items.len()),
+            Size::Any => (self.fewest_nodes(), open.len()),
             Size::Exactly(size) => (size, size),
         };
         for size in first..=last {
-            subsets::of_size(&items, size, self.n_cpus, &mut budget, &mut |nodes| {
-                if self.keeps_wishes(nodes).is_ok() {
-                    let needless = size <= self.nodes_per_socket && self.n_sockets(nodes) > 1;
-                    if needless { across.push(nodes) } else { within.push(nodes) }
+            subsets::of_size(&open, size, self.n_cpus, &mut budget, &mut |sums| {
+                if self.keeps_wishes(sums, most_sockets).is_ok() {
+                    let crosses = size <= needless && sums.sockets.count_ones() > 1;
+                    let list = if crosses { &mut across } else { &mut within };
+                    list.push(sums.nodes);
                 }
             });
             let smallest = within.first().map(|nodes: &NumaSet| nodes.len());
             let listed_enough = smallest.is_some_and(|smallest| size > smallest);
-            if items.len() > MANY_NODES && listed_enough {
+            if open.len() > MANY_NODES && listed_enough {
                 break;
             }
         }
@@ -168,32 +157,32 @@ impl<'a> Rooms<'a> {
         {
             return Err(format!("NUMA nodes {nodes} are {}, wanted are {size}", nodes.len()));
         }
-        let avail: usize = self.members(nodes).map(|room| room.avail).sum();
-        if avail < self.n_cpus {
-            let n_cpus = self.n_cpus;
+        let members = self.rooms.iter().filter(|room| nodes.contains(room.id));
+        let sums = members.fold(Sums::EMPTY, |sums, room| sums.with(room));
+        if sums.avail < self.n_cpus {
+            let (avail, n_cpus) = (sums.avail, self.n_cpus);
             return Err(format!("NUMA nodes {nodes} have {avail} CPUs for this pod of {n_cpus}"));
         }
-        self.keeps_wishes(nodes).map_err(|wish| format!("NUMA nodes {nodes} break {wish}"))
+        let kept = self.keeps_wishes(&sums, self.fewest_sockets());
+        kept.map_err(|wish| format!("NUMA nodes {nodes} break {wish}"))
     }
 
     /// Everything but the sum of CPUs.
-    fn keeps_wishes(&self, nodes: NumaSet) -> Result<(), &'static str> {
+    fn keeps_wishes(&self, sums: &Sums, most_sockets: usize) -> Result<(), &'static str> {
         let wish = &self.ask.wish;
-        let cost: usize = self.members(nodes).map(|room| room.cost).sum();
-        if cost > self.spare {
+        if sums.cost > self.spare {
             return Err("what shared pods without NUMA binding asked for");
         }
-        if self.members(nodes).any(|room| room.avail == 0) {
+        if sums.least_avail == 0 {
             return Err("exclusivity or numa_share of a node's pods");
         }
-        if wish.align_by_socket && self.n_sockets(nodes) > self.fewest_sockets() {
+        if wish.align_by_socket && sums.sockets.count_ones() as usize > most_sockets {
             return Err("align_by_socket");
         }
         match (wish.distribute_evenly, wish.full_pcpus_pairing) {
-            (true, _) => self.is_even(nodes),
+            (true, _) => self.is_even(sums),
             (false, true) => {
-                let cores: usize = self.members(nodes).map(|room| room.cores).sum();
-                let paired = cores >= self.n_cpus / self.threads_per_core;
+                let paired = sums.cores >= self.n_cpus / self.threads_per_core;
                 paired.then_some(()).ok_or("full_pcpus_pairing")
             }
             (false, false) => Ok(()),
@@ -202,31 +191,17 @@ impl<'a> Rooms<'a> {
 
     /// Every node gives the same number of CPUs and, if asked, the whole cores in it. An odd thread
     /// comes from one core more.
-    fn is_even(&self, nodes: NumaSet) -> Result<(), &'static str> {
-        let n_nodes = nodes.len().max(1);
-        if !self.n_cpus.is_multiple_of(n_nodes) {
+    fn is_even(&self, sums: &Sums) -> Result<(), &'static str> {
+        let n_nodes = sums.nodes.len().max(1);
+        let part = self.n_cpus / n_nodes;
+        if !self.n_cpus.is_multiple_of(n_nodes) || sums.least_avail < part {
             return Err("distribute_evenly_across_numa");
         }
-        let part = self.n_cpus / n_nodes;
         let cores = part / self.threads_per_core;
-        for room in self.members(nodes) {
-            if room.avail < part {
-                return Err("distribute_evenly_across_numa");
-            }
-            if self.ask.wish.full_pcpus_pairing && room.cores < cores {
-                return Err("full_pcpus_pairing");
-            }
+        if self.ask.wish.full_pcpus_pairing && sums.least_cores < cores {
+            return Err("full_pcpus_pairing");
         }
         Ok(())
-    }
-
-    fn members(&self, nodes: NumaSet) -> impl Iterator<Item = &Room> {
-        self.rooms.iter().filter(move |room| nodes.contains(room.id))
-    }
-
-    fn n_sockets(&self, nodes: NumaSet) -> usize {
-        let touched = self.members(nodes).fold(0u64, |set, room| set | 1 << (room.socket % 64));
-        touched.count_ones() as usize
     }
 
     fn fewest_sockets(&self) -> usize {
@@ -282,7 +257,7 @@ fn rooms(layout: &Layout, tally: &Tally, ask: &Ask) -> Vec<Room> {
         let closed = !tolerated || (ask.wish.numa_exclusive && taken);
         rooms.push(Room {
             id: node.id,
-            socket,
+            socket: 1 << (socket % 64),
             n_cpus: node.n_cpus,
             avail: if closed { 0 } else { sums.spare() },
             cores: 0,

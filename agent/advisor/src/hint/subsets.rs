@@ -1,62 +1,104 @@
-//! Walking the sets of nodes of one size, in the order of their ids. Owns the order and the bound on
-//! the work; what a set is good for is the caller's.
+//! Walking the sets of nodes of one size, in the order of their ids. Owns the order, the sums of a set
+//! and the bound on the work; what a set is good for is the caller's.
 
 use model::{NumaNodeId, NumaSet};
 
 /// Sets that one call looks at: all of 16 nodes.
 pub(super) const MOST: usize = 1 << 16;
 
-/// One node in a walk: what it adds to a sum.
+/// What one node adds to a set.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Item {
+pub(super) struct Room {
     pub(super) id: NumaNodeId,
+    /// Bit of the socket.
+    pub(super) socket: u64,
+    /// All online CPUs of the node.
+    pub(super) n_cpus: usize,
+    /// CPUs this pod could have.
     pub(super) avail: usize,
+    /// Whole free cores among the free CPUs.
+    pub(super) cores: usize,
+    /// CPUs that pods without binding lose.
+    pub(super) cost: usize,
 }
 
-/// Calls `visit` with every set of `size` items whose sum reaches `least`, until `budget` sets were
+/// Sums of a set of nodes, kept while walking: there are tens of thousands of sets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sums {
+    pub(super) nodes: NumaSet,
+    pub(super) avail: usize,
+    pub(super) least_avail: usize,
+    pub(super) cores: usize,
+    pub(super) least_cores: usize,
+    pub(super) cost: usize,
+    pub(super) sockets: u64,
+}
+
+impl Sums {
+    pub(super) const EMPTY: Sums = Sums {
+        nodes: NumaSet::EMPTY,
+        avail: 0,
+        least_avail: usize::MAX,
+        cores: 0,
+        least_cores: usize::MAX,
+        cost: 0,
+        sockets: 0,
+    };
+
+    pub(super) fn with(&self, room: &Room) -> Sums {
+        let mut nodes = self.nodes;
+        nodes.insert(room.id);
+        Sums {
+            nodes,
+            avail: self.avail + room.avail,
+            least_avail: self.least_avail.min(room.avail),
+            cores: self.cores + room.cores,
+            least_cores: self.least_cores.min(room.cores),
+            cost: self.cost + room.cost,
+            sockets: self.sockets | room.socket,
+        }
+    }
+}
+
+/// Calls `visit` with every set of `size` rooms that reaches `least` CPUs, until `budget` sets were
 /// looked at.
 pub(super) fn of_size(
-    items: &[Item],
+    rooms: &[Room],
     size: usize,
     least: usize,
     budget: &mut usize,
-    visit: &mut dyn FnMut(NumaSet),
+    visit: &mut impl FnMut(&Sums),
 ) {
-    let most = items.iter().map(|item| item.avail).max().unwrap_or(0);
-    let mut walk = Walk { items, least, most, budget, visit };
-    walk.step(0, size, 0, NumaSet::EMPTY);
+    let most = rooms.iter().map(|room| room.avail).max().unwrap_or(0);
+    step(&mut Walk { rooms, least, most, budget, visit }, 0, size, &Sums::EMPTY);
 }
 
-struct Walk<'a> {
-    items: &'a [Item],
+struct Walk<'a, V> {
+    rooms: &'a [Room],
     least: usize,
-    /// The most one item adds.
+    /// The most one room adds.
     most: usize,
     budget: &'a mut usize,
-    visit: &'a mut dyn FnMut(NumaSet),
+    visit: &'a mut V,
 }
 
-impl Walk<'_> {
-    fn step(&mut self, from: usize, missing: usize, sum: usize, set: NumaSet) {
-        if missing == 0 {
-            *self.budget = self.budget.saturating_sub(1);
-            if sum >= self.least {
-                (self.visit)(set);
-            }
+fn step<V: FnMut(&Sums)>(walk: &mut Walk<'_, V>, from: usize, missing: usize, sums: &Sums) {
+    if missing == 0 {
+        *walk.budget = walk.budget.saturating_sub(1);
+        (walk.visit)(sums);
+        return;
+    }
+    let rooms = walk.rooms;
+    let last = (rooms.len() + 1).saturating_sub(missing);
+    for idx in from..last {
+        let sums = sums.with(&rooms[idx]);
+        // Even the best of the others would not be enough.
+        if sums.avail.saturating_add((missing - 1).saturating_mul(walk.most)) < walk.least {
+            continue;
+        }
+        if *walk.budget == 0 {
             return;
         }
-        let last = self.items.len().saturating_sub(missing);
-        for idx in from..=last {
-            let Some(item) = self.items.get(idx) else { return };
-            let sum = sum.saturating_add(item.avail);
-            // Even the best of the others would not be enough.
-            if sum.saturating_add((missing - 1).saturating_mul(self.most)) < self.least {
-                continue;
-            }
-            if *self.budget == 0 {
-                return;
-            }
-            self.step(idx + 1, missing - 1, sum, set.union(NumaSet::single(item.id)));
-        }
+        step(walk, idx + 1, missing - 1, &sums);
     }
 }

@@ -15,7 +15,7 @@ use crate::tally::{PoolTally, Tally};
 /// CPUs and who divides them.
 pub(super) struct Region<'a> {
     /// `None`: the pools without NUMA binding.
-    node: Option<NumaNodeId>,
+    pub(super) node: Option<NumaNodeId>,
     pub(super) cpus: CpuSet,
     pools: Vec<&'a PoolTally>,
 }
