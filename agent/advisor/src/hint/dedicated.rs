@@ -74,23 +74,18 @@ impl<'a> Rooms<'a> {
             return Ok(vec![Hint { nodes: ids, preferred: true }]);
         }
         let (within, across) = self.possible();
-        let preferred_size = within.first().map(|nodes| nodes.len());
-        let hint = |nodes: NumaSet| Hint { nodes, preferred: Some(nodes.len()) == preferred_size };
-        let options: Vec<Hint> = match within.is_empty() {
-            false => within.into_iter().map(hint).collect(),
-            // Crossing sockets is better than not running, and never what anybody prefers.
-            true => across.into_iter().map(|nodes| Hint { nodes, preferred: false }).collect(),
-        };
+        // Crossing sockets is better than not running, and never what anybody prefers.
+        let options = if within.is_empty() { across } else { within };
         if options.is_empty() { Err(self.why_not()) } else { Ok(options) }
     }
 
     /// Possible sets that stay within a socket where they could, and those that do not.
-    fn possible(&self) -> (Vec<NumaSet>, Vec<NumaSet>) {
+    fn possible(&self) -> (Vec<Hint>, Vec<Hint>) {
         // A closed node is in no set.
         let open: Vec<Room> = self.rooms.iter().filter(|room| room.avail > 0).copied().collect();
         let (most_sockets, needless) = (self.fewest_sockets(), self.nodes_per_socket);
         let (mut within, mut across) = (Vec::new(), Vec::new());
-        let mut budget = subsets::MOST;
+        let (mut budget, mut smallest) = (subsets::MOST, None);
         let (first, last) = match self.size() {
             Size::Any => (self.fewest_nodes(), open.len()),
             Size::Exactly(size) => (size, size),
@@ -99,18 +94,24 @@ impl<'a> Rooms<'a> {
             subsets::of_size(&open, size, self.n_cpus, &mut budget, &mut |sums| {
                 if self.keeps_wishes(sums, most_sockets).is_ok() {
                     let crosses = size <= needless && sums.sockets.count_ones() > 1;
-                    let list = if crosses { &mut across } else { &mut within };
-                    list.push(sums.nodes);
+                    match crosses {
+                        true => across.push(Hint { nodes: sums.nodes, preferred: false }),
+                        // Sizes ascend: the first is the smallest.
+                        false => {
+                            let least = *smallest.get_or_insert(size);
+                            within.push(Hint { nodes: sums.nodes, preferred: size == least });
+                        }
+                    }
                 }
             });
-            let smallest = within.first().map(|nodes: &NumaSet| nodes.len());
             let listed_enough = smallest.is_some_and(|smallest| size > smallest);
             if open.len() > MANY_NODES && listed_enough {
                 break;
             }
         }
         if within.is_empty() && across.is_empty() && budget == 0 {
-            across.extend(self.greedy());
+            let nodes = self.greedy();
+            across.extend(nodes.map(|nodes| Hint { nodes, preferred: false }));
         }
         (within, across)
     }

@@ -45,6 +45,7 @@ impl Sums {
         sockets: 0,
     };
 
+    #[inline]
     pub(super) fn with(&self, room: &Room) -> Sums {
         let mut nodes = self.nodes;
         nodes.insert(room.id);
