@@ -71,7 +71,9 @@ pub(super) fn of_size(
     visit: &mut impl FnMut(&Sums),
 ) {
     let most = rooms.iter().map(|room| room.avail).max().unwrap_or(0);
-    step(&mut Walk { rooms, least, most, budget, visit }, 0, size, &Sums::EMPTY);
+    if size > 0 {
+        step(&mut Walk { rooms, least, most, budget, visit }, 0, size, &Sums::EMPTY);
+    }
 }
 
 struct Walk<'a, V> {
@@ -84,22 +86,23 @@ struct Walk<'a, V> {
 }
 
 fn step<V: FnMut(&Sums)>(walk: &mut Walk<'_, V>, from: usize, missing: usize, sums: &Sums) {
-    if missing == 0 {
-        *walk.budget = walk.budget.saturating_sub(1);
-        (walk.visit)(sums);
-        return;
-    }
     let rooms = walk.rooms;
     let last = (rooms.len() + 1).saturating_sub(missing);
-    for idx in from..last {
-        let sums = sums.with(&rooms[idx]);
+    for (idx, room) in rooms.iter().enumerate().take(last).skip(from) {
         // Even the best of the others would not be enough.
-        if sums.avail.saturating_add((missing - 1).saturating_mul(walk.most)) < walk.least {
+        let best = sums.avail + room.avail + missing.saturating_sub(1).saturating_mul(walk.most);
+        if best < walk.least {
             continue;
         }
         if *walk.budget == 0 {
             return;
         }
-        step(walk, idx + 1, missing - 1, &sums);
+        let sums = sums.with(room);
+        if missing == 1 {
+            *walk.budget -= 1;
+            (walk.visit)(&sums);
+        } else {
+            step(walk, idx + 1, missing - 1, &sums);
+        }
     }
 }
