@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing::error;
 
 use crate::config::{self, Config};
-use crate::{once, priority, watchdog, wire};
+use crate::{once, priority, simulate, watchdog, wire};
 
 /// Exit code for a configuration that is refused (sysexits.h, EX_USAGE).
 const EX_USAGE: u8 = 64;
@@ -46,6 +46,11 @@ enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
+    /// Answer the admissions and hints of a YAML file, one JSON object per step; touches no host
+    Simulate {
+        /// Machine, policy and steps, as agent/sim/README.md describes them
+        file: PathBuf,
+    },
     /// Put back every file that a dead agent left changed
     Cleanup {
         #[arg(long)]
@@ -67,6 +72,7 @@ pub fn main() -> ExitCode {
     }
     let result = match cli.command {
         Command::Check { config } => return check(&config),
+        Command::Simulate { file } => return simulated(&file),
         Command::Run { config } => with_config(config.as_deref(), wire::run),
         Command::Snapshot { config } => {
             with_config(config.as_deref(), |config, _| once::run(&config))
@@ -105,6 +111,17 @@ fn check(path: &Path) -> ExitCode {
     match config::load(path) {
         Ok(_) => ExitCode::SUCCESS,
         Err(error) => usage(&error),
+    }
+}
+
+fn simulated(file: &Path) -> ExitCode {
+    match simulate::run(file) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EX_USAGE),
+        Err(error) => {
+            error!(error = %format!("{error:#}"), "The document cannot be simulated");
+            ExitCode::FAILURE
+        }
     }
 }
 

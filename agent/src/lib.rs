@@ -23,4 +23,5 @@ pub mod recorder;
 pub mod ring;
 pub mod self_cost;
 pub mod serve;
+pub mod simulate;
 pub mod watchdog;

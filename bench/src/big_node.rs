@@ -5,16 +5,25 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use advisor::SuppressInput;
+use advisor::admit::admit;
+use advisor::hint::PlacementInput;
+use advisor::layout::Layout;
 use advisor::suppress::OverlayHistory;
+use model::annotation;
+use model::ledger::Ledger;
+use model::placement::PlacementPolicy;
+use model::pod::{Ask, Container, ContainerRole, Pod, Requests};
 use model::policy::{Policy, Reserve};
-use model::qos::{CgroupPath, QosLevel, WorkloadName};
+use model::qos::{CgroupPath, PodUid, PoolName, QosLevel, QosRules, WorkloadName};
 use model::sample::{
     Burst, CpuStat, HostSample, ProbeSample, Sample, SlotSample, Source, WorkloadSample,
     WorkloadSpec,
 };
 use model::snapshot::Snapshot;
 use model::topology::{Shape, Topology};
-use model::{Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
+use model::{
+    Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, NumaNodeId, NumaSet, SlotId, Timestamp,
+};
 
 /// Two of three are batch.
 const N_WORKLOADS: u16 = 300;
@@ -134,4 +143,89 @@ impl BurstCase {
             policy: &self.policy,
         }
     }
+}
+
+/// Where pods are placed on a big machine.
+#[derive(Debug)]
+pub struct PlacementCase {
+    pub layout: Layout,
+    pub policy: PlacementPolicy,
+    pub ledger: Ledger,
+}
+
+impl PlacementCase {
+    /// 512 CPUs in 8 nodes with 300 pods: 90 shared in three pools, 60 bound to nodes, 20 with CPUs
+    /// of their own, 130 reclaimed.
+    pub fn resident() -> PlacementCase {
+        let mut case = PlacementCase::empty(4, 32);
+        for idx in 0..300u16 {
+            let (level, milli, wish) = match idx {
+                0..90 => (QosLevel::SharedCores, 700, ""),
+                90..150 => (QosLevel::SharedCores, 900, r#""numa_binding":"true""#),
+                150..170 => (QosLevel::DedicatedCores, 4000, r#""numa_binding":"true""#),
+                _ => (QosLevel::ReclaimedCores, 2000, ""),
+            };
+            let mut ask = ask(&format!("pod-{idx}"), level, milli, wish);
+            // Nodes 0 to 3 hold what is bound, so that the others stay for whom is not.
+            let node = NumaSet::single(NumaNodeId(idx % 4));
+            if idx < 90 {
+                ask.wish.cpuset_pool =
+                    [None, Some("batch"), Some("flink")][usize::from(idx % 3)].map(PoolName::from);
+            }
+            let given = ask.wish.numa_binding.then_some(node);
+            let admission = admit(&case.input(), &ask, given).expect("there is room");
+            case.ledger.pods.insert(ask.uid.clone(), admission.resident);
+        }
+        case
+    }
+
+    /// Two sockets of `nodes` NUMA nodes of `cores` cores with two threads, and no pod.
+    pub fn empty(nodes: u16, cores: u16) -> PlacementCase {
+        let topology = Topology::synthetic(Shape {
+            sockets: 2,
+            nodes_per_socket: nodes,
+            llcs_per_node: 4,
+            cores_per_llc: cores / 4,
+            threads_per_core: 2,
+            memory_per_node: Bytes(1 << 36),
+        });
+        let policy = PlacementPolicy {
+            reserve: Reserve::Count(4),
+            reclaim_enabled: true,
+            ..PlacementPolicy::default()
+        };
+        let layout = Layout::new(&topology, &policy).expect("a machine");
+        PlacementCase { layout, policy, ledger: Ledger::default() }
+    }
+
+    /// A minute after the last pod came, so that all of them are in their pools.
+    pub fn input(&self) -> PlacementInput<'_> {
+        PlacementInput {
+            now: Timestamp(60_000_000_000 * u64::from(self.ledger.pods.len() >= 300)),
+            layout: &self.layout,
+            policy: &self.policy,
+            ledger: &self.ledger,
+            headroom: None,
+        }
+    }
+}
+
+/// A pod of one container; `wish` are inner keys of its memory enhancement.
+pub fn ask(name: &str, level: QosLevel, milli: u64, wish: &str) -> Ask {
+    let requests = Requests { cpu: MilliCpu(milli), ..Requests::default() };
+    let main = Container { name: "main".to_owned(), role: ContainerRole::App, requests };
+    let annotations = [
+        (annotation::QOS_LEVEL.to_owned(), level.name().to_owned()),
+        (annotation::MEMORY_ENHANCEMENT.to_owned(), format!("{{{wish}}}")),
+    ];
+    let pod = Pod {
+        uid: PodUid::from(name),
+        name: WorkloadName::from(name),
+        owner: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::from(annotations),
+        containers: vec![main],
+        running: false,
+    };
+    Ask::of(&pod, &QosRules::default()).expect("a pod")
 }

@@ -2,11 +2,18 @@
 //! clock, file, environment or randomness, logs nothing; explanations are `Decision`s and
 //! `Finding`s. `turn` is the loop as a state machine, driven by the agent and by `sim` alike.
 
+pub mod admit;
+pub mod align;
 pub mod effective;
+pub mod hint;
+pub mod layout;
 pub mod lint;
 pub mod plan;
+pub mod pool;
 pub mod steps;
 pub mod suppress;
+pub mod take;
+pub mod tally;
 #[cfg(test)]
 mod testkit;
 pub mod turn;

@@ -51,6 +51,7 @@ use model::{CpuSet, Timestamp};
 
 pub use need::{Demand, water_fill};
 pub(crate) use need::{Judge, Lateness, latest};
+pub(crate) use reserve::spread as reserve_spread;
 
 use stale::Freshness;
 

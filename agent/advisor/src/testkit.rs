@@ -3,14 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::annotation;
 use model::histogram::Histogram;
 use model::knob::Knobs;
+use model::placement::PlacementPolicy;
+use model::pod::{Ask, Container, ContainerRole, Pod, Requests};
 use model::policy::Policy;
-use model::qos::{CgroupPath, QosLevel, WorkloadName};
+use model::qos::{CgroupPath, PodUid, QosLevel, QosRules, WorkloadName};
 use model::sample::{WaitCauses, WorkloadSpec};
 use model::snapshot::{HostView, RunqView, Signal, Snapshot, SourceHealth, WorkloadView};
 use model::topology::Shape;
 use model::{Bytes, CgroupId, CpuId, CpuSet, Micros, MilliCpu, Nanos, SlotId, Timestamp, Topology};
+
+use crate::layout::Layout;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 
@@ -22,6 +27,18 @@ pub(crate) fn machine(nodes: u16, cores: u16, threads: u16) -> Topology {
         llcs_per_node: 1,
         cores_per_llc: cores,
         threads_per_core: threads,
+        memory_per_node: Bytes(1 << 30),
+    })
+}
+
+/// 16 CPUs, 2 sockets, 4 nodes {0,1,8,9} {2,3,10,11} {4,5,12,13} {6,7,14,15}.
+pub(crate) fn f16() -> Topology {
+    Topology::synthetic(Shape {
+        sockets: 2,
+        nodes_per_socket: 2,
+        llcs_per_node: 1,
+        cores_per_llc: 2,
+        threads_per_core: 2,
         memory_per_node: Bytes(1 << 30),
     })
 }
@@ -107,4 +124,37 @@ pub(crate) fn splitting() -> Policy {
 
 pub(crate) fn cpus(list: &str) -> CpuSet {
     list.parse().expect("a CPU list")
+}
+
+pub(crate) fn layout_of(topology: &Topology, policy: &PlacementPolicy) -> Layout {
+    Layout::new(topology, policy).expect("a machine")
+}
+
+/// A pod of one container that wishes nothing.
+pub(crate) fn pod(name: &str, level: QosLevel, milli: u64) -> Pod {
+    let requests = Requests { cpu: MilliCpu(milli), ..Requests::default() };
+    let main = Container { name: "main".to_owned(), role: ContainerRole::App, requests };
+    let level = (annotation::QOS_LEVEL.to_owned(), level.name().to_owned());
+    Pod {
+        uid: PodUid::from(name),
+        name: WorkloadName::from(name),
+        owner: None,
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::from([level]),
+        containers: vec![main],
+        running: false,
+    }
+}
+
+pub(crate) fn ask(name: &str, level: QosLevel, milli: u64) -> Ask {
+    asking(name, level, milli, &[])
+}
+
+/// The same with inner keys of the memory enhancement.
+pub(crate) fn asking(name: &str, level: QosLevel, milli: u64, wishes: &[(&str, &str)]) -> Ask {
+    let mut pod = pod(name, level, milli);
+    let inner = wishes.iter().map(|(key, value)| format!("{key:?}:{value:?}"));
+    let text = format!("{{{}}}", inner.collect::<Vec<_>>().join(","));
+    pod.annotations.insert(annotation::MEMORY_ENHANCEMENT.to_owned(), text);
+    Ask::of(&pod, &QosRules::default()).expect("a pod")
 }

@@ -1,14 +1,21 @@
 //! The vocabulary of the agent as plain values: ids with units, CPU sets, the machine, and the
 //! stages Sample -> Snapshot -> Plan -> Step -> Outcome. Does no I/O, reads no clock.
 
+pub mod annotation;
 pub mod cpuset;
 pub mod decision;
 pub mod derive;
+pub mod enhancement;
 pub mod histogram;
 pub mod knob;
+pub mod ledger;
+pub mod numa;
+pub mod placement;
 pub mod plan;
+pub mod pod;
 pub mod policy;
 pub mod qos;
+pub mod quantity;
 pub mod sample;
 pub mod snapshot;
 pub mod topology;
@@ -17,5 +24,6 @@ pub mod wire;
 
 pub use cpuset::CpuSet;
 pub use histogram::Histogram;
+pub use numa::NumaSet;
 pub use topology::Topology;
 pub use units::*;

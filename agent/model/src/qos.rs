@@ -1,8 +1,14 @@
-//! QoS levels and the names of workloads and pools.
+//! QoS levels and the names of workloads and pools. Which level a pod has is `rules`.
+
+mod rules;
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+use crate::units::NumaNodeId;
+
+pub use rules::{Keys, LevelError, QosRules};
 
 /// Who a workload is to the node (Katalyst's four levels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,12 +100,17 @@ name!(
     WorkloadName
 );
 name!(
+    /// What tells a pod from an earlier one of the same name; Kubernetes' `metadata.uid`.
+    PodUid
+);
+name!(
     /// A cgroup below the managed root, with a leading slash and no trailing one; the root
     /// itself is `/`.
     CgroupPath
 );
 name!(
-    /// A named cpuset: reserve, share, reclaim (dedicated, isolation, system, interrupt later).
+    /// A named cpuset: reserve, share, reclaim, dedicated, isolation, system, interrupt, or a share
+    /// pool with a name of its own.
     PoolName
 );
 
@@ -107,4 +118,21 @@ impl PoolName {
     pub const RESERVE: &'static str = "reserve";
     pub const SHARE: &'static str = "share";
     pub const RECLAIM: &'static str = "reclaim";
+    pub const DEDICATED: &'static str = "dedicated";
+    pub const SYSTEM: &'static str = "system";
+    pub const INTERRUPT: &'static str = "interrupt";
+    /// Names that no share pool may have.
+    pub const TAKEN: [&'static str; 6] = [
+        PoolName::RESERVE,
+        PoolName::RECLAIM,
+        PoolName::DEDICATED,
+        PoolName::SYSTEM,
+        PoolName::INTERRUPT,
+        "isolation",
+    ];
+
+    /// The part of a share pool that is bound to one NUMA node.
+    pub fn on_node(&self, node: NumaNodeId) -> PoolName {
+        PoolName::new(format!("{self}-NUMA{node}"))
+    }
 }

@@ -37,6 +37,8 @@ pub struct Topology {
     pub nodes: BTreeMap<NumaNodeId, NumaNode>,
     /// CPUs that are present but not online.
     pub offline: CpuSet,
+    /// CPUs of efficiency cores on a hybrid machine; empty where all cores are alike.
+    pub efficiency: CpuSet,
 }
 
 /// The shape of a regular machine; every count is per the level above.
@@ -117,7 +119,7 @@ impl Topology {
         let nodes = (0..n_nodes)
             .map(|node| (NumaNodeId(node), synthetic_node(shape, n_nodes, node, &cpus)))
             .collect();
-        Topology { cpus, nodes, offline: CpuSet::EMPTY }
+        Topology { cpus, nodes, ..Topology::default() }
     }
 }
 

@@ -15,6 +15,10 @@ use crate::place;
 
 const PLAN_NS: f64 = 1e6;
 const SUPPRESS_NS: f64 = 1e5;
+const ADMIT_NS: f64 = 5e4;
+const HINTS_NS: f64 = 2e5;
+/// There are 65535 sets of 16 nodes.
+const HINTS_16_NODES_NS: f64 = 1e6;
 
 /// Rows whose instructions are counted, and what `count_advisor` calls their function.
 const COUNTED: [(&str, &str); 3] = [
@@ -96,6 +100,11 @@ fn bar(name: &str, median_ns: f64) -> Option<Bar> {
     match name.split('/').next() {
         Some("plan") => Some(Bar::within(median_ns, PLAN_NS)),
         Some("suppress") => Some(Bar::within(median_ns, SUPPRESS_NS)),
+        Some("admit") => Some(Bar::within(median_ns, ADMIT_NS)),
+        Some("hints") if name.starts_with("hints/16numa") => {
+            Some(Bar::within(median_ns, HINTS_16_NODES_NS))
+        }
+        Some("hints") => Some(Bar::within(median_ns, HINTS_NS)),
         _ => None,
     }
 }
@@ -108,6 +117,9 @@ mod tests {
     fn bars_go_by_the_function() {
         assert_eq!(bar("plan/512cpus", 5e5), Some(Bar::within(5e5, 1e6)));
         assert_eq!(bar("suppress/512cpus", 5e4), Some(Bar::within(5e4, 1e5)));
+        assert_eq!(bar("admit/512cpu", 5e4), Some(Bar::within(5e4, 5e4)));
+        assert_eq!(bar("hints/512cpu", 5e4), Some(Bar::within(5e4, 2e5)));
+        assert_eq!(bar("hints/16numa-exclusive", 5e4), Some(Bar::within(5e4, 1e6)));
         assert_eq!(bar("turn-tick/512cpus", 5e4), None);
     }
 }

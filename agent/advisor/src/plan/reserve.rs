@@ -36,7 +36,7 @@ pub(super) fn choose(input: &PlanInput<'_>, online: &CpuSet, report: &mut PlanRe
 
 /// One hyper-thread per NUMA node in turn, lowest ids first; a node's second turn takes the
 /// sibling of its first, so that the reserve splits as few cores as it can.
-fn spread(topology: &Topology, count: usize) -> CpuSet {
+pub(crate) fn spread(topology: &Topology, count: usize) -> CpuSet {
     if count == 0 {
         return CpuSet::EMPTY;
     }

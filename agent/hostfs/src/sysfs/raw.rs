@@ -19,6 +19,8 @@ pub(crate) struct RawMachine {
     /// `cpu/online`; old kernels have no such list.
     pub(crate) online: Option<CpuSet>,
     pub(crate) present: Option<CpuSet>,
+    /// `cpu_atom/cpus`, the PMU of Intel's efficiency cores: only hybrid machines have it.
+    pub(crate) efficiency: Option<CpuSet>,
     pub(crate) nodes: BTreeMap<NumaNodeId, RawNode>,
     pub(crate) nodes_online: Option<BTreeSet<NumaNodeId>>,
     pub(crate) nodes_possible: Option<BTreeSet<NumaNodeId>>,
@@ -35,6 +37,8 @@ pub(crate) struct RawCpu {
     pub(crate) core_id: Option<u64>,
     pub(crate) core_siblings: Option<CpuSet>,
     pub(crate) package_siblings: Option<CpuSet>,
+    /// `cpufreq/cpuinfo_max_freq`, in kHz.
+    pub(crate) max_khz: Option<u64>,
     /// The CPUs under the highest-level data cache.
     pub(crate) llc: Option<CpuSet>,
     /// The `nodeN` link.
@@ -55,6 +59,7 @@ pub(crate) fn read(host: &HostRoot) -> Result<RawMachine, ReadError> {
     let mut machine = RawMachine {
         online: optional(&cpu_dir.join("online"), parse::cpu_list)?,
         present: optional(&cpu_dir.join("present"), parse::cpu_list)?,
+        efficiency: optional(&host.sys().join("devices/cpu_atom/cpus"), parse::cpu_list)?,
         nodes_online: optional(&node_dir.join("online"), node_list)?,
         nodes_possible: optional(&node_dir.join("possible"), node_list)?,
         memory: optional(&host.proc().join("meminfo"), parse::mem_total)?.flatten(),
@@ -77,6 +82,7 @@ fn read_cpu(dir: &Path) -> Result<RawCpu, ReadError> {
         core_id: optional(&topology.join("core_id"), parse::package_id)?.flatten(),
         core_siblings: cpu_set(&topology, "thread_siblings_list", "thread_siblings")?,
         package_siblings: cpu_set(&topology, "core_siblings_list", "core_siblings")?,
+        max_khz: optional(&dir.join("cpufreq/cpuinfo_max_freq"), single)?,
         llc: read_llc(&dir.join("cache"))?,
         node: numbered(dir, "node")?.first().map(|(id, _dir)| NumaNodeId(*id)),
     })

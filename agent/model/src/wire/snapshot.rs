@@ -33,6 +33,9 @@ struct Topology {
     cpus: Vec<Cpu>,
     nodes: Vec<Node>,
     offline: String,
+    /// Later than the first schema 1.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    efficiency: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -219,6 +222,7 @@ impl From<&topology::Topology> for Topology {
             cpus: cpus.collect(),
             nodes: nodes.collect(),
             offline: topology.offline.to_string(),
+            efficiency: topology.efficiency.to_string(),
         }
     }
 }
@@ -251,6 +255,7 @@ impl TryFrom<Topology> for topology::Topology {
             cpus: cpus.map(|cpu| (cpu.id, cpu)).collect(),
             nodes,
             offline: parsed("topology.offline", &wire.offline)?,
+            efficiency: parsed("topology.efficiency", &wire.efficiency)?,
         })
     }
 }

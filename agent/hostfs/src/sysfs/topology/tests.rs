@@ -172,3 +172,21 @@ fn an_empty_sys_is_an_error_that_names_the_folder() {
     let error = read_topology(&HostRoot::new(dir.path())).expect_err("no CPUs");
     assert!(error.to_string().ends_with("sys/devices/system/cpu lists no CPU"), "{error}");
 }
+
+#[test]
+fn efficiency_cores_are_those_of_the_kernels_list_or_the_much_slower_ones() {
+    let mut machine = two_nodes();
+    let speed = |machine: &mut RawMachine, khz: [u64; 4]| {
+        for (cpu, khz) in machine.cpus.values_mut().zip(khz) {
+            cpu.max_khz = Some(khz);
+        }
+    };
+    let efficiency = |machine: &RawMachine| assemble(machine).topology.efficiency.to_string();
+    assert_eq!(efficiency(&machine), "", "speeds that are not known are alike");
+    speed(&mut machine, [5_000_000, 3_900_000, 4_900_000, 3_900_000]);
+    assert_eq!(efficiency(&machine), "1,3");
+    speed(&mut machine, [5_000_000, 4_800_000, 4_900_000, 4_700_000]);
+    assert_eq!(efficiency(&machine), "", "favoured cores are of one kind");
+    machine.efficiency = Some("2-3,9".parse().expect("list"));
+    assert_eq!(efficiency(&machine), "2-3");
+}

@@ -1,0 +1,99 @@
+//! A Kubernetes Pod object as YAML. Fields that do not matter here are ignored, as an apiserver would
+//! keep them; `metadata` and `spec` may be left out around what is in them.
+
+use std::collections::BTreeMap;
+
+use model::pod::{Container, ContainerRole, Pod, Requests};
+use model::qos::{PodUid, WorkloadName};
+
+use super::field::Field;
+
+pub(super) fn read(pod: &Field<'_>) -> Result<Pod, String> {
+    let named = Named::read(pod)?;
+    let texts = |key| match from(pod, "metadata", key)? {
+        Some(field) => field.texts(),
+        None => Ok(BTreeMap::new()),
+    };
+    let mut containers = Vec::new();
+    for (key, is_init) in [("containers", false), ("initContainers", true)] {
+        let Some(list) = from(pod, "spec", key)? else { continue };
+        for item in list.items()? {
+            containers.push(container(&item, is_init, containers.len())?);
+        }
+    }
+    Ok(Pod {
+        uid: named.uid,
+        name: named.name,
+        owner: owner(pod)?,
+        labels: texts("labels")?,
+        annotations: texts("annotations")?,
+        containers,
+        running: phase(pod)?.as_deref() == Some("Running"),
+    })
+}
+
+/// Who a pod is: by object, or by `name`, `namespace/name` or uid as text.
+pub(super) struct Named {
+    pub(super) uid: PodUid,
+    pub(super) name: WorkloadName,
+}
+
+impl Named {
+    pub(super) fn read(pod: &Field<'_>) -> Result<Named, String> {
+        let text = |key| match from(pod, "metadata", key)? {
+            Some(field) => field.text().map(Some),
+            None => Ok(None),
+        };
+        let name = text("name")?.filter(|name| !name.is_empty());
+        let name = name.ok_or_else(|| pod.wrong(&"metadata.name: missing"))?;
+        let namespace = text("namespace")?.unwrap_or_else(|| "default".to_owned());
+        let name = format!("{namespace}/{name}");
+        let uid = text("uid")?.unwrap_or_else(|| name.clone());
+        Ok(Named { uid: PodUid::new(uid), name: WorkloadName::new(name) })
+    }
+}
+
+/// `outer.key`, or `key` where the outer map is left out.
+fn from<'a>(pod: &Field<'a>, outer: &str, key: &str) -> Result<Option<Field<'a>>, String> {
+    if let Some(outer) = pod.get(outer)?
+        && let Some(found) = outer.get(key)?
+    {
+        return Ok(Some(found));
+    }
+    pod.get(key)
+}
+
+fn owner(pod: &Field<'_>) -> Result<Option<String>, String> {
+    let Some(owners) = from(pod, "metadata", "ownerReferences")? else { return Ok(None) };
+    let Some(first) = owners.items()?.into_iter().next() else { return Ok(None) };
+    first.get("uid")?.map(|uid| uid.text()).transpose()
+}
+
+fn phase(pod: &Field<'_>) -> Result<Option<String>, String> {
+    let Some(status) = pod.get("status")? else { return Ok(None) };
+    status.get("phase")?.map(|phase| phase.text()).transpose()
+}
+
+/// Limits stand for requests that are not given, as in Kubernetes.
+fn container(item: &Field<'_>, is_init: bool, idx: usize) -> Result<Container, String> {
+    let name = match item.get("name")? {
+        Some(name) => name.text()?,
+        None => format!("container-{idx}"),
+    };
+    let restarts = item.get("restartPolicy")?.map(|policy| policy.text()).transpose()?;
+    let role = match (is_init, restarts.as_deref()) {
+        (false, _) => ContainerRole::App,
+        (true, Some("Always")) => ContainerRole::Sidecar,
+        (true, _) => ContainerRole::Init,
+    };
+    let mut amounts = BTreeMap::new();
+    if let Some(resources) = item.get("resources")? {
+        for key in ["limits", "requests"] {
+            if let Some(field) = resources.get(key)? {
+                amounts.extend(field.texts()?);
+            }
+        }
+    }
+    let requests = Requests::read(&amounts).map_err(|error| item.wrong(&error))?;
+    Ok(Container { name, role, requests })
+}

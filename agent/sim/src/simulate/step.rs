@@ -1,0 +1,160 @@
+//! One step of a document: what it is called, what it takes, what it answers.
+
+use model::numa::MAX_NODES;
+use model::qos::PodUid;
+use model::{Nanos, NumaNodeId, NumaSet};
+use serde_json::{Map, Value as Json, json};
+
+use super::answer::{self, Line};
+use super::desk::Desk;
+use super::field::Field;
+use super::pod::{self, Named};
+use super::value::Value;
+
+const KINDS: &str = "admit, hints, remove, resize, tick, offline, online, evict, show";
+
+/// A day per step.
+const MAX_TICK_S: f64 = 86_400.0;
+
+type Answer = Result<Json, String>;
+
+/// Runs a step and gives its line.
+pub(super) fn run(desk: &mut Desk, idx: usize, step: &Field<'_>) -> Line {
+    match kind_of(step) {
+        Err(error) => Line::refused(idx, "unknown", error),
+        Ok((kind, body)) => Line::new(idx, kind, act(desk, kind, &body)),
+    }
+}
+
+/// A step is its name, or a map with its name as the only key.
+fn kind_of<'a>(step: &Field<'a>) -> Result<(&'a str, Field<'a>), String> {
+    if let Value::Text(kind) = step.value() {
+        return Ok((kind, Field::empty(kind)));
+    }
+    let mut entries = step.entries()?.into_iter();
+    match (entries.next(), entries.next()) {
+        (Some(entry), None) => Ok(entry),
+        _ => Err(step.refuse(&format!("maps with one key of {KINDS}"))),
+    }
+}
+
+fn act(desk: &mut Desk, kind: &str, body: &Field<'_>) -> Answer {
+    match kind {
+        "admit" => admit(desk, body),
+        "hints" => hints(desk, body),
+        "remove" => remove(desk, body),
+        "resize" => resize(desk, body),
+        "tick" => tick(desk, body),
+        "offline" => set_online(desk, body, false),
+        "online" => set_online(desk, body, true),
+        "show" => show(desk, body),
+        "evict" => Err("evict: not supported yet: eviction is not simulated".to_owned()),
+        _ => Err(format!("{kind:?} is no step; allowed are {KINDS}")),
+    }
+}
+
+fn admit(desk: &mut Desk, body: &Field<'_>) -> Answer {
+    body.check_keys(&["pod", "hint"])?;
+    let ask = desk.ask(&pod::read(&body.required("pod")?)?)?;
+    let given = match body.get("hint")? {
+        Some(field) => {
+            let ids = field.ids(u64::from(MAX_NODES) - 1)?;
+            Some(ids.into_iter().map(NumaNodeId).collect::<NumaSet>())
+        }
+        None => None,
+    };
+    let uid = desk.admit(&ask, given)?;
+    placed(desk, &uid)
+}
+
+fn resize(desk: &mut Desk, body: &Field<'_>) -> Answer {
+    body.check_keys(&["pod"])?;
+    let ask = desk.ask(&pod::read(&body.required("pod")?)?)?;
+    let uid = desk.resize(&ask)?;
+    placed(desk, &uid)
+}
+
+fn placed(desk: &Desk, uid: &PodUid) -> Answer {
+    let placed = desk.placement(uid).ok_or_else(|| format!("the pod {uid} is not here"))?;
+    Ok(answer::admitted(&desk.input(), placed.0, &placed.1))
+}
+
+fn hints(desk: &Desk, body: &Field<'_>) -> Answer {
+    body.check_keys(&["pod"])?;
+    let ask = desk.ask(&pod::read(&body.required("pod")?)?)?;
+    answer::hints(&desk.hints(&ask))
+}
+
+fn remove(desk: &mut Desk, body: &Field<'_>) -> Answer {
+    body.check_keys(&["pod"])?;
+    let field = body.required("pod")?;
+    let uid = match field.value() {
+        Value::Map(_) => known(desk, &Named::read(&field)?),
+        _ => {
+            let text = field.text()?;
+            let full = if text.contains('/') { text.clone() } else { format!("default/{text}") };
+            let name = model::qos::WorkloadName::new(full);
+            known(desk, &Named { uid: PodUid::new(text), name })
+        }
+    };
+    let removed = desk.remove(&uid)?;
+    Ok(json!({ "removed": removed.ask.name.as_str() }))
+}
+
+/// By uid, else by name.
+fn known(desk: &Desk, named: &Named) -> PodUid {
+    if desk.ledger.pods.contains_key(&named.uid) {
+        return named.uid.clone();
+    }
+    let same_name = desk.ledger.pods.iter().find(|(_, one)| one.ask.name == named.name);
+    same_name.map_or_else(|| named.uid.clone(), |(uid, _)| uid.clone())
+}
+
+fn tick(desk: &mut Desk, body: &Field<'_>) -> Answer {
+    body.check_keys(&["seconds", "usage", "samples"])?;
+    for key in ["usage", "samples"] {
+        if let Some(field) = body.get(key)? {
+            return Err(field.wrong(&"not supported yet: pools follow requests, not measurements"));
+        }
+    }
+    let seconds = match body.get("seconds")? {
+        Some(field) => field.number(0.0..=MAX_TICK_S)?,
+        None => 1.0,
+    };
+    let ended = desk.pass(Nanos((seconds * 1e9).round() as u64));
+    Ok(json!({ "now_ms": desk.now.0 / 1_000_000, "ramp_up_ended": ended }))
+}
+
+fn set_online(desk: &mut Desk, body: &Field<'_>, online: bool) -> Answer {
+    body.check_keys(&["cpus"])?;
+    let field = body.required("cpus")?;
+    desk.set_online(&field.cpus()?, online).map_err(|error| field.wrong(&error))?;
+    Ok(json!({ "online": desk.online().to_string() }))
+}
+
+fn show(desk: &Desk, body: &Field<'_>) -> Answer {
+    let wanted = match body.value() {
+        Value::List(_) => body.items()?.iter().map(Field::text).collect::<Result<Vec<_>, _>>()?,
+        Value::Null => ["pools", "pods", "decisions"].map(str::to_owned).to_vec(),
+        _ => vec![body.text()?],
+    };
+    let (tally, pools) = desk.pools();
+    let input = desk.input();
+    let mut shown = Map::new();
+    for name in wanted {
+        let part = match name.as_str() {
+            "pools" => answer::pools(&input, &pools),
+            "pods" => answer::pods(&input, &tally, &pools),
+            "decisions" => answer::decisions(desk.decisions()),
+            "headroom" | "zones" => {
+                return Err(body.wrong(&format!("not supported yet: {name} is not simulated")));
+            }
+            _ => {
+                let allowed = "pools, pods, headroom, zones and decisions";
+                return Err(body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}")));
+            }
+        };
+        shown.insert(name, part);
+    }
+    Ok(Json::Object(shown))
+}
