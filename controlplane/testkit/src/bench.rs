@@ -1,5 +1,7 @@
 //! What every component of one test needs: a folder for logs and files, and where the programs lie. Starts nothing.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs, thread};
 
@@ -34,6 +36,16 @@ impl Bench {
     /// Where the logs lie.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// A figure for a person: `cargo xtask test` prints it behind the tests, which the test harness does not with what a
+    /// test prints.
+    pub fn note(&self, line: &str) -> anyhow::Result<()> {
+        let path = logs().join("figures");
+        let file = File::options().create(true).append(true).open(&path);
+        // One write, so that lines of two tests do not mix.
+        file.and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+            .with_context(|| format!("write to {}", path.display()))
     }
 
     pub(crate) fn programs(&self) -> &Programs {

@@ -19,8 +19,8 @@ use crate::bench::Bench;
 use crate::kubeconfig::Kubeconfig;
 use crate::ready::eventually;
 use address::Address;
-use machine::{Machine, saved};
 pub use machine::Shape;
+use machine::{Machine, saved};
 pub use shell::{Output, Shell};
 
 /// What a node is to be. `Settings::default()` is eight CPUs on two NUMA nodes with the kubelet's own policies.
@@ -139,12 +139,19 @@ impl Node {
     pub async fn forget(self) -> anyhow::Result<()> {
         let nodes: Api<Object> = Api::all(self.admin.client().await?);
         let name = self.name();
-        nodes.delete(&name, &DeleteParams::default()).await.map(drop)
+        nodes
+            .delete(&name, &DeleteParams::default())
+            .await
+            .map(drop)
             .with_context(|| format!("delete node {name}"))
     }
 }
 
-async fn wait_until_ready(client: &Client, name: &str, machine: &mut Machine) -> anyhow::Result<()> {
+async fn wait_until_ready(
+    client: &Client,
+    name: &str,
+    machine: &mut Machine,
+) -> anyhow::Result<()> {
     let nodes: Api<Object> = Api::all(client.clone());
     let mut last = String::from("it has not registered");
     let what = format!("node {name} to be Ready");

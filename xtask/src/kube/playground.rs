@@ -82,10 +82,7 @@ pub(super) fn down() -> anyhow::Result<()> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    println!(
-        "the cluster (pid {pid}) has ended; its logs stay in {}",
-        logs_folder().display()
-    );
+    println!("the cluster (pid {pid}) has ended; its logs stay in {}", logs_folder().display());
     Ok(())
 }
 

@@ -58,7 +58,8 @@ pub(super) fn until_ready(mut command: Command) -> anyhow::Result<(Child, PathBu
 
 /// What the test kit wants to know: where the programs lie and where logs go.
 pub(crate) fn environment(logs: &Path) -> anyhow::Result<[(&'static str, OsString); 2]> {
-    let folders = env::join_paths(super::folders()?).context("a cache folder's name contains `:`")?;
+    let folders =
+        env::join_paths(super::folders()?).context("a cache folder's name contains `:`")?;
     Ok([("BERTH_KUBE_PROGRAMS", folders), ("BERTH_E2E_LOGS", logs.as_os_str().to_owned())])
 }
 

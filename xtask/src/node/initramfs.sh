@@ -1,4 +1,5 @@
 #!/bin/sh
+# no set -e: the kernel panics when its init ends, and then nothing says what failed.
 # PID 1 until the node's own disk is mounted: loads the modules and hands over to busybox' init there. Whatever fails is
 # said on the console; a node that cannot mount its disk panics, and with that its QEMU ends.
 export PATH=/bin
@@ -6,6 +7,7 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 for module in $(cat /etc/guest/modules); do insmod /lib/modules/$module.ko || echo "initramfs: cannot load $module"; done
-mount -t ext4 -o noatime /dev/vda /root || exit 1
-for folder in dev proc sys; do mount --move /$folder /root/$folder; done
-exec switch_root /root /sbin/init
+mkdir -p /new
+mount -t ext4 -o noatime /dev/vda /new || exit 1
+for folder in dev proc sys; do mount --move /$folder /new/$folder; done
+exec switch_root /new /sbin/init

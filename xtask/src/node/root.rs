@@ -28,7 +28,7 @@ pub(super) const FILES: [(&str, u32, &str); 13] = [
     // QEMU's own.
     ("etc/resolv.conf", 0o644, "nameserver 10.0.2.3\n"),
     ("etc/machine-id", 0o644, "00000000000000000000000000000001\n"),
-    ("etc/node/environment", 0o644, include_str!("root/environment.sh")),
+    ("etc/node/environment", 0o644, include_str!("root/environment")),
     ("etc/node/prepare", 0o755, include_str!("root/prepare.sh")),
     ("etc/node/containerd", 0o755, include_str!("root/containerd.sh")),
     ("etc/node/ssh", 0o755, include_str!("root/ssh.sh")),
@@ -53,8 +53,20 @@ const LIBRARIES: &str = "lib/x86_64-linux-gnu";
 const LOADER: &str = "ld-linux-x86-64.so.2";
 
 const FOLDERS: [&str; 14] = [
-    "dev", "proc", "sys", "run", "tmp", "mnt", "root/.ssh", "images", "etc/dropbear", "lib64",
-    "usr/sbin", "var/lib", "var/log", LIBRARIES,
+    "dev",
+    "proc",
+    "sys",
+    "run",
+    "tmp",
+    "mnt",
+    "root/.ssh",
+    "images",
+    "etc/dropbear",
+    "lib64",
+    "usr/sbin",
+    "var/lib",
+    "var/log",
+    LIBRARIES,
 ];
 
 /// Keys of one image: the node's own, and the one with which its host comes in.

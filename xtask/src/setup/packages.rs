@@ -43,8 +43,7 @@ fn is_present(cache: &Path, group: &str, versions: &Versions) -> bool {
 
 fn install(cache: &Path, group: &str, versions: &Versions) -> anyhow::Result<()> {
     let packages = versions.packages.get(group);
-    let packages =
-        packages.with_context(|| format!("no packages of {group} in versions.toml"))?;
+    let packages = packages.with_context(|| format!("no packages of {group} in versions.toml"))?;
     let place = folder(cache, group);
     let staging = place.with_extension("part");
     remove(&staging)?;

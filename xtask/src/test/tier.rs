@@ -1,5 +1,6 @@
 //! Runs one tier and counts it. A tier that breaks off counts as one failure, whatever it had passed.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,7 +37,10 @@ pub(super) fn e2e(filter: Option<&str>) -> anyhow::Result<Tally> {
     // Each thread may have a control plane of its own, 600 MB and a core while it starts.
     cargo.args(["--", "--test-threads=2"]);
     cargo.envs(servers::environment(&logs)?).env("BERTH_E2E_KUBECONFIG", shared.kubeconfig());
-    run_tests(cargo, "e2e: cargo test")
+    let tally = run_tests(cargo, "e2e: cargo test");
+    // What tests measured; there is no file when none of those ran.
+    print!("{}", fs::read_to_string(logs.join("figures")).unwrap_or_default());
+    tally
 }
 
 /// Runs `cargo test`, shows what it says and counts it.

@@ -22,11 +22,18 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
         ..Settings::default()
     };
     let mut node = cluster.add_node(&bench, &settings).await.unwrap();
-    println!("node: {:?}, {:?} KiB", node.timings(), node.memory_kib());
+    let ready_s = node.timings().ready.as_secs_f64();
+    let mib = node.memory_kib().unwrap() / 1024;
+    bench.note(&format!("a restored node is Ready after {ready_s:.1} s, {mib} MiB")).unwrap();
     let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
 
-    let guaranteed = run(&pods, &pod("guaranteed", json!({ "limits": { "cpu": "2", "memory": "64Mi" } }))).await;
-    let best_effort = run(&pods, &pod("best-effort", json!({}))).await;
+    let guaranteed = run(
+        &bench,
+        &pods,
+        &pod("guaranteed", json!({ "limits": { "cpu": "2", "memory": "64Mi" } })),
+    )
+    .await;
+    let best_effort = run(&bench, &pods, &pod("best-effort", json!({}))).await;
     assert_eq!(guaranteed.spec.as_ref().unwrap().node_name, Some(node.name()));
 
     let exclusive = cgroup_file(&node, &guaranteed, "cpuset.cpus.effective").await;
@@ -36,7 +43,10 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
     assert_eq!(cgroup_file(&node, &best_effort, "cpu.weight").await, "1");
 
     assert_eq!(pods.logs("guaranteed", &LogParams::default()).await.unwrap(), "hello\n");
-    assert_eq!(exec(&pods, "best-effort", &["sh", "-c", "echo from inside"]).await, "from inside\n");
+    assert_eq!(
+        exec(&pods, "best-effort", &["sh", "-c", "echo from inside"]).await,
+        "from inside\n"
+    );
 
     node.restart_kubelet().await.unwrap();
     assert_eq!(cgroup_file(&node, &guaranteed, "cpuset.cpus.effective").await, "1-2");
@@ -54,7 +64,7 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
 }
 
 /// Creates a pod and waits until it runs.
-async fn run(pods: &Api<Pod>, pod: &Pod) -> Pod {
+async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
     let began = Instant::now();
     pods.create(&PostParams::default(), pod).await.unwrap();
     let name = pod.name_any();
@@ -64,7 +74,8 @@ async fn run(pods: &Api<Pod>, pod: &Pod) -> Pod {
         Ok((phase == Some("Running")).then_some(pod))
     };
     let pod = eventually(&format!("{name} to run"), POD_LIMIT, running).await.unwrap();
-    println!("{name} runs after {:.1} s", began.elapsed().as_secs_f64());
+    let seconds = began.elapsed().as_secs_f64();
+    bench.note(&format!("pod {name} runs {seconds:.1} s after its creation")).unwrap();
     pod
 }
 
@@ -83,7 +94,10 @@ async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
 }
 
 async fn exec(pods: &Api<Pod>, name: &str, words: &[&str]) -> String {
-    let mut process = pods.exec(name, words.iter().copied(), &AttachParams::default().stderr(false)).await.unwrap();
+    let mut process = pods
+        .exec(name, words.iter().copied(), &AttachParams::default().stderr(false))
+        .await
+        .unwrap();
     let mut said = String::new();
     process.stdout().unwrap().read_to_string(&mut said).await.unwrap();
     process.join().await.unwrap();

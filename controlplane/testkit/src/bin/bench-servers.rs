@@ -104,8 +104,7 @@ async fn add_nodes(
     cluster: &Cluster,
     args: &ClusterArgs,
 ) -> anyhow::Result<Vec<Node>> {
-    let shape =
-        Shape { cpus: args.cpus, numa_nodes: args.numa_nodes, memory_mib: args.memory_mib };
+    let shape = Shape { cpus: args.cpus, numa_nodes: args.numa_nodes, memory_mib: args.memory_mib };
     let settings = Settings { shape, ..Settings::default() };
     let mut nodes = Vec::new();
     for _ in 0..args.nodes {

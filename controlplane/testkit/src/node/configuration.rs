@@ -26,7 +26,8 @@ pub(super) fn write(
     settings: &Settings,
 ) -> anyhow::Result<PathBuf> {
     let pki = apiserver.pki();
-    let client = pki.client(&format!("node-{name}"), &format!("system:node:{name}"), Some("system:nodes"))?;
+    let client =
+        pki.client(&format!("node-{name}"), &format!("system:node:{name}"), Some("system:nodes"))?;
     let server = pki.server_at(&format!("kubelet-{name}"), name)?;
     let port = apiserver.port();
     let kubeconfig = Kubeconfig::text(
@@ -56,7 +57,12 @@ pub(super) fn write(
     save(&folder.join("configuration.tar"), &archive.into_inner().context("close the archive")?)
 }
 
-fn add(archive: &mut Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) -> anyhow::Result<()> {
+fn add(
+    archive: &mut Builder<Vec<u8>>,
+    path: &str,
+    mode: u32,
+    content: &[u8],
+) -> anyhow::Result<()> {
     let mut header = Header::new_gnu();
     header.set_mode(mode);
     header.set_size(content.len() as u64);

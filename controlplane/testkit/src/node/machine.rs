@@ -94,7 +94,11 @@ impl Machine {
         // While a saved state is read, the serial line loses what is written to it, half a word even.
         let began = Instant::now();
         while self.count_of("kubelet")? == 0 {
-            ensure!(began.elapsed() < KUBELET_LIMIT, "no kubelet after {KUBELET_LIMIT:?}\n{}", self.end_of_logs());
+            ensure!(
+                began.elapsed() < KUBELET_LIMIT,
+                "no kubelet after {KUBELET_LIMIT:?}\n{}",
+                self.end_of_logs()
+            );
             self.check_runs()?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
             self.process.say(&format!("\nstart {}", now.as_secs()))?;
@@ -169,9 +173,10 @@ fn arguments(
         shape.cpus,
         shape.numa_nodes
     );
-    let network: String = address.into_iter().flat_map(|address| {
-        PORTS.map(|port| format!(",hostfwd=tcp:{address}:{port}-:{port}"))
-    }).collect();
+    let network: String = address
+        .into_iter()
+        .flat_map(|address| PORTS.map(|port| format!(",hostfwd=tcp:{address}:{port}-:{port}")))
+        .collect();
     let configuration = escaped(configuration);
     let mut line = words("-machine q35 -accel tcg,thread=multi,tb-size=512 -cpu Nehalem-v1");
     line.extend(words("-nodefaults -no-user-config -display none -no-reboot"));
@@ -180,8 +185,13 @@ fn arguments(
     line.extend(["-initrd".to_owned(), image.join("initramfs").display().to_string()]);
     line.extend(["-append".to_owned(), KERNEL_LINE.to_owned()]);
     line.extend(["-drive".to_owned(), format!("{disk},if=none,id=disk,cache=unsafe")]);
-    line.extend(["-drive".to_owned(), format!("file={configuration},if=none,id=configuration,format=raw,readonly=on")]);
-    line.extend(words("-device virtio-blk-pci,drive=disk -device virtio-blk-pci,drive=configuration"));
+    line.extend([
+        "-drive".to_owned(),
+        format!("file={configuration},if=none,id=configuration,format=raw,readonly=on"),
+    ]);
+    line.extend(words(
+        "-device virtio-blk-pci,drive=disk -device virtio-blk-pci,drive=configuration",
+    ));
     line.extend(["-netdev".to_owned(), format!("user,id=net{network}")]);
     line.extend(words("-device virtio-net-pci,netdev=net -serial file:console"));
     line.extend(words("-chardev stdio,id=marks,signal=off -serial chardev:marks"));
@@ -197,8 +207,10 @@ fn numa(shape: &Shape) -> Vec<String> {
     let cores = shape.cpus / shape.numa_nodes;
     let mib = shape.memory_mib / shape.numa_nodes;
     let total = mib * shape.numa_nodes;
-    let mut line =
-        words(&format!("-smp {},sockets={},cores={cores} -m {total}", shape.cpus, shape.numa_nodes));
+    let mut line = words(&format!(
+        "-smp {},sockets={},cores={cores} -m {total}",
+        shape.cpus, shape.numa_nodes
+    ));
     for node in 0..shape.numa_nodes {
         let (first, last) = (node * cores, (node + 1) * cores - 1);
         line.extend(words(&format!("-object memory-backend-ram,id=m{node},size={mib}M")));

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs the kubelet once the host has said who this node is: "start SECONDS", the time since 1970, and what lies on the second disk.
 # "warm" reads the programs, for a node whose state is saved and used again. While /run/node/hold is there, no kubelet runs.
+set -eu
 . /etc/node/environment
 
 configure() {

@@ -1,4 +1,5 @@
 #!/bin/sh
+# no set -e: a node that lacks one of these still says what it lacks.
 # Once, before anything else: file systems, network, kernel settings, the way to say how far the node is.
 . /etc/node/environment
 mkdir -p /dev/pts /dev/shm

@@ -55,7 +55,9 @@ async fn make(image: &Path, shape: &Shape, place: &Path) -> anyhow::Result<()> {
     let monitor = monitor(&staging)?;
     let disk = format!("file={},format=raw", escaped(&staging.join("disk")));
     let mut line = arguments(image, shape, &disk, &empty, None)?;
-    line.extend(["-chardev", "pipe,id=monitor,path=monitor", "-mon", "chardev=monitor"].map(str::to_owned));
+    line.extend(
+        ["-chardev", "pipe,id=monitor,path=monitor", "-mon", "chardev=monitor"].map(str::to_owned),
+    );
     let mut machine = Machine::spawn(&staging, line)?;
     machine.wait_for("ready", 1).await?;
     machine.process.say("warm")?;
