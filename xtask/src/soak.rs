@@ -16,6 +16,9 @@ pub(crate) struct Args {
     /// How long each fuzz target runs
     #[arg(long, value_name = "N", default_value_t = 180)]
     seconds: u64,
+    /// How often the e2e tier runs
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rounds: u32,
     /// Only this fuzz target
     #[arg(long)]
     target: Option<String>,
@@ -27,6 +30,8 @@ enum Soak {
     Vm,
     /// VM cases too long for every change, those whose name contains `soak_`: the agent under churn for five minutes
     Long,
+    /// Cases with several nodes, and the whole e2e tier again and again until one fails
+    Kube,
     /// The parsers of host files on what a fuzzer makes up
     Fuzz,
 }
@@ -38,6 +43,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let kernels = [Kernel::V6_1, Kernel::V6_12];
             test::run_vm_cases(&kernels.map(test::every_case).concat())
         }
+        Soak::Kube => test::run_e2e_rounds(args.rounds),
         Soak::Fuzz => fuzz::run(Duration::from_secs(args.seconds), args.target.as_deref()),
     }
 }

@@ -56,20 +56,30 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         run_guests(&mut report, &guests_of(args));
     }
     if wanted(Tier::E2e) {
-        run_e2e(&mut report, args.filter.as_deref());
+        run_e2e(&mut report, args.filter.as_deref(), 1);
     }
     report.close()
 }
 
-fn run_e2e(report: &mut Report, filter: Option<&str>) {
+/// The cases with several nodes and then the whole tier, so often. For soak.
+pub(crate) fn run_e2e_rounds(rounds: u32) -> anyhow::Result<ExitCode> {
+    let mut report = Report::default();
+    run_e2e(&mut report, Some(tier::LONG), 1);
+    run_e2e(&mut report, None, rounds);
+    report.close()
+}
+
+fn run_e2e(report: &mut Report, filter: Option<&str>, rounds: u32) {
     let mut is_set_up = false;
     report.phase("set-up of real peers", || {
         setup::ensure(setup::Group::Kube)?;
         is_set_up = true;
         Ok(Tally::default())
     });
-    if is_set_up {
-        report.phase("e2e", || tier::e2e(filter));
+    for round in 1..=rounds {
+        if is_set_up && report.tally.failed == 0 {
+            report.phase(&format!("e2e {round}/{rounds}"), || tier::e2e(filter));
+        }
     }
 }
 

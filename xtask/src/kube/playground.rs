@@ -1,7 +1,7 @@
 //! A cluster that stays up between commands. Its state is one folder of the build output: a pid, logs, a kubeconfig.
 
 use std::fs::{self, File};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::thread;
@@ -51,14 +51,13 @@ pub(super) fn up(shape: &Shape) -> anyhow::Result<()> {
     command.arg(format!("--memory-mib={}", shape.memory));
     command.args(shape.store.iter().map(|store| format!("--store={store}")));
     command.envs(servers::environment(&folder)?).stdin(Stdio::null()).stderr(file);
-    // A ctrl-C of later commands is not meant for it.
-    let started = servers::until_ready({
-        command.process_group(0);
-        command
+    // It stays in this process group: a ctrl-C while it starts ends it too, and later ones go to other groups. Its pid is
+    // written at once, so that `down` finds it when only this process was killed.
+    let started = servers::until_ready(command, |pid| {
+        fs::write(pid_file(), pid.to_string()).context("write the pid of the cluster")
     });
-    let (child, kubeconfig) =
+    let (_, kubeconfig) =
         started.with_context(|| fs::read_to_string(&errors).unwrap_or_default())?;
-    fs::write(pid_file(), child.id().to_string()).context("write the pid of the cluster")?;
     println!("export KUBECONFIG={}", kubeconfig.display());
     println!("`cargo xtask kube kubectl` is its kubectl, `cargo xtask kube down` ends it");
     Ok(())

@@ -25,7 +25,7 @@ impl Servers {
         let mut command = Command::new(program);
         command.args(["servers", "--folder"]).arg(logs.join("shared")).envs(environment(logs)?);
         command.stdin(Stdio::piped());
-        let (child, kubeconfig) = until_ready(command)?;
+        let (child, kubeconfig) = until_ready(command, |_| Ok(()))?;
         Ok(Servers { child, kubeconfig })
     }
 
@@ -42,10 +42,14 @@ impl Drop for Servers {
     }
 }
 
-/// Starts `command`, which runs on, and reads where the kubeconfig of its apiserver lies.
-pub(super) fn until_ready(mut command: Command) -> anyhow::Result<(Child, PathBuf)> {
+/// Starts `command`, which runs on, and reads where the kubeconfig of its apiserver lies. `spawned` is told its pid before that.
+pub(super) fn until_ready(
+    mut command: Command,
+    spawned: impl FnOnce(u32) -> anyhow::Result<()>,
+) -> anyhow::Result<(Child, PathBuf)> {
     command.stdout(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("run {command:?}"))?;
+    spawned(child.id())?;
     let stdout = child.stdout.take().expect("invariant: stdout was asked for as a pipe");
     match kubeconfig_in(BufReader::new(stdout).lines()) {
         Ok(kubeconfig) => Ok((child, kubeconfig)),

@@ -36,6 +36,9 @@ pub(super) fn e2e(filter: Option<&str>) -> anyhow::Result<Tally> {
     cargo.args(["--no-fail-fast", "-p", "testkit", "-p", "e2e"]).args(filter);
     // Each thread may have a control plane of its own, 600 MB and a core while it starts.
     cargo.args(["--", "--test-threads=2"]);
+    if !filter.is_some_and(|filter| filter.contains(LONG)) {
+        cargo.args(["--skip", LONG]);
+    }
     cargo.envs(servers::environment(&logs)?).env("BERTH_E2E_KUBECONFIG", shared.kubeconfig());
     let tally = run_tests(cargo, "e2e: cargo test");
     // What tests measured; there is no file when none of those ran.
@@ -101,7 +104,8 @@ pub(crate) enum Cases {
     Named(String),
 }
 
-const LONG: &str = "soak_";
+/// The word in the names of cases for `cargo xtask soak`.
+pub(super) const LONG: &str = "soak_";
 
 impl Cases {
     /// Every case of `test`, a guest each.

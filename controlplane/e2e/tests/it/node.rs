@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{AttachParams, DeleteParams, LogParams, PostParams};
+use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
-use testkit::{Bench, Cluster, Node, Settings, eventually};
+use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
 use tokio::io::AsyncReadExt as _;
 
 /// Four times what a quiet machine takes.
@@ -63,6 +64,60 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
     node.forget().await.unwrap();
 }
 
+/// Two nodes beside each other, with a kubelet that has no policies: a Deployment that wants both gets both, and each node has
+/// its own kubelet at its own address.
+#[tokio::test]
+async fn soak_a_deployment_spreads_over_two_nodes() {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let settings = Settings { shape: Shape::SMALL, ..Settings::default() };
+    let first = cluster.add_node(&bench, &settings).await.unwrap();
+    let second = cluster.add_node(&bench, &Settings { restored: false, ..settings }).await.unwrap();
+    for (node, how) in [(&first, "restored"), (&second, "booted")] {
+        let ready_s = node.timings().ready.as_secs_f64();
+        bench.note(&format!("a small {how} node is Ready after {ready_s:.1} s")).unwrap();
+    }
+    let client = cluster.client().await.unwrap();
+    let deployments: Api<Deployment> = Api::default_namespaced(client.clone());
+    deployments.create(&PostParams::default(), &spread(2)).await.unwrap();
+    let pods: Api<Pod> = Api::default_namespaced(client);
+    let running = async || {
+        let pods = pods.list(&ListParams::default()).await?.items;
+        let running = pods.iter().filter(|pod| phase(pod) == Some("Running")).count();
+        Ok((running == 2).then_some(pods))
+    };
+    let both = eventually("two pods to run", POD_LIMIT, running).await.unwrap();
+    let mut places: Vec<_> =
+        both.iter().filter_map(|it| it.spec.as_ref()?.node_name.clone()).collect();
+    places.sort();
+    assert_eq!(places, [first.name(), second.name()]);
+    for pod in &both {
+        let said = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap();
+        assert_eq!(said, "hello\n");
+    }
+}
+
+fn spread(replicas: i32) -> Deployment {
+    let labels = json!({ "app": "spread" });
+    let mut template = json!(pod("unused", json!({})));
+    template["metadata"] = json!({ "labels": labels });
+    template["spec"]["topologySpreadConstraints"] = json!([{
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "DoNotSchedule",
+        "labelSelector": { "matchLabels": labels },
+    }]);
+    let object = json!({
+        "metadata": { "name": "spread" },
+        "spec": { "replicas": replicas, "selector": { "matchLabels": labels }, "template": template },
+    });
+    serde_json::from_value(object).unwrap()
+}
+
+fn phase(pod: &Pod) -> Option<&str> {
+    pod.status.as_ref()?.phase.as_deref()
+}
+
 /// Creates a pod and waits until it runs.
 async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
     let began = Instant::now();
@@ -70,8 +125,7 @@ async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
     let name = pod.name_any();
     let running = async || {
         let pod = pods.get(&name).await?;
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        Ok((phase == Some("Running")).then_some(pod))
+        Ok((phase(&pod) == Some("Running")).then_some(pod))
     };
     let pod = eventually(&format!("{name} to run"), POD_LIMIT, running).await.unwrap();
     let seconds = began.elapsed().as_secs_f64();
