@@ -6,6 +6,7 @@ mod configuration;
 mod machine;
 mod shell;
 
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -84,20 +85,8 @@ impl Node {
         let name = address.name();
         let files = configuration::write(&folder, apiserver, &name, settings)?;
         let image = bench.programs().folder_with("vmlinuz")?;
-        let shape = &settings.shape;
-        let state = match settings.restored {
-            true => Some(saved::ensure(image, shape).await?),
-            false => None,
-        };
-        let began = Instant::now();
-        let mut machine = match &state {
-            Some(state) => Machine::restore(&folder, image, shape, &name, &files, state)?,
-            None => Machine::boot(&folder, image, shape, &name, &files)?,
-        };
-        if state.is_none() {
-            machine.wait_until_booted().await?;
-        }
-        machine.start_kubelet().await?;
+        let (mut machine, began) =
+            boot(bench, settings, &Place { folder, image, name: &name, files }).await?;
         let booted = began.elapsed();
         let client = apiserver.client().await?;
         wait_until_ready(&client, &name, &mut machine).await?;
@@ -145,6 +134,53 @@ impl Node {
             .map(drop)
             .with_context(|| format!("delete node {name}"))
     }
+}
+
+/// Where a machine is started, and with what.
+struct Place<'a> {
+    folder: PathBuf,
+    image: &'a Path,
+    name: &'a str,
+    /// The disk with the node's configuration.
+    files: PathBuf,
+}
+
+/// An emulated guest on a busy machine now and then does not come up; a person waits for the next one, so a test does too.
+/// It says so among the figures.
+const BOOT_ATTEMPTS: u32 = 3;
+
+/// A machine whose kubelet has been started, and when it was.
+async fn boot(
+    bench: &Bench,
+    settings: &Settings,
+    place: &Place<'_>,
+) -> anyhow::Result<(Machine, Instant)> {
+    for attempt in 1..BOOT_ATTEMPTS {
+        match boot_once(settings, place).await {
+            Ok(booted) => return Ok(booted),
+            Err(error) => bench.note(&format!(
+                "a node did not boot, attempt {attempt} of {BOOT_ATTEMPTS}: {error:#}"
+            ))?,
+        }
+    }
+    boot_once(settings, place).await
+}
+
+async fn boot_once(settings: &Settings, place: &Place<'_>) -> anyhow::Result<(Machine, Instant)> {
+    let Place { folder, image, name, files } = place;
+    let shape = &settings.shape;
+    if settings.restored {
+        let state = saved::ensure(image, shape).await?;
+        let began = Instant::now();
+        let mut machine = Machine::restore(folder, image, shape, name, files, &state)?;
+        machine.start_kubelet().await?;
+        return Ok((machine, began));
+    }
+    let began = Instant::now();
+    let mut machine = Machine::boot(folder, image, shape, name, files)?;
+    machine.wait_until_booted().await?;
+    machine.start_kubelet().await?;
+    Ok((machine, began))
 }
 
 async fn wait_until_ready(

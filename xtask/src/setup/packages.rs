@@ -21,7 +21,10 @@ pub(crate) fn folder(cache: &Path, group: &str) -> PathBuf {
 
 /// What a program of the group is started with, so that it finds the libraries that came with it.
 pub(crate) fn library_path(root: &Path) -> OsString {
-    let own = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| root.join(path));
+    // The last one: a library that its users name by a path of the installed system.
+    let own =
+        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/pulseaudio"]
+            .map(|path| root.join(path));
     let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
     let folders = own.into_iter().chain(env::split_paths(&inherited));
     // A cache folder with `:` in its name cannot be searched; the program then says which library it misses.
