@@ -49,3 +49,19 @@ fn ask_xtask() -> anyhow::Result<Vec<PathBuf>> {
     let text = String::from_utf8(output.stdout).context("a folder's name is not UTF-8")?;
     Ok(text.lines().map(PathBuf::from).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::Programs;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_brings_it() {
+        let programs = Programs { folders: vec![PathBuf::from("/nowhere")] };
+        let said = programs.path("etcd").unwrap_err().to_string();
+        for part in ["etcd", "/nowhere", "cargo xtask setup --group kube"] {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

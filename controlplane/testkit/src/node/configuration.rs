@@ -116,7 +116,16 @@ fn kubelet(settings: &Settings) -> Value {
 mod tests {
     use serde_json::json;
 
-    use super::{Settings, kubelet};
+    use super::{DISK_BYTES, Settings, kubelet, save};
+
+    #[test]
+    fn files_that_do_not_fit_are_refused_before_anything_is_written() {
+        let path = std::env::temp_dir().join(format!("testkit-disk-{}", std::process::id()));
+        let too_much = vec![0; usize::try_from(DISK_BYTES).unwrap() + 1];
+        let said = save(&path, &too_much).unwrap_err().to_string();
+        assert!(said.contains(&DISK_BYTES.to_string()), "{said}");
+        assert!(!path.exists());
+    }
 
     #[test]
     fn a_test_may_set_and_replace_keys() {

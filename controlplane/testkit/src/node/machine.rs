@@ -232,3 +232,32 @@ fn throw_away(disk: &Path) -> String {
 fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Shape, arguments};
+
+    #[track_caller]
+    fn check(cpus: u32, numa_nodes: u32, expected: Option<&str>) {
+        let shape = Shape { cpus, numa_nodes, memory_mib: 1024 };
+        let line =
+            arguments(Path::new("/i"), &shape, "file=d", Path::new("/c,d"), Some("127.0.0.2"));
+        match expected {
+            Some(part) => assert!(line.unwrap().join(" ").contains(part)),
+            None => drop(line.unwrap_err()),
+        }
+    }
+
+    #[test]
+    fn rows() {
+        check(8, 2, Some("-smp 8,sockets=2,cores=4 -m 1024"));
+        check(8, 2, Some("-numa node,nodeid=1,cpus=4-7,memdev=m1"));
+        check(1, 1, Some("hostfwd=tcp:127.0.0.2:10250-:10250"));
+        check(1, 1, Some("file=/c,,d"));
+        check(7, 2, None);
+        check(0, 1, None);
+        check(4, 0, None);
+    }
+}
