@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 
+use crate::kube::playground::{self, Shape};
 use crate::place;
 use crate::setup::{self, kernel, shell, versions};
 
@@ -215,6 +216,9 @@ pub(crate) struct Args {
     /// Where the guest's /out is put afterwards
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// A Kubernetes node instead, with containerd and kubelet, on a control plane of its own
+    #[arg(long, conflicts_with_all = ["files", "environment", "parameters", "out"])]
+    kubelet: bool,
     /// A shell on this terminal instead of a command
     #[arg(long, conflicts_with = "command")]
     shell: bool,
@@ -224,12 +228,29 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if args.kubelet {
+        return run_in_node(args);
+    }
     setup::ensure(setup::Group::Agent)?;
     let guest = guest_of(args)?;
     let ended = boot(&guest, &mut pass_through)?;
     let seen = u8::try_from(ended.exit_code).unwrap_or(u8::MAX);
     eprintln!("vm: exit {} after {:.1} s", ended.exit_code, ended.wall.as_secs_f64());
     Ok(ExitCode::from(seen))
+}
+
+fn run_in_node(args: &Args) -> anyhow::Result<ExitCode> {
+    let shell = ["sh".to_owned(), "-l".to_owned()];
+    let command = if args.shell { &shell[..] } else { &args.command[..] };
+    ensure!(!command.is_empty(), "nothing to run: give `-- COMMAND ...` or --shell");
+    let shape = Shape {
+        nodes: 1,
+        cpus: args.cpus,
+        numa_nodes: args.nodes,
+        memory: args.memory,
+        store: None,
+    };
+    playground::one_command(&shape, command)
 }
 
 fn guest_of(args: &Args) -> anyhow::Result<Guest> {

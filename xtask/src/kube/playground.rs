@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,51 +16,74 @@ use crate::{place, setup};
 
 /// What `up` starts.
 #[derive(Debug, clap::Args)]
-pub(super) struct Shape {
+pub(crate) struct Shape {
     /// How many nodes; with none, pods are objects that wait
     #[arg(long, default_value_t = 1)]
-    nodes: u32,
+    pub(crate) nodes: u32,
     /// CPUs of a node
     #[arg(long, default_value_t = 8)]
-    cpus: u32,
+    pub(crate) cpus: u32,
     /// NUMA nodes of a node, over which CPUs and memory are split evenly
     #[arg(long, default_value_t = 2)]
-    numa_nodes: u32,
+    pub(crate) numa_nodes: u32,
     /// Memory of a node; it takes what it uses, about 800 MiB
     #[arg(long, value_name = "MIB", default_value_t = 4096)]
-    memory: u32,
+    pub(crate) memory: u32,
     /// Use this store instead of an etcd of its own, such as http://127.0.0.1:2379
     #[arg(long, value_name = "ENDPOINT")]
-    store: Option<String>,
+    pub(crate) store: Option<String>,
 }
 
 pub(super) fn up(shape: &Shape) -> anyhow::Result<()> {
     if let Some(pid) = running() {
         bail!("a cluster is up already (pid {pid}); `cargo xtask kube down` ends it");
     }
+    let (_, kubeconfig) = start(&folder(), shape, |pid| {
+        // At once, so that `down` finds it when only this process was killed.
+        fs::write(pid_file(), pid.to_string()).context("write the pid of the cluster")
+    })?;
+    println!("export KUBECONFIG={}", kubeconfig.display());
+    println!("`cargo xtask kube kubectl` is its kubectl, `cargo xtask kube down` ends it");
+    Ok(())
+}
+
+/// Starts a cluster with its files in `folder`. It stays in this process group: a ctrl-C while it starts ends it too, and later
+/// ones go to other groups.
+fn start(
+    folder: &Path,
+    shape: &Shape,
+    spawned: impl FnOnce(u32) -> anyhow::Result<()>,
+) -> anyhow::Result<(Child, PathBuf)> {
     setup::ensure(setup::Group::Kube)?;
     let program = build::bench_servers()?;
-    let folder = folder();
-    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     let errors = folder.join("errors");
     let file = File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
     let mut command = Command::new(&program);
-    command.args(["cluster", "--folder"]).arg(logs_folder());
+    command.args(["cluster", "--folder"]).arg(folder.join("servers"));
     command.arg(format!("--nodes={}", shape.nodes)).arg(format!("--cpus={}", shape.cpus));
     command.arg(format!("--numa-nodes={}", shape.numa_nodes));
     command.arg(format!("--memory-mib={}", shape.memory));
     command.args(shape.store.iter().map(|store| format!("--store={store}")));
-    command.envs(servers::environment(&folder)?).stdin(Stdio::null()).stderr(file);
-    // It stays in this process group: a ctrl-C while it starts ends it too, and later ones go to other groups. Its pid is
-    // written at once, so that `down` finds it when only this process was killed.
-    let started = servers::until_ready(command, |pid| {
-        fs::write(pid_file(), pid.to_string()).context("write the pid of the cluster")
-    });
-    let (_, kubeconfig) =
-        started.with_context(|| fs::read_to_string(&errors).unwrap_or_default())?;
-    println!("export KUBECONFIG={}", kubeconfig.display());
-    println!("`cargo xtask kube kubectl` is its kubectl, `cargo xtask kube down` ends it");
-    Ok(())
+    command.envs(servers::environment(folder)?).stdin(Stdio::null()).stderr(file);
+    servers::until_ready(command, spawned)
+        .with_context(|| fs::read_to_string(&errors).unwrap_or_default())
+}
+
+/// A cluster of one node for one command in it; both end with the command.
+pub(crate) fn one_command(shape: &Shape, words: &[String]) -> anyhow::Result<ExitCode> {
+    let folder = place::target().join("kube-vm");
+    let (mut child, kubeconfig) = start(&folder, shape, |_| Ok(()))?;
+    let outcome = first_node(&kubeconfig).and_then(|node| exec(child.id(), &folder, &node, words));
+    signal("TERM", child.id())?;
+    child.wait().context("wait for the cluster to end")?;
+    outcome
+}
+
+fn first_node(kubeconfig: &Path) -> anyhow::Result<String> {
+    let names = "jsonpath={.items[0].metadata.name}";
+    let mut ask = kubectl_command(kubeconfig)?;
+    shell::output(ask.args(["get", "nodes", "-o", names]))
 }
 
 /// Longer than any of the servers takes to end.
@@ -102,22 +125,28 @@ pub(super) fn kubectl(arguments: &[String]) -> anyhow::Result<ExitCode> {
     if running().is_none() {
         bail!("no cluster is up; `cargo xtask kube up` starts one");
     }
-    let versions = setup::versions::pinned()?;
-    let folders = setup::kube::folders(&place::cache()?, &versions)?;
-    let program = folders.iter().map(|it| it.join("kube")).find(|it| it.exists());
-    let program =
-        program.context("kubectl is not built; `cargo xtask setup --group control-plane`")?;
+    pass_code(kubectl_command(&kubeconfig())?.args(arguments))
+}
+
+fn kubectl_command(kubeconfig: &Path) -> anyhow::Result<Command> {
+    let mut programs = super::folders()?.into_iter().map(|folder| folder.join("kube"));
+    let program = programs.find(|path| path.is_file());
+    let program = program.context("kubectl is not built; `cargo xtask setup --group kube`")?;
     let mut command = Command::new(program);
-    command.arg("kubectl").args(arguments).env("KUBECONFIG", kubeconfig());
-    pass_code(&mut command)
+    command.arg("kubectl").env("KUBECONFIG", kubeconfig);
+    Ok(command)
 }
 
 /// The command's own words, joined as ssh joins them; the caller's streams are its.
 pub(super) fn node_exec(node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let pid = running().context("no cluster is up; `cargo xtask kube up` starts one")?;
-    // The program that runs, even when its file has been built anew: nothing is built for a look into a node.
+    exec(pid, &folder(), node, words)
+}
+
+/// The program that runs as `pid`, even when its file has been built anew: nothing is built for a look into a node.
+fn exec(pid: u32, folder: &Path, node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(format!("/proc/{pid}/exe"));
-    command.args(["exec", node, "--"]).args(words).envs(servers::environment(&folder())?);
+    command.args(["exec", node, "--"]).args(words).envs(servers::environment(folder)?);
     pass_code(&mut command)
 }
 
