@@ -54,8 +54,6 @@ pub struct NodeFile {
 /// How long it took, from the start of QEMU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timings {
-    /// containerd listens, and the kubelet has been told to start.
-    pub booted: Duration,
     /// The apiserver calls the node Ready.
     pub ready: Duration,
 }
@@ -87,10 +85,9 @@ impl Node {
         let image = bench.programs().folder_with("vmlinuz")?;
         let (mut machine, began) =
             boot(bench, settings, &Place { folder, image, name: &name, files }).await?;
-        let booted = began.elapsed();
         let client = apiserver.client().await?;
         wait_until_ready(&client, &name, &mut machine).await?;
-        let timings = Timings { booted, ready: began.elapsed() };
+        let timings = Timings { ready: began.elapsed() };
         let shell = Shell::new(bench.programs(), image, &name)?;
         let admin = apiserver.kubeconfig().clone();
         Ok(Node { machine, address, shell, admin, timings })
