@@ -9,6 +9,7 @@ pub mod enhancement;
 pub mod histogram;
 pub mod knob;
 pub mod ledger;
+pub mod measured;
 pub mod numa;
 pub mod placement;
 pub mod plan;
