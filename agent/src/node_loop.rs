@@ -13,6 +13,7 @@ use advisor::turn::{Effects, TurnState};
 use collector::{Collector, clock};
 use model::decision::Decision;
 use model::knob::Lane;
+use model::ledger::Ledger;
 use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
 use model::policy::Mode;
 use model::qos::{CgroupPath, PoolName};
@@ -68,8 +69,8 @@ struct Loop {
     planner: Planner,
     /// What was published before, until the planner frees it.
     retired: Option<Arc<NodeState>>,
-    /// Pools of the Plan that was written last.
-    checkpointed: Option<BTreeMap<PoolName, PoolPlan>>,
+    /// Pools and residents of the Plan that was written last.
+    checkpointed: Option<(BTreeMap<PoolName, PoolPlan>, Arc<Ledger>)>,
 }
 
 /// Runs until `shutdown`; then restores every original.
@@ -224,15 +225,19 @@ impl Loop {
         self.retired = self.deps.publisher.publish(&self.deps.turn, findings, quantiles, cost);
     }
 
-    /// Keeps the last Plan for the next agent, whenever its pools changed.
+    /// Keeps the last Plan for the next agent, whenever its pools or its residents changed.
     fn checkpoint(&mut self) {
         let Some(plan) = self.deps.turn.plan() else {
             return;
         };
-        if self.checkpointed.as_ref() == Some(&plan.pools) {
+        let same = |(pools, ledger): &(_, Arc<Ledger>)| {
+            // The Plan keeps the same ledger as long as nobody comes or goes.
+            *pools == plan.pools && Arc::ptr_eq(ledger, &plan.ledger)
+        };
+        if self.checkpointed.as_ref().is_some_and(same) {
             return;
         }
-        self.checkpointed = Some(plan.pools.clone());
+        self.checkpointed = Some((plan.pools.clone(), Arc::clone(&plan.ledger)));
         match wire::to_json(&wire::Plan::from(&**plan)) {
             Ok(json) => self.deps.recorder.record(Record::Checkpoint(json.into_bytes())),
             Err(error) => error!(error = %kit::chain(&error), "The Plan is not checkpointed"),

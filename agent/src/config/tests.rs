@@ -74,15 +74,21 @@ fn workload(more: &str) -> String {
 fn wishes_of_a_workload_are_checked() {
     check_refused(
         &workload("enhancements = { numa_bindin = true }"),
-        expect![[r#"agent.toml:5: workload.enhancements.numa_bindin = "true": allowed is a key of cpuset_pool, numa_share, cpu_burst_policy, cpu_burst_percent, cpu_burst_threshold, align_by_socket, distribute_evenly_across_numa, full_pcpus_pairing, numa_binding, numa_exclusive, oom_priority, suppression_tolerance_rate, numa_number, numa_ids"#]],
+        expect![[
+            r#"agent.toml:5: workload.enhancements.numa_bindin = "true": allowed is a key of cpuset_pool, numa_share, cpu_burst_policy, cpu_burst_percent, cpu_burst_threshold, align_by_socket, distribute_evenly_across_numa, full_pcpus_pairing, numa_binding, numa_exclusive, oom_priority, suppression_tolerance_rate, numa_number, numa_ids"#
+        ]],
     );
     check_refused(
         &workload("enhancements = { numa_number = 0 }"),
-        expect![[r#"agent.toml:5: workload.enhancements.numa_number = "0": allowed is whole numbers from 1 to 64"#]],
+        expect![[
+            r#"agent.toml:5: workload.enhancements.numa_number = "0": allowed is whole numbers from 1 to 64"#
+        ]],
     );
     check_refused(
         &workload("enhancements = { numa_binding = [1] }"),
-        expect![[r#"agent.toml:5: workload.enhancements.numa_binding = "a list or a table": allowed is a text, a number, true or false"#]],
+        expect![[
+            r#"agent.toml:5: workload.enhancements.numa_binding = "a list or a table": allowed is a text, a number, true or false"#
+        ]],
     );
     check_refused(
         &workload("memory_request = \"2Gib\""),

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use model::derive::WORKLOADS;
 use model::ledger::{Ledger, Resident};
 use model::plan::{Finding, Severity};
 use model::pod::Ask;
@@ -27,7 +28,9 @@ pub(super) fn settle(
 ) -> Arc<Ledger> {
     let before = input.previous.map(|plan| Arc::clone(&plan.ledger)).unwrap_or_default();
     let mut book = Book { input, layout, ledger: before };
-    book.forget();
+    if has_workloads(input) {
+        book.forget();
+    }
     let mut n_refused = 0;
     for (name, view) in book.newcomers() {
         if n_refused == MAX_REFUSED {
@@ -42,6 +45,12 @@ pub(super) fn settle(
         }
     }
     book.ledger
+}
+
+/// Whether the list of workloads was read at all: an agent that has just started must not take its
+/// empty hands for an empty node.
+fn has_workloads(input: &PlanInput<'_>) -> bool {
+    input.snapshot.sources.get(WORKLOADS).is_some_and(|source| source.age.is_some())
 }
 
 struct Book<'a> {

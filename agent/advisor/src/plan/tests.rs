@@ -3,7 +3,7 @@
 use model::plan::Plan;
 use model::policy::{Policy, Reserve};
 use model::qos::{PoolName, QosLevel};
-use model::snapshot::{Signal, Snapshot, WorkloadView};
+use model::snapshot::{Signal, Snapshot, SourceHealth, WorkloadView};
 use model::{Nanos, Timestamp, Topology};
 
 use super::{Demand, PlanInput, PlanReport, plan, water_fill};
@@ -359,6 +359,24 @@ fn a_promise_outlives_changes_around_it() {
     let (third, _) = next(Some(&second), &node(3, false, 3), &policy);
     assert_eq!(third.ledger.pods.len(), 5);
     assert_eq!(pools_text(&third), "|0,2-4|1,5-7");
+}
+
+/// An agent that starts goes on from its checkpoint: the promise stands although nothing was read yet.
+#[test]
+fn what_was_not_read_is_not_gone() {
+    let own = workload(QosLevel::DedicatedCores, 3, 2000, None);
+    let node = snapshot(1, machine(1, 4, 1), vec![("db", own), ("ml", batch(2))]);
+    let (first, _) = next(None, &node, &splitting());
+    let mut unread = node.clone();
+    unread.workloads.clear();
+    unread.sources.insert(model::derive::WORKLOADS, SourceHealth::default());
+    let (second, _) = next(Some(&first), &unread, &splitting());
+    assert_eq!(second.ledger, first.ledger);
+    assert_eq!(second.pools[PoolName::DEDICATED].cpus, cpus("0-1"));
+    let mut gone = node;
+    gone.workloads.remove("db");
+    let (third, _) = next(Some(&second), &gone, &splitting());
+    assert!(!third.ledger.pods.contains_key("db"));
 }
 
 #[track_caller]
