@@ -64,6 +64,7 @@ impl HostFiles {
             cpu_pressure: self.pressure()?,
             memory_total: memory.total,
             memory_available: memory.available,
+            memory: BTreeMap::new(),
         })
     }
 

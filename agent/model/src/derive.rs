@@ -130,6 +130,7 @@ fn host_view(host: Span<'_, HostSample>, topology: &Topology) -> HostView {
         cpu_pressure: now.cpu_pressure,
         memory_total: now.memory_total,
         memory_available: now.memory_available,
+        memory: now.memory.clone(),
         ..HostView::default()
     };
     let Some(before) = host.before else { return view };
@@ -232,6 +233,7 @@ fn memory_view(seldom: &SeldomSample, at: Timestamp) -> MemoryView {
     MemoryView {
         anon: stat.and_then(|stat| stat.anon),
         file: stat.and_then(|stat| stat.file),
+        shmem: stat.and_then(|stat| stat.shmem),
         kernel: stat.and_then(|stat| stat.kernel),
         health: health(&seldom.memory_stat, at),
     }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use crate::enhancement::Enhancements;
 use crate::histogram::Histogram;
 use crate::knob::Knobs;
+use crate::measured::NodeMemory;
 use crate::qos::{CgroupPath, QosLevel, WorkloadName};
 use crate::topology::Topology;
-use crate::units::{Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
+use crate::units::{
+    Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, NumaNodeId, SlotId, Timestamp,
+};
 
 /// A value and when it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,6 +77,8 @@ pub struct HostSample {
     pub cpu_pressure: Option<Pressure>,
     pub memory_total: Option<Bytes>,
     pub memory_available: Option<Bytes>,
+    /// Of each NUMA node, up to some seconds older than the rest.
+    pub memory: BTreeMap<NumaNodeId, NodeMemory>,
 }
 
 /// One `cpuN` line of `/proc/stat`, cumulative, in microseconds.

@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use crate::histogram::Histogram;
 use crate::knob::Knobs;
+use crate::measured::NodeMemory;
 use crate::qos::{CgroupPath, WorkloadName};
 use crate::sample::{Pressure, SourceFault, WaitCauses, WorkloadSpec};
 use crate::topology::Topology;
-use crate::units::{Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
+use crate::units::{
+    Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, NumaNodeId, SlotId, Timestamp,
+};
 
 /// The node as the advisors see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +45,8 @@ pub struct HostView {
     pub cpu_pressure: Option<Pressure>,
     pub memory_total: Option<Bytes>,
     pub memory_available: Option<Bytes>,
+    /// Of each NUMA node, up to some seconds older than the rest.
+    pub memory: BTreeMap<NumaNodeId, NodeMemory>,
 }
 
 /// How far the run-queue signal can be trusted.
@@ -85,6 +90,8 @@ pub struct WorkloadView {
 pub struct MemoryView {
     pub anon: Option<Bytes>,
     pub file: Option<Bytes>,
+    /// Part of `file`.
+    pub shmem: Option<Bytes>,
     /// Missing before kernel 5.18.
     pub kernel: Option<Bytes>,
     /// Older than the Snapshot: the file is read every ten seconds.

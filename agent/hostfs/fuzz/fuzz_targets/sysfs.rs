@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use hostfs::sysfs::parse::{cpu_list, cpu_mask, distances, mem_total, package_id};
+use hostfs::sysfs::parse::{cpu_list, cpu_mask, distances, mem_total, node_meminfo, package_id};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -11,4 +11,5 @@ fuzz_target!(|text: &str| {
     let _ = package_id(text);
     let _ = distances(text);
     let _ = mem_total(text);
+    let _ = node_meminfo(text);
 });

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use model::sample::CpuTimes;
-use model::{Bytes, CpuId, Micros, Nanos};
+use model::{Bytes, CpuId, Micros, Nanos, NumaNodeId};
 
 use crate::parse::{ParseError, number};
 use crate::sysfs::parse::kilobytes;
@@ -78,6 +78,26 @@ pub fn meminfo(text: &str) -> Result<Memory, ParseError> {
     Ok(memory)
 }
 
+/// The low watermark of each NUMA node in pages, summed over its zones, from `/proc/zoneinfo`.
+pub fn low_watermarks(text: &str) -> Result<BTreeMap<NumaNodeId, u64>, ParseError> {
+    let mut low: BTreeMap<NumaNodeId, u64> = BTreeMap::new();
+    let mut node = None;
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("Node ") {
+            let malformed = || ParseError::new(line, "`Node N, zone NAME`");
+            let (id, _zone) = rest.split_once(',').ok_or_else(malformed)?;
+            let id = u16::try_from(number(id)?).map_err(|_big| malformed())?;
+            node = Some(NumaNodeId(id));
+        }
+        let mut words = line.split_ascii_whitespace();
+        if let (Some(node), Some("low"), Some(pages)) = (node, words.next(), words.next()) {
+            let sum = low.entry(node).or_default();
+            *sum = sum.saturating_add(number(pages)?);
+        }
+    }
+    Ok(low)
+}
+
 /// One `cpuN` line of `/proc/schedstat`, cumulative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Schedstat {
@@ -121,6 +141,22 @@ mod tests {
     use super::*;
 
     const HZ: UserHz = UserHz::new(100);
+
+    #[test]
+    fn low_watermarks_are_summed_over_zones() {
+        let zone = |node, name, low| {
+            format!(
+                "Node {node}, zone {name}\n  pages free     9\n        min      1\n        low      \
+                 {low}\n        high     3\n    cpu: 0\n              high:  4\n"
+            )
+        };
+        let text = zone(0, "DMA", 12) + &zone(0, "Normal", 100) + &zone(1, "Normal", 7);
+        let expect = BTreeMap::from([(NumaNodeId(0), 112), (NumaNodeId(1), 7)]);
+        assert_eq!(low_watermarks(&text), Ok(expect));
+        assert_eq!(low_watermarks("  low 3\n"), Ok(BTreeMap::new()));
+        assert_eq!(low_watermarks("Node x, zone DMA\n").ok(), None);
+        assert_eq!(low_watermarks("Node 0, zone DMA\n low x\n").ok(), None);
+    }
 
     #[test]
     fn cpu_lines_are_scaled_to_microseconds() {

@@ -55,6 +55,29 @@ pub fn mem_total(text: &str) -> Result<Option<Bytes>, ParseError> {
     Ok(None)
 }
 
+/// What a node's `meminfo` says of its use; `None` where a line is missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeMeminfo {
+    pub total: Option<Bytes>,
+    pub free: Option<Bytes>,
+    pub inactive_file: Option<Bytes>,
+}
+
+/// `nodeN/meminfo`, whose lines begin with `Node N`.
+pub fn node_meminfo(text: &str) -> Result<NodeMeminfo, ParseError> {
+    let mut memory = NodeMeminfo::default();
+    for line in text.lines() {
+        let Some((name, value)) = line.split_once(':') else { continue };
+        match name.rsplit_once(' ').map_or(name, |(_node, name)| name) {
+            "MemTotal" => memory.total = Some(kilobytes(value)?),
+            "MemFree" => memory.free = Some(kilobytes(value)?),
+            "Inactive(file)" => memory.inactive_file = Some(kilobytes(value)?),
+            _ => {}
+        }
+    }
+    Ok(memory)
+}
+
 /// `16 kB`: the kernel means 1024 bytes.
 pub fn kilobytes(text: &str) -> Result<Bytes, ParseError> {
     let malformed = || ParseError::new(text, "a number of kB");
@@ -99,6 +122,14 @@ mod tests {
         assert_eq!(distances("10 x").ok(), None);
         let node = "\nNode 0 MemTotal:       16772456 kB\nNode 0 MemFree: 1 kB\n";
         assert_eq!(mem_total(node), Ok(Some(Bytes(16_772_456 << 10))));
+        let whole = NodeMeminfo {
+            total: Some(Bytes(16_772_456 << 10)),
+            free: Some(Bytes(1024)),
+            inactive_file: Some(Bytes(2048)),
+        };
+        assert_eq!(node_meminfo(&format!("{node}Node 0 Inactive(file): 2 kB")), Ok(whole));
+        assert_eq!(node_meminfo(""), Ok(NodeMeminfo::default()));
+        assert_eq!(node_meminfo("Node 0 MemFree: x kB").ok(), None);
         assert_eq!(mem_total("MemFree: 1 kB"), Ok(None));
         assert_eq!(mem_total("MemTotal: 1 MB").ok(), None);
         assert_eq!(mem_total("MemTotal: 18446744073709551615 kB").ok(), None);
@@ -121,6 +152,7 @@ mod tests {
         fn no_text_panics(text in crate::parse::tests::arb_text()) {
             let _ = (cpu_list(&text), cpu_mask(&text), package_id(&text));
             let _ = (distances(&text), mem_total(&text), kilobytes(&text));
+            let _ = node_meminfo(&text);
         }
     }
 }

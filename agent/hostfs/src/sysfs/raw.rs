@@ -140,7 +140,7 @@ fn optional<T>(
 
 /// The entries `PREFIXn` of a directory with their number, in order; none when there is no such
 /// directory. `cpufreq` and `cpuidle` are not numbers and are left out.
-fn numbered(dir: &Path, prefix: &str) -> Result<Vec<(u16, PathBuf)>, ReadError> {
+pub(crate) fn numbered(dir: &Path, prefix: &str) -> Result<Vec<(u16, PathBuf)>, ReadError> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(|source| ReadError::Refused { path: dir.to_path_buf(), source })?,

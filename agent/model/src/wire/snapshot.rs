@@ -10,6 +10,7 @@ use super::{Knobs, WireError, Wish, bad, parsed};
 use crate::derive::{HOST, PROBE, TOPOLOGY, WORKLOADS};
 use crate::enhancement::Enhancements;
 use crate::histogram::{Histogram, N_BUCKETS};
+use crate::measured;
 use crate::qos::{CgroupPath, WorkloadName};
 use crate::sample;
 use crate::snapshot as inner;
@@ -65,6 +66,17 @@ struct Host {
     cpu_pressure: Option<Pressure>,
     memory_total_bytes: Option<u64>,
     memory_available_bytes: Option<u64>,
+    #[serde(default)]
+    memory: BTreeMap<u16, NodeMemory>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct NodeMemory {
+    total_bytes: u64,
+    free_bytes: u64,
+    inactive_file_bytes: Option<u64>,
+    low_watermark_bytes: Option<u64>,
+    reclaimed_used_bytes: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -136,6 +148,8 @@ struct Workload {
 struct Memory {
     anon_bytes: Option<u64>,
     file_bytes: Option<u64>,
+    #[serde(default)]
+    shmem_bytes: Option<u64>,
     kernel_bytes: Option<u64>,
     health: SourceHealth,
 }
@@ -275,6 +289,7 @@ impl From<&inner::HostView> for Host {
             cpu_pressure: host.cpu_pressure.as_ref().map(Pressure::from),
             memory_total_bytes: host.memory_total.map(|memory| memory.0),
             memory_available_bytes: host.memory_available.map(|memory| memory.0),
+            memory: host.memory.iter().map(|(id, node)| (id.0, node.into())).collect(),
         }
     }
 }
@@ -282,6 +297,7 @@ impl From<&inner::HostView> for Host {
 impl From<Host> for inner::HostView {
     fn from(host: Host) -> inner::HostView {
         let cpus = host.cpu_busy_ratio.into_iter();
+        let memory = host.memory.into_iter();
         inner::HostView {
             busy_ratio: host.busy_ratio,
             steal_ratio: host.steal_ratio,
@@ -289,6 +305,31 @@ impl From<Host> for inner::HostView {
             cpu_pressure: host.cpu_pressure.map(sample::Pressure::from),
             memory_total: host.memory_total_bytes.map(Bytes),
             memory_available: host.memory_available_bytes.map(Bytes),
+            memory: memory.map(|(id, node)| (NumaNodeId(id), node.into())).collect(),
+        }
+    }
+}
+
+impl From<&measured::NodeMemory> for NodeMemory {
+    fn from(node: &measured::NodeMemory) -> NodeMemory {
+        NodeMemory {
+            total_bytes: node.total.0,
+            free_bytes: node.free.0,
+            inactive_file_bytes: node.inactive_file.map(|bytes| bytes.0),
+            low_watermark_bytes: node.low_watermark.map(|bytes| bytes.0),
+            reclaimed_used_bytes: node.reclaimed_used.map(|bytes| bytes.0),
+        }
+    }
+}
+
+impl From<NodeMemory> for measured::NodeMemory {
+    fn from(node: NodeMemory) -> measured::NodeMemory {
+        measured::NodeMemory {
+            total: Bytes(node.total_bytes),
+            free: Bytes(node.free_bytes),
+            inactive_file: node.inactive_file_bytes.map(Bytes),
+            low_watermark: node.low_watermark_bytes.map(Bytes),
+            reclaimed_used: node.reclaimed_used_bytes.map(Bytes),
         }
     }
 }
@@ -430,6 +471,7 @@ impl From<&inner::MemoryView> for Memory {
         Memory {
             anon_bytes: memory.anon.map(|bytes| bytes.0),
             file_bytes: memory.file.map(|bytes| bytes.0),
+            shmem_bytes: memory.shmem.map(|bytes| bytes.0),
             kernel_bytes: memory.kernel.map(|bytes| bytes.0),
             health: SourceHealth::from(&memory.health),
         }
@@ -441,6 +483,7 @@ impl From<Memory> for inner::MemoryView {
         inner::MemoryView {
             anon: memory.anon_bytes.map(Bytes),
             file: memory.file_bytes.map(Bytes),
+            shmem: memory.shmem_bytes.map(Bytes),
             kernel: memory.kernel_bytes.map(Bytes),
             health: memory.health.into(),
         }

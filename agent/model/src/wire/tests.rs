@@ -194,6 +194,7 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                 memory: snapshot::MemoryView {
                     anon: maybe[0].map(Bytes),
                     file: maybe[2].map(Bytes),
+                    shmem: maybe[1].map(Bytes),
                     kernel: maybe[1].map(Bytes),
                     health: SourceHealth { age: maybe[0].map(Nanos), fault: None },
                 },
