@@ -78,12 +78,7 @@ pub fn bursts(input: &BurstInput<'_>) -> (BTreeMap<PodUid, Burst>, BurstState) {
     (bursts, next)
 }
 
-fn dynamic(
-    input: &BurstInput<'_>,
-    uid: &PodUid,
-    wish: &BurstWish,
-    next: &mut BurstState,
-) -> Burst {
+fn dynamic(input: &BurstInput<'_>, uid: &PodUid, wish: &BurstWish, next: &mut BurstState) -> Burst {
     let Some(quota) = input.quotas.get(uid).filter(|quota| quota.0 > 0) else {
         return Burst { percent: None, why: "dynamic: the pod has no quota" };
     };

@@ -108,7 +108,7 @@ fn off(unit: Unit) -> Momentary {
 
 fn too_old(input: &HeadroomInput<'_>) -> Option<Absent> {
     let Some(at) = input.measured_at else {
-        return Some(Absent::NotMeasured { what: "anything".to_owned() });
+        return Some(Absent::NotMeasured { what: "anything so far".to_owned() });
     };
     let (age, max) = (input.placement.now.since(at), input.policy.max_age);
     (age > max).then_some(Absent::Stale { age, max })

@@ -39,7 +39,7 @@ pub struct Term {
 /// Why there is no number. None of these is zero.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Absent {
-    #[error("{what} was not measured")]
+    #[error("not measured: {what}")]
     NotMeasured { what: String },
     #[error("the measurement is {} ms old, at most {} ms are allowed", millis(*age), millis(*max))]
     Stale { age: Nanos, max: Nanos },
@@ -121,7 +121,8 @@ impl Explained {
         let mut text = String::new();
         for term in &self.terms {
             // Writing to a String cannot fail.
-            let _ = writeln!(text, "{:>+22} {}  {}: {}", term.amount, self.unit, term.name, term.from);
+            let _ =
+                writeln!(text, "{:>+22} {}  {}: {}", term.amount, self.unit, term.name, term.from);
         }
         let _ = match &self.value {
             Ok(value) => writeln!(text, "{:>22} {}", format!("= {}", value.0), self.unit),

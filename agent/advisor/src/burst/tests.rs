@@ -74,7 +74,8 @@ fn percents(wishes: &str, readings: &[Reading]) -> Vec<f64> {
     let mut percents = Vec::new();
     for (s, throttled_ratio, cpu) in readings {
         let cpu = cpu.map(MilliCpu);
-        let measure = PodMeasure { throttled_ratio: *throttled_ratio, cpu, ..PodMeasure::default() };
+        let measure =
+            PodMeasure { throttled_ratio: *throttled_ratio, cpu, ..PodMeasure::default() };
         let pods = BTreeMap::from([(uid.clone(), measure)]);
         let measured = Measured { pods, ..Measured::default() };
         let (bursts, next) = bursts(&BurstInput {

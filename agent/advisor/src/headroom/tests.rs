@@ -1,8 +1,6 @@
 //! Named cases of headroom, the arithmetic beside each; properties are in `tests/it/promising.rs`.
 
-use model::headroom::{
-    CpuOversell, MemoryRule, ReportPolicy, Smooth, WindowPolicy, WindowState,
-};
+use model::headroom::{CpuOversell, MemoryRule, ReportPolicy, Smooth, WindowPolicy, WindowState};
 use model::ledger::{Ledger, Place, Resident};
 use model::measured::{NodeMemory, PodMeasure};
 use model::placement::PlacementPolicy;
@@ -186,11 +184,11 @@ fn what_is_not_measured_is_absent_or_gives_nothing() {
     desk.measured.cpu_busy_ratio.insert(CpuId(2), f64::NAN);
     check(&desk, 2000, &[2000]);
     desk.measured.pods.clear();
-    absent(&desk, "the CPU use of reclaimed pods was not measured");
+    absent(&desk, "not measured: the CPU use of reclaimed pods");
     desk.measured.cpu_busy_ratio.clear();
-    absent(&desk, "how busy CPUs 0-3 of the reclaim pool are was not measured");
+    absent(&desk, "not measured: how busy CPUs 0-3 of the reclaim pool are");
     desk.measured_at = None;
-    absent(&desk, "anything was not measured");
+    absent(&desk, "not measured: anything so far");
     (desk.measured_at, desk.now) = (Some(Timestamp(0)), Timestamp(7_000_000_000));
     absent(&desk, "the measurement is 7000 ms old, at most 6000 ms are allowed");
     desk.placement.reclaim_enabled = false;
@@ -370,7 +368,7 @@ fn memory_that_is_not_there_is_not_promised() {
     check_memory(&desk, 90);
     desk.measured.memory.clear();
     let error = desk.run(memory::momentary).explained.value.expect_err("absent");
-    assert_eq!(error.to_string(), "the memory of NUMA node 0 was not measured");
+    assert_eq!(error.to_string(), "not measured: the memory of NUMA node 0");
 }
 
 #[test]

@@ -61,9 +61,8 @@ pub fn protect(
     if !policy.enabled {
         return all;
     }
-    let kept = |one: &&Resident| {
-        matches!(one.ask.level, QosLevel::SharedCores | QosLevel::DedicatedCores)
-    };
+    let kept =
+        |one: &&Resident| matches!(one.ask.level, QosLevel::SharedCores | QosLevel::DedicatedCores);
     let pods: Vec<&Resident> = ledger.pods.values().filter(kept).collect();
     let wishes: Vec<Vec<u64>> = pods.iter().map(|one| wish(policy, layout, tally, one)).collect();
     let caps: Vec<u64> = layout.nodes.iter().map(|node| cap(policy, node.size)).collect();

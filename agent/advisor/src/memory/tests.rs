@@ -182,10 +182,14 @@ fn memory_must_fit_the_nodes_of_a_pod() {
     let own = Place::Own { cpus: cpus("0-7"), nodes: NumaSet::single(NumaNodeId(0)) };
     let db = resident("db", QosLevel::DedicatedCores, own, 60);
     check_fit(&[resident("web", shared, Place::Pool, 64)], &db, Ok(()));
-    check_fit(&[db], &resident("a", shared, Place::Pool, 65), Err(
-        "memory: NUMA nodes 1 have 68719476736 bytes; pods that can only be there ask 0 already, \
+    check_fit(
+        &[db],
+        &resident("a", shared, Place::Pool, 65),
+        Err(
+            "memory: NUMA nodes 1 have 68719476736 bytes; pods that can only be there ask 0 already, \
          and this pod asks 69793218560",
-    ));
+        ),
+    );
 }
 
 #[track_caller]

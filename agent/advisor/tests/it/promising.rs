@@ -45,8 +45,7 @@ type Draft = (bool, Option<u16>, u64, u64, u64);
 fn resident(idx: usize, draft: &Draft) -> Resident {
     let (reclaimed, node, memory, _, _) = *draft;
     let level = if reclaimed { QosLevel::ReclaimedCores } else { QosLevel::SharedCores };
-    let requests =
-        Requests { cpu: MilliCpu(500), memory: Bytes(memory), ..Requests::default() };
+    let requests = Requests { cpu: MilliCpu(500), memory: Bytes(memory), ..Requests::default() };
     let main = Container { name: "main".to_owned(), role: ContainerRole::App, requests };
     let pod = Pod {
         uid: PodUid::new(format!("p{idx}")),
@@ -142,12 +141,7 @@ impl Node {
         }
     }
 
-    fn cpu_now(
-        &self,
-        policy: &HeadroomPolicy,
-        measured: &Measured,
-        state: &HeadroomState,
-    ) -> u64 {
+    fn cpu_now(&self, policy: &HeadroomPolicy, measured: &Measured, state: &HeadroomState) -> u64 {
         let quota = ReclaimQuota::default();
         let input = self.input(policy, measured, state, &quota, Timestamp(0));
         momentary(&input).0.explained.value.expect("measured").0

@@ -10,7 +10,7 @@ use model::qos::{Keys, QosLevel, QosRules};
 use super::field::Field;
 use super::value::Value;
 
-const KEYS: [&str; 18] = [
+const KEYS: [&str; 21] = [
     "reserved_cpus",
     "forbidden_cpus",
     "reclaim_enabled",
@@ -29,6 +29,10 @@ const KEYS: [&str; 18] = [
     "pre_occupation_seconds",
     "interrupt_cpus",
     "check_memory",
+    // Read by `advice`.
+    "headroom",
+    "memory",
+    "burst",
 ];
 
 /// Ten minutes: a new pod that is not measured by then never is.

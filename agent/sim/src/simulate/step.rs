@@ -146,13 +146,13 @@ fn show(desk: &Desk, body: &Field<'_>) -> Answer {
             "pools" => answer::pools(&input, &pools),
             "pods" => answer::pods(&input, &tally, &pools),
             "decisions" => answer::decisions(desk.decisions()),
-            "headroom" | "zones" => {
+            "zones" => {
                 return Err(body.wrong(&format!("not supported yet: {name} is not simulated")));
             }
-            _ => {
-                let allowed = "pools, pods, headroom, zones and decisions";
-                return Err(body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}")));
-            }
+            _ => desk.advised(&name, &tally, &pools).ok_or_else(|| {
+                let allowed = "pools, pods, headroom, memory, bursts, zones and decisions";
+                body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}"))
+            })?,
         };
         shown.insert(name, part);
     }
