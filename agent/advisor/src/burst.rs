@@ -68,7 +68,7 @@ pub fn bursts(input: &BurstInput<'_>) -> (BTreeMap<PodUid, Burst>, BurstState) {
             BurstPolicy::Default => Burst { percent: None, why: "the pod does not say" },
             BurstPolicy::Closed => Burst { percent: Some(0.0), why: "closed" },
             BurstPolicy::Static => {
-                let percent = wish.percent.unwrap_or(f64::from(input.rules.static_percent));
+                let percent = wish.percent.unwrap_or_else(|| input.rules.static_percent.into());
                 Burst { percent: Some(percent.clamp(0.0, 100.0)), why: "static" }
             }
             BurstPolicy::Dynamic => dynamic(input, uid, wish, &mut next),
@@ -100,7 +100,7 @@ fn step(
     before: PodBurst,
 ) -> (PodBurst, &'static str) {
     let rules = input.rules;
-    let most = wish.percent.unwrap_or(f64::from(rules.max_percent)).clamp(0.0, 100.0) as u8;
+    let most = wish.percent.unwrap_or_else(|| rules.max_percent.into()).clamp(0.0, 100.0) as u8;
     let at_most = |percent: u8, calm_since| PodBurst { percent: percent.min(most), calm_since };
     let less = before.percent.saturating_sub(rules.step_percent);
     let known = measure.and_then(|of| Some((of.throttled_ratio?, of.cpu?)));

@@ -15,8 +15,11 @@ use model::measured::NodeMemory;
 /// Under this much free memory the kernel begins to reclaim: as it says itself, else a part of the
 /// node's memory, in ten-thousandths.
 pub fn low_watermark(node: &NodeMemory, scale: u32) -> Bytes {
-    let estimated = u128::from(node.total.0) * u128::from(scale) / 10_000;
-    node.low_watermark.unwrap_or(Bytes(u64::try_from(estimated).unwrap_or(u64::MAX)))
+    let estimated = || {
+        let part = u128::from(node.total.0) * u128::from(scale) / 10_000;
+        Bytes(u64::try_from(part).unwrap_or(u64::MAX))
+    };
+    node.low_watermark.unwrap_or_else(estimated)
 }
 
 #[cfg(test)]

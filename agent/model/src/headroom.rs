@@ -143,6 +143,21 @@ pub struct WindowSample {
     pub value: Amount,
 }
 
+impl Headroom {
+    /// Every term of both totals, then the parts of the nodes.
+    pub fn text(&self) -> String {
+        let mut text = format!("CPU\n{}memory\n{}", self.cpu.text(), self.memory.text());
+        for (id, part) in &self.per_numa {
+            let known =
+                |part: Option<u64>| part.map_or_else(|| "?".to_owned(), |part| part.to_string());
+            let cpu = known(part.cpu.map(|cpu| cpu.0));
+            let memory = known(part.memory.map(|memory| memory.0));
+            text.push_str(&format!("NUMA node {id}: {cpu} mCPU, {memory} bytes\n"));
+        }
+        text
+    }
+}
+
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
@@ -193,5 +208,37 @@ impl WindowPolicy {
             min_step,
             max_step,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_every_term_and_every_node() {
+        let mut cpu = Explained::new(Unit::MilliCpu);
+        cpu.add("pool", 4000, "CPUs 0-3");
+        cpu.add("busy", -1500, "measured");
+        let what = "the memory of NUMA node 1".to_owned();
+        let memory = Explained::absent(Unit::Bytes, Absent::NotMeasured { what });
+        let part = |cpu| NodeHeadroom { cpu: Some(MilliCpu(cpu)), memory: None };
+        let per_numa = BTreeMap::from([(NumaNodeId(0), part(1500)), (NumaNodeId(1), part(1000))]);
+        let text = Headroom { cpu, memory, per_numa }.text();
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        let lines: Vec<String> = text.lines().map(words).collect();
+        assert_eq!(
+            lines,
+            [
+                "CPU",
+                "+4000 mCPU pool: CPUs 0-3",
+                "-1500 mCPU busy: measured",
+                "= 2500 mCPU",
+                "memory",
+                "= not known: not measured: the memory of NUMA node 1",
+                "NUMA node 0: 1500 mCPU, ? bytes",
+                "NUMA node 1: 1000 mCPU, ? bytes",
+            ]
+        );
     }
 }

@@ -8,6 +8,7 @@ mod answer;
 mod desk;
 mod field;
 mod machine;
+mod measured;
 mod pod;
 mod policy;
 mod step;
@@ -52,7 +53,7 @@ fn run(text: &str, read_tree: &ReadTree<'_>) -> Result<String, String> {
     root.check_keys(&["machine", "policy", "steps"])?;
     let machine = root.required("machine")?;
     let topology = machine::read(&machine, read_tree)?;
-    let policy = root.get("policy")?.unwrap_or(Field::empty("policy"));
+    let policy = root.get("policy")?.unwrap_or_else(|| Field::empty("policy"));
     let advice = advice::read(&policy)?;
     let mut desk = Desk::new(topology, policy::read(&policy)?, advice)?;
     let steps = match root.get("steps")? {

@@ -165,13 +165,14 @@ fn arb_free() -> impl Strategy<Value = Vec<u64>> {
 fn arb_policy() -> impl Strategy<Value = HeadroomPolicy> {
     let oversell = proptest::option::of((0.1f64..1.0, 1.0f64..2.0));
     (oversell, 1usize..5, 0u64..6000, 0u64..2000).prop_map(|(oversell, size, floor, reserve)| {
-        let mut policy = HeadroomPolicy::default();
-        policy.cpu_oversell = oversell.map(|(target_util, max_oversold)| CpuOversell {
+        let rule = |(target_util, max_oversold)| CpuOversell {
             target_util,
             max_oversold,
             max_util: Some((target_util + 1.0) / 2.0),
             max_capacity: 1.0,
-        });
+        };
+        let cpu_oversell = oversell.map(rule);
+        let mut policy = HeadroomPolicy { cpu_oversell, ..HeadroomPolicy::default() };
         policy.cpu_report.window.size = size;
         policy.cpu_report.floor = Amount(floor);
         policy.cpu_report.reserve = Amount(reserve);

@@ -77,7 +77,7 @@ const MAX_RATIO: f64 = 100.0;
 const MAX_SCALE: u64 = 10_000;
 
 pub(super) fn read(policy: &Field<'_>) -> Result<AdvicePolicy, String> {
-    let of = |key: &str| policy.get(key).map(|field| field.unwrap_or(Field::empty(key)));
+    let of = |key: &str| policy.get(key).map(|field| field.unwrap_or_else(|| Field::empty(key)));
     Ok(AdvicePolicy {
         headroom: headroom(&of("headroom")?)?,
         memory: memory(&of("memory")?)?,

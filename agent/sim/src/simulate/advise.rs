@@ -16,7 +16,7 @@ use model::ledger::Resident;
 use model::measured::Measured;
 use model::memory::BinderState;
 use model::qos::PodUid;
-use model::{MilliCpu, NumaSet, Timestamp};
+use model::{MilliCpu, NumaNodeId, NumaSet, Timestamp};
 use serde_json::{Value as Json, json};
 
 use super::advice::AdvicePolicy;
@@ -70,6 +70,12 @@ impl Advice {
             quotas: &quotas,
             state: &self.burst_state,
         });
+    }
+
+    /// What reclaimed pods may take per node, once it is known.
+    pub(super) fn cpu_per_numa(&self) -> Option<&BTreeMap<NumaNodeId, MilliCpu>> {
+        let is_told = self.headroom.as_ref().is_some_and(|told| told.cpu.value.is_ok());
+        is_told.then_some(&self.headroom_state.cpu_per_numa)
     }
 
     fn headroom_input<'a>(&'a self, seen: &Seen<'a>) -> HeadroomInput<'a> {

@@ -63,7 +63,7 @@ impl Desk {
             layout: &self.layout,
             policy: &self.policy,
             ledger: &self.ledger,
-            headroom: None,
+            headroom: self.advice.cpu_per_numa(),
         }
     }
 
@@ -132,13 +132,16 @@ impl Desk {
         Ok(removed)
     }
 
-    /// Passes time; the pods whose ramp-up ended meanwhile.
-    pub(super) fn pass(&mut self, span: Nanos) -> Vec<String> {
+    /// Passes time, at whose end something was measured; the pods whose ramp-up ended meanwhile.
+    pub(super) fn pass(&mut self, span: Nanos, measured: Option<Measured>) -> Vec<String> {
         let before = self.now;
         self.now = self.now.after(span);
         let ended = |one: &&Resident| one.is_ramping(before) && !one.is_ramping(self.now);
         let ended = self.ledger.pods.values().filter(ended);
         let ended = ended.map(|one| one.ask.name.to_string()).collect();
+        if let Some(measured) = measured {
+            (self.measured, self.measured_at) = (measured, Some(self.now));
+        }
         self.advise();
         ended
     }
