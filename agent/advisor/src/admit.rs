@@ -27,8 +27,9 @@
 //! does not, and the refusal carries 11.500, 2.600 and 14.
 //!
 //! # Limits
-//! Memory is only compared with all memory of the machine. `full_pcpus_pairing` and `align_by_socket`
-//! of a dedicated pod without binding are not checked: it is packed, which does both where it can.
+//! `full_pcpus_pairing` and `align_by_socket` of a dedicated pod without binding are not checked: it is
+//! packed, which does both where it can. Hints do not look at memory: a set of nodes may be offered
+//! and refused (`memory::fit`).
 
 mod dedicated;
 mod refusal;
@@ -45,6 +46,7 @@ use model::{CpuSet, NumaNodeId, NumaSet};
 
 use crate::align::{self, Verdict};
 use crate::hint::{self, Hints, PlacementInput};
+use crate::memory;
 use crate::pool::{self, Placement};
 use crate::tally::Tally;
 
@@ -75,6 +77,7 @@ pub fn admit(
     let starts = ask.level == QosLevel::SharedCores && !ask.running && place != Place::Anywhere;
     let ramp_until = starts.then(|| input.now.after(input.policy.ramp_up));
     let resident = Resident { ask: ask.clone(), place, ramp_until };
+    memory::fit::check(input, &tally, &resident)?;
     let decision = explain(input, &tally, &resident, "admit");
     Ok(Admission { resident, decision })
 }

@@ -49,6 +49,8 @@ pub struct Node {
     pub socket: Option<usize>,
     /// Itself where it has memory, else the nearest nodes that have.
     pub memory: NumaSet,
+    /// Of its own; `None` when the kernel does not say.
+    pub size: Option<Bytes>,
 }
 
 /// One physical core.
@@ -137,6 +139,13 @@ impl Layout {
         self.nodes.iter().fold(NumaSet::EMPTY, |all, node| all.union(node.memory))
     }
 
+    /// Memory of a set of nodes; `None` when the kernel does not say for each of them.
+    pub fn memory_of(&self, nodes: NumaSet) -> Option<Bytes> {
+        let members = self.nodes.iter().filter(|node| nodes.contains(node.id));
+        let mut sizes = members.map(|node| node.size);
+        sizes.try_fold(Bytes(0), |sum, of| of.map(|bytes| Bytes(sum.0.saturating_add(bytes.0))))
+    }
+
     /// Usable CPUs of a set of nodes.
     pub fn usable_of(&self, nodes: NumaSet) -> CpuSet {
         let members = self.nodes.iter().filter(|node| nodes.contains(node.id));
@@ -175,6 +184,7 @@ fn nodes(topology: &Topology, usable: &CpuSet, sockets: &BTreeMap<SocketId, CpuS
             usable: cpus.intersection(usable),
             socket: socket.and_then(|socket| sockets.keys().position(|id| *id == socket)),
             memory: nearest_memory(topology, *id),
+            size: topology.nodes.get(id).and_then(|node| node.memory),
         }
     };
     let mut ids: Vec<&NumaNodeId> = topology.nodes.keys().chain(by_node.keys()).collect();

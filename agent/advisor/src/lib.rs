@@ -4,10 +4,13 @@
 
 pub mod admit;
 pub mod align;
+pub mod burst;
 pub mod effective;
+pub mod headroom;
 pub mod hint;
 pub mod layout;
 pub mod lint;
+pub mod memory;
 pub mod plan;
 pub mod pool;
 pub mod steps;

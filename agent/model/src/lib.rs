@@ -2,14 +2,18 @@
 //! stages Sample -> Snapshot -> Plan -> Step -> Outcome. Does no I/O, reads no clock.
 
 pub mod annotation;
+pub mod burst;
 pub mod cpuset;
 pub mod decision;
 pub mod derive;
 pub mod enhancement;
+pub mod explained;
+pub mod headroom;
 pub mod histogram;
 pub mod knob;
 pub mod ledger;
 pub mod measured;
+pub mod memory;
 pub mod numa;
 pub mod placement;
 pub mod plan;

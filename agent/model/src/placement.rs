@@ -19,6 +19,8 @@ pub struct PlacementPolicy {
     /// Share pools take all CPUs of their region and reclaimed work runs on what they do not ask
     /// for.
     pub overlap_shared_reclaim: bool,
+    /// Requests of memory must fit the nodes that a pod may use; only all of it counts otherwise.
+    pub check_memory: bool,
     /// Reclaimed pods may bind to a NUMA node.
     pub reclaim_numa_binding: bool,
     pub numa_hint: NumaHintPolicy,
@@ -105,6 +107,7 @@ impl Default for PlacementPolicy {
             reclaim_enabled: false,
             reclaim_reserve: ReclaimReserve::PerNode,
             overlap_shared_reclaim: false,
+            check_memory: true,
             reclaim_numa_binding: true,
             numa_hint: NumaHintPolicy::Spreading,
             // Half of a node stays free for what its pods grow to.

@@ -5,6 +5,7 @@
 //! A field may be added with a default under the same schema number; anything else is a new
 //! number, a reader for the old one, and one more recorded sample in `testdata/`.
 
+pub mod advice;
 mod ledger;
 mod plan;
 mod snapshot;

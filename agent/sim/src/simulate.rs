@@ -2,10 +2,13 @@
 //! function from text to text: the same input gives the same bytes. The form is documented in
 //! `agent/sim/README.md`.
 
+mod advice;
+mod advise;
 mod answer;
 mod desk;
 mod field;
 mod machine;
+mod measured;
 mod pod;
 mod policy;
 mod step;
@@ -50,11 +53,9 @@ fn run(text: &str, read_tree: &ReadTree<'_>) -> Result<String, String> {
     root.check_keys(&["machine", "policy", "steps"])?;
     let machine = root.required("machine")?;
     let topology = machine::read(&machine, read_tree)?;
-    let policy = match root.get("policy")? {
-        Some(policy) => policy::read(&policy)?,
-        None => policy::read(&Field::empty("policy"))?,
-    };
-    let mut desk = Desk::new(topology, policy)?;
+    let policy = root.get("policy")?.unwrap_or_else(|| Field::empty("policy"));
+    let advice = advice::read(&policy)?;
+    let mut desk = Desk::new(topology, policy::read(&policy)?, advice)?;
     let steps = match root.get("steps")? {
         Some(steps) => steps.items()?,
         None => Vec::new(),

@@ -27,6 +27,11 @@ pub enum Refusal {
     OwnFull { asked: usize, has: usize, unbound: usize, bound: usize },
     #[error("memory: {asked} bytes are asked for, the machine has {has}")]
     Memory { asked: Bytes, has: Bytes },
+    #[error(
+        "memory: NUMA nodes {nodes} have {has} bytes; pods that can only be there ask {resident} \
+         already, and this pod asks {asked}"
+    )]
+    NodeMemory { nodes: NumaSet, resident: Bytes, asked: Bytes, has: Bytes },
     #[error("the pod {uid} was not admitted")]
     Unknown { uid: PodUid },
     #[error("the pod {uid} was admitted with other wishes: it can be resized or removed")]

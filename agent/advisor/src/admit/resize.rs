@@ -7,6 +7,7 @@ use model::qos::QosLevel;
 
 use super::{Admission, Refusal, check_memory, dedicated, explain, shared};
 use crate::hint::{PlacementInput, Rooms};
+use crate::memory;
 use crate::tally::Tally;
 
 /// Decides about new requests of a pod that is here. A dedicated pod keeps its CPUs and gets more, or
@@ -19,6 +20,7 @@ pub fn resize(input: &PlacementInput<'_>, ask: &Ask) -> Result<Admission, Refusa
     let tally = Tally::of(input.layout, input.ledger, Some(ask), input.now);
     let place = place(input, &tally, before, ask)?;
     let resident = Resident { ask: ask.clone(), place, ramp_until: before.ramp_until };
+    memory::fit::check(input, &tally, &resident)?;
     let decision = explain(input, &tally, &resident, "resize");
     Ok(Admission { resident, decision })
 }

@@ -4,5 +4,6 @@
 mod node;
 mod placing;
 mod planning;
+mod promising;
 mod staleness;
 mod stepping;

@@ -7,11 +7,17 @@ use advisor::layout::Layout;
 use advisor::pool::{self, Placement, Pools};
 use advisor::tally::Tally;
 use model::decision::Decision;
+use model::headroom::ReclaimQuota;
 use model::ledger::{Ledger, Resident};
+use model::measured::Measured;
 use model::placement::PlacementPolicy;
 use model::pod::{Ask, Pod};
 use model::qos::PodUid;
 use model::{CpuSet, Nanos, NumaSet, Timestamp, Topology};
+use serde_json::Value as Json;
+
+use super::advice::AdvicePolicy;
+use super::advise::{Advice, Seen};
 
 /// Decisions that are kept: those of the last steps.
 const MAX_DECISIONS: usize = 1000;
@@ -23,14 +29,32 @@ pub(super) struct Desk {
     pub(super) ledger: Ledger,
     pub(super) now: Timestamp,
     decisions: Vec<Decision>,
+    measured: Measured,
+    measured_at: Option<Timestamp>,
+    quota: ReclaimQuota,
+    advice: Advice,
 }
 
 impl Desk {
-    pub(super) fn new(topology: Topology, policy: PlacementPolicy) -> Result<Desk, String> {
+    pub(super) fn new(
+        topology: Topology,
+        policy: PlacementPolicy,
+        advice: AdvicePolicy,
+    ) -> Result<Desk, String> {
         let layout = Layout::new(&topology, &policy);
         let layout = layout.map_err(|error| format!("policy.reserved_cpus: {error}"))?;
-        let (ledger, now) = (Ledger::default(), Timestamp(0));
-        Ok(Desk { topology, policy, layout, ledger, now, decisions: Vec::new() })
+        Ok(Desk {
+            topology,
+            policy,
+            layout,
+            ledger: Ledger::default(),
+            now: Timestamp(0),
+            decisions: Vec::new(),
+            measured: Measured::default(),
+            measured_at: None,
+            quota: ReclaimQuota::default(),
+            advice: Advice::new(advice),
+        })
     }
 
     pub(super) fn input(&self) -> PlacementInput<'_> {
@@ -39,7 +63,7 @@ impl Desk {
             layout: &self.layout,
             policy: &self.policy,
             ledger: &self.ledger,
-            headroom: None,
+            headroom: self.advice.cpu_per_numa(),
         }
     }
 
@@ -108,13 +132,48 @@ impl Desk {
         Ok(removed)
     }
 
-    /// Passes time; the pods whose ramp-up ended meanwhile.
-    pub(super) fn pass(&mut self, span: Nanos) -> Vec<String> {
+    /// Passes time, at whose end something was measured; the pods whose ramp-up ended meanwhile.
+    pub(super) fn pass(&mut self, span: Nanos, measured: Option<Measured>) -> Vec<String> {
         let before = self.now;
         self.now = self.now.after(span);
         let ended = |one: &&Resident| one.is_ramping(before) && !one.is_ramping(self.now);
         let ended = self.ledger.pods.values().filter(ended);
-        ended.map(|one| one.ask.name.to_string()).collect()
+        let ended = ended.map(|one| one.ask.name.to_string()).collect();
+        if let Some(measured) = measured {
+            (self.measured, self.measured_at) = (measured, Some(self.now));
+        }
+        self.advise();
+        ended
+    }
+
+    /// What follows from measurements, by its name in `show`.
+    pub(super) fn advised(&self, name: &str, tally: &Tally, pools: &Pools) -> Option<Json> {
+        let seen = self.seen(tally, pools);
+        match name {
+            "headroom" => Some(self.advice.show_headroom(&seen)),
+            "memory" => Some(self.advice.show_memory(&seen)),
+            "bursts" => Some(self.advice.show_bursts(&seen)),
+            _ => None,
+        }
+    }
+
+    /// One tick of what follows from measurements.
+    fn advise(&mut self) {
+        let (tally, pools) = self.pools();
+        let mut advice = std::mem::take(&mut self.advice);
+        advice.advance(&self.seen(&tally, &pools));
+        self.advice = advice;
+    }
+
+    fn seen<'a>(&'a self, tally: &'a Tally, pools: &'a Pools) -> Seen<'a> {
+        Seen {
+            placement: self.input(),
+            tally,
+            pools,
+            measured: &self.measured,
+            measured_at: self.measured_at,
+            quota: &self.quota,
+        }
     }
 
     /// Turns CPUs on or off; refused where it would leave nothing to run on.

@@ -10,7 +10,7 @@ use model::qos::{Keys, QosLevel, QosRules};
 use super::field::Field;
 use super::value::Value;
 
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 21] = [
     "reserved_cpus",
     "forbidden_cpus",
     "reclaim_enabled",
@@ -28,6 +28,11 @@ const KEYS: [&str; 17] = [
     "ramp_up_seconds",
     "pre_occupation_seconds",
     "interrupt_cpus",
+    "check_memory",
+    // Read by `advice`.
+    "headroom",
+    "memory",
+    "burst",
 ];
 
 /// Ten minutes: a new pod that is not measured by then never is.
@@ -52,6 +57,7 @@ pub(super) fn read(policy: &Field<'_>) -> Result<PlacementPolicy, String> {
         reclaim_enabled: flag("reclaim_enabled", default.reclaim_enabled)?,
         reclaim_reserve: reclaim_reserve(policy)?,
         overlap_shared_reclaim: flag("overlap_shared_reclaim", default.overlap_shared_reclaim)?,
+        check_memory: flag("check_memory", default.check_memory)?,
         reclaim_numa_binding: flag("reclaim_numa_binding", default.reclaim_numa_binding)?,
         numa_hint: numa_hint(policy)?,
         packing_keep_ratio: match policy.get("packing_keep_ratio")? {

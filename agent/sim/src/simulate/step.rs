@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::answer::{self, Line};
 use super::desk::Desk;
 use super::field::Field;
+use super::measured;
 use super::pod::{self, Named};
 use super::value::Value;
 
@@ -112,16 +113,12 @@ fn known(desk: &Desk, named: &Named) -> PodUid {
 
 fn tick(desk: &mut Desk, body: &Field<'_>) -> Answer {
     body.check_keys(&["seconds", "usage", "samples"])?;
-    for key in ["usage", "samples"] {
-        if let Some(field) = body.get(key)? {
-            return Err(field.wrong(&"not supported yet: pools follow requests, not measurements"));
-        }
-    }
+    let measured = measured::read(body, &desk.ledger, &desk.online())?;
     let seconds = match body.get("seconds")? {
         Some(field) => field.number(0.0..=MAX_TICK_S)?,
         None => 1.0,
     };
-    let ended = desk.pass(Nanos((seconds * 1e9).round() as u64));
+    let ended = desk.pass(Nanos((seconds * 1e9).round() as u64), measured);
     Ok(json!({ "now_ms": desk.now.0 / 1_000_000, "ramp_up_ended": ended }))
 }
 
@@ -146,13 +143,13 @@ fn show(desk: &Desk, body: &Field<'_>) -> Answer {
             "pools" => answer::pools(&input, &pools),
             "pods" => answer::pods(&input, &tally, &pools),
             "decisions" => answer::decisions(desk.decisions()),
-            "headroom" | "zones" => {
+            "zones" => {
                 return Err(body.wrong(&format!("not supported yet: {name} is not simulated")));
             }
-            _ => {
-                let allowed = "pools, pods, headroom, zones and decisions";
-                return Err(body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}")));
-            }
+            _ => desk.advised(&name, &tally, &pools).ok_or_else(|| {
+                let allowed = "pools, pods, headroom, memory, bursts, zones and decisions";
+                body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}"))
+            })?,
         };
         shown.insert(name, part);
     }

@@ -41,6 +41,10 @@ scenario! {
     nodes_without_memory
     hybrid
     topology_policies
+    headroom
+    headroom_memory
+    memory
+    bursts
 }
 
 /// The document is refused as a whole, with one line that says why.
@@ -80,6 +84,22 @@ fn documents_that_are_refused() {
     check_refused(&policy("numa_hint_policy: best"), "spreading, packing, dynamic_packing");
     check_refused(&policy("topology_policy: best"), "none, best-effort, restricted");
     check_refused(&policy("qos_selectors: {gold: {a: b}}"), "policy.qos_selectors: \"gold\"");
+    check_refused(&policy("headroom: {cpu: 1}"), "policy.headroom.cpu: no such key (value 1)");
+    check_refused(
+        &policy("headroom: {cpu_report: {window_size: 65}}"),
+        "policy.headroom.cpu_report.window_size: 65 is not allowed; allowed are whole numbers 1..=64",
+    );
+    check_refused(
+        &policy("headroom: {cpu_oversell: {target_util: 2}}"),
+        "policy.headroom.cpu_oversell.target_util: 2 is not allowed; allowed are numbers 0..=1",
+    );
+    check_refused(&policy("headroom: {memory_rule: best}"), "canonical, util, numa_aware");
+    check_refused(
+        &policy("headroom: {memory_report: {smooth: p101}}"),
+        "policy.headroom.memory_report.smooth: \"p101\"",
+    );
+    check_refused(&policy("memory: {guard_high_percent: 101}"), "policy.memory.guard_high_percent");
+    check_refused(&policy("burst: {busy_over: -1}"), "policy.burst.busy_over: -1");
     check_refused(&policy("speed: 1"), "policy.speed: no such key (value 1)");
 }
 
@@ -109,7 +129,7 @@ proptest! {
     fn no_document_panics(
         machine in "(1|4|-1|\"2\"|\\[\\]|\\{\\}|null|1e9|.nan)",
         policy in "(0|\"0,2\"|\"0-3\"|\\[1\\]|true|~|\"\")",
-        steps in proptest::collection::vec("(admit|hints|resize|remove|tick|show|offline): (\\{\\}|1|\\[\\]|\\{pod: 1\\}|\\{pod: \\{\\}\\}|\\{seconds: 9e99\\}|\\{cpus: [0-9],?[0-9]?\\}|\\{pod: \\{name: a, containers: \\[\\{\\}\\]\\}\\}|\\{pod: a, hint: 3\\})", 0..6),
+        steps in proptest::collection::vec("(admit|hints|resize|remove|tick|show|offline): (\\{usage: \\{a: 1\\}\\}|\\{samples: \\{memory: \\{0: \\{\\}\\}\\}\\}|\\{samples: \\{cpu_busy_ratio: 1\\}\\}|\\[headroom, memory, bursts\\]|\\{\\}|1|\\[\\]|\\{pod: 1\\}|\\{pod: \\{\\}\\}|\\{seconds: 9e99\\}|\\{cpus: [0-9],?[0-9]?\\}|\\{pod: \\{name: a, containers: \\[\\{\\}\\]\\}\\}|\\{pod: a, hint: 3\\})", 0..6),
     ) {
         let steps: String = steps.iter().map(|step| format!("  - {step}\n")).collect();
         let text = format!(
