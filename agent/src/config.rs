@@ -4,6 +4,7 @@
 
 mod check;
 mod placement;
+mod resources;
 mod workload;
 
 use std::path::{Path, PathBuf};
@@ -106,6 +107,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             raw.mode,
             (raw.reserve, raw.placement),
             (raw.share, raw.reclaim, raw.suppression),
+            (raw.headroom, raw.memory, raw.burst),
         )?,
     })
 }
@@ -128,6 +130,12 @@ struct RawConfig {
     suppression: RawSuppression,
     #[serde(default)]
     placement: RawPlacement,
+    #[serde(default)]
+    headroom: RawHeadroom,
+    #[serde(default)]
+    memory: RawMemory,
+    #[serde(default)]
+    burst: RawBurst,
     #[serde(default)]
     workload: Vec<workload::RawWorkload>,
 }
@@ -190,6 +198,33 @@ struct RawSuppression {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct RawHeadroom {
+    sample_every_ms: Option<Spanned<i64>>,
+    cpu_oversell_target: Option<Spanned<f64>>,
+    memory_reserve: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawMemory {
+    guard: Option<bool>,
+    keep_free: Option<Spanned<String>>,
+    leave_pressured_nodes: Option<bool>,
+    protection: Option<bool>,
+    min_percent: Option<Spanned<i64>>,
+    low_percent: Option<Spanned<i64>>,
+    oom_priority: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawBurst {
+    static_percent: Option<Spanned<i64>>,
+    max_percent: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct RawPlacement {
     interrupt_cpus: Option<Spanned<String>>,
     numa_hint_policy: Option<Spanned<String>>,
@@ -246,6 +281,7 @@ fn policy(
     mode: Option<Spanned<String>>,
     (reserve, placement): (RawReserve, RawPlacement),
     (share, reclaim, suppression): (RawShare, RawReclaim, RawSuppression),
+    (headroom, memory, burst): (RawHeadroom, RawMemory, RawBurst),
 ) -> Result<Policy, ConfigError> {
     let default = Policy::default();
     Ok(Policy {
@@ -254,6 +290,9 @@ fn policy(
         share: share_policy(check, share, &default.share)?,
         reclaim: reclaim_policy(check, reclaim, &default.reclaim)?,
         suppression: suppression_policy(check, suppression, &default.suppression)?,
+        headroom: resources::headroom(check, headroom, default.headroom)?,
+        memory: resources::memory(check, memory, default.memory)?,
+        burst: resources::burst(check, burst, default.burst)?,
         ..default
     })
 }

@@ -26,6 +26,7 @@ pub fn effective(plan: &Plan, overlay: Option<&Overlay>, now: Timestamp) -> Plan
         workloads: workloads.collect(),
         ledger: Arc::clone(&plan.ledger),
         regions: plan.regions.clone(),
+        advice: plan.advice.clone(),
     }
 }
 

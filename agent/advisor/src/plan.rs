@@ -36,6 +36,7 @@
 //! A workload that is refused is not left without CPUs: it runs in the pool of its level, and a
 //! finding says what it does not get.
 
+mod advice;
 mod need;
 mod region;
 mod reserve;
@@ -103,7 +104,8 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
     let node = Node::new(input, layout, &ledger, aim, &mut report);
     let pools = node.pools(input);
     note_forced_overlap(input, &node, &pools, &mut report);
-    let workloads = workloads::plans(input, &node, &ledger, &pools);
+    let said = advice::advise(input, &node, (&ledger, &pools), &mut report);
+    let workloads = workloads::plans(input, &node, (&ledger, &pools), &said);
     let plan = Plan {
         generation: Generation(input.previous.map_or(0, |plan| plan.generation.0) + 1),
         built_at: input.now,
@@ -116,6 +118,7 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
         workloads,
         ledger,
         regions: node.regions,
+        advice: said.advice,
     };
     (plan, report)
 }
@@ -179,6 +182,11 @@ impl Node {
             states.insert(region.name, sizing.state);
         }
         Node { layout, tally, regions: states, needs: needed, n_kept, aim }
+    }
+
+    /// Whether the Plan is made from input that may be acted on.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.aim == size::Aim::Need
     }
 
     /// Which CPUs every pool has, and what each needs.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::burst::BurstState;
 use crate::cpuset::CpuSet;
+use crate::headroom::{Headroom, HeadroomState};
 use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane};
 use crate::ledger::Ledger;
+use crate::memory::BinderState;
 use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
 use crate::units::{MilliCpu, Nanos, Timestamp};
 
@@ -28,6 +31,18 @@ pub struct Plan {
     /// What sizing remembers of each region with share pools: `share`, and `share-NUMA1` for the
     /// part that is bound to a node.
     pub regions: BTreeMap<PoolName, RegionState>,
+    pub advice: Advice,
+}
+
+/// What the slower rules say, and what they remember from Plan to Plan.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Advice {
+    /// What reclaimed work may take; `None` before the first Plan of this agent.
+    pub headroom: Option<Headroom>,
+    pub headroom_state: HeadroomState,
+    /// NUMA nodes that run out of memory.
+    pub pressure: BinderState,
+    pub bursts: BurstState,
 }
 
 /// What the next turn has to know of a region.

@@ -1,8 +1,11 @@
 //! What the operator wants. Values only: reading it from a file is the agent's, later sources
 //! (CRD, control plane) merge into the same struct.
 
+use crate::burst::BurstRules;
 use crate::cpuset::CpuSet;
+use crate::headroom::HeadroomPolicy;
 use crate::knob::CpuWeight;
+use crate::memory::MemoryPolicy;
 use crate::placement::{PlacementPolicy, ReclaimReserve};
 use crate::units::{Micros, MilliCpu, Nanos};
 
@@ -22,6 +25,9 @@ pub struct Policy {
     pub share: SharePolicy,
     pub reclaim: ReclaimPolicy,
     pub suppression: SuppressionPolicy,
+    pub headroom: HeadroomPolicy,
+    pub memory: MemoryPolicy,
+    pub burst: BurstRules,
     /// A Plan is never built from a source older than this.
     pub max_sample_age: Nanos,
     /// With stale input the last Plan is kept for this long, then reclaimed work shrinks to its
@@ -100,6 +106,9 @@ impl Default for Policy {
                 max_doublings: 4,
                 use_cpu_idle: true,
             },
+            headroom: HeadroomPolicy::default(),
+            memory: MemoryPolicy::default(),
+            burst: BurstRules::default(),
             max_sample_age: Nanos::from_secs(3),
             keep_stale_plan: Nanos::from_secs(10),
         }

@@ -51,6 +51,16 @@ fn a_full_file_is_read() {
         request_milli_cpu = 4000
         memory_request = "2Gi"
         enhancements = { numa_binding = true, numa_number = 2, cpu_burst_policy = "static" }
+        [memory]
+        guard = true
+        keep_free = "1Gi"
+        protection = true
+        min_percent = 50
+        [headroom]
+        sample_every_ms = 5000
+        cpu_oversell_target = 0.6
+        [burst]
+        max_percent = 40
         [placement]
         interrupt_cpus = "7"
         numa_hint_policy = "packing"
@@ -62,6 +72,11 @@ fn a_full_file_is_read() {
     let db = &config.workloads[2].spec;
     assert_eq!((db.memory_request.0, db.wish.numa_number), (2 << 30, Some(2)));
     assert!(db.wish.numa_binding && !db.wish.numa_exclusive);
+    let policy = &config.policy;
+    assert_eq!(policy.memory.guard.keep_free.0, 1 << 30);
+    assert_eq!(policy.memory.protection.min_percent, 50);
+    assert_eq!(policy.headroom.cpu_report.window.ttl, model::Nanos::from_secs(25));
+    assert_eq!((policy.burst.max_percent, policy.burst.static_percent), (40, 100));
     assert_eq!(config.policy.placement.numa_hint, NumaHintPolicy::Packing);
     assert_eq!(config.policy.placement.forbidden.to_string(), "7");
 }
@@ -90,6 +105,8 @@ fn wishes_of_a_workload_are_checked() {
             r#"agent.toml:5: workload.enhancements.numa_binding = "a list or a table": allowed is a text, a number, true or false"#
         ]],
     );
+    check_refused("[memory]\nmin_percent = 101", expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"]);
+    check_refused("[headroom]\ncpu_oversell_target = 2.0", expect!["agent.toml:2: headroom.cpu_oversell_target = 2.0: allowed is 0.1 to 1"]);
     check_refused(
         &workload("memory_request = \"2Gib\""),
         expect![[

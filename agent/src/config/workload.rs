@@ -7,11 +7,12 @@ use model::annotation::inner;
 use model::enhancement::{EnhancementError, Enhancements};
 use model::qos::{QosLevel, QosRules};
 use model::sample::WorkloadSpec;
-use model::{Bytes, Micros, MilliCpu, quantity};
+use model::{Bytes, Micros, MilliCpu};
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::check::Checker;
+use super::resources::bytes;
 use super::{ConfigError, WorkloadRule};
 
 #[derive(Debug, Deserialize)]
@@ -69,7 +70,7 @@ fn rule(check: &Checker<'_>, raw: RawWorkload) -> Result<WorkloadRule, ConfigErr
         spec: WorkloadSpec {
             qos,
             request,
-            memory_request: memory(check, raw.memory_request)?,
+            memory_request: bytes(check, "workload.memory_request", raw.memory_request, Bytes(0))?,
             target_p99: target(check, raw.target_p99_us)?,
             wish: Arc::new(wish(check, qos, raw.enhancements)?),
         },
@@ -81,12 +82,6 @@ fn target(check: &Checker<'_>, raw: Option<Spanned<i64>>) -> Result<Option<Micro
         None => Ok(None),
         raw => check.int("workload.target_p99_us", raw, 0, 100..=10_000_000).map(Micros).map(Some),
     }
-}
-
-fn memory(check: &Checker<'_>, raw: Option<Spanned<String>>) -> Result<Bytes, ConfigError> {
-    let Some(text) = raw else { return Ok(Bytes(0)) };
-    let read = quantity::memory(text.get_ref());
-    read.map_err(|_| check.refuse("workload.memory_request", &text, "a quantity such as \"2Gi\""))
 }
 
 /// Annotations have texts only; here a number or a flag need not be in quotes.

@@ -10,6 +10,7 @@ use model::plan::WorkloadPlan;
 use model::qos::{PoolName, QosLevel, WorkloadName};
 use model::snapshot::WorkloadView;
 
+use super::advice::Said;
 use super::{Node, PlanInput};
 use crate::admit;
 use crate::pool::{self, Placement, Pools};
@@ -24,8 +25,8 @@ const GENEROUS: u64 = 2;
 pub(super) fn plans(
     input: &PlanInput<'_>,
     node: &Node,
-    ledger: &Ledger,
-    pools: &Pools,
+    (ledger, pools): (&Ledger, &Pools),
+    said: &Said,
 ) -> BTreeMap<WorkloadName, WorkloadPlan> {
     let mut plans = BTreeMap::new();
     for (name, view) in &input.snapshot.workloads {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::advice::{BinderState, BurstState, HeadroomState};
 use super::{Ledger, WireError, bad, parsed};
 use crate::cpuset::CpuSet;
 use crate::knob::{self, CpuMax, CpuWeight};
@@ -25,6 +26,13 @@ pub struct Plan {
     pub ledger: Ledger,
     #[serde(default)]
     pub regions: BTreeMap<String, RegionState>,
+    /// What rules remember; what they say is worked out anew.
+    #[serde(default)]
+    pub headroom: HeadroomState,
+    #[serde(default)]
+    pub pressure: BinderState,
+    #[serde(default)]
+    pub bursts: BurstState,
     /// What a Plan before `regions` remembered of its one share pool; never written.
     #[serde(default, skip_serializing)]
     pub share_low_since_ns: Option<u64>,
@@ -70,6 +78,9 @@ impl From<&inner::Plan> for Plan {
             pools: pools.collect(),
             workloads: workloads.collect(),
             ledger: Ledger::from(&*plan.ledger),
+            headroom: HeadroomState::from(&plan.advice.headroom_state),
+            pressure: BinderState::from(&plan.advice.pressure),
+            bursts: BurstState::from(&plan.advice.bursts),
             share_low_since_ns: None,
             share_late_ticks: 0,
             regions: plan.regions.iter().map(|(name, it)| (name.to_string(), it.into())).collect(),
@@ -105,6 +116,12 @@ impl TryFrom<Plan> for inner::Plan {
             workloads,
             ledger: Arc::new(plan.ledger.try_into()?),
             regions,
+            advice: inner::Advice {
+                headroom: None,
+                headroom_state: plan.headroom.try_into()?,
+                pressure: plan.pressure.try_into()?,
+                bursts: plan.bursts.try_into()?,
+            },
         })
     }
 }

@@ -86,6 +86,7 @@ fn arb_plan() -> impl Strategy<Value = inner::Plan> {
             pools,
             workloads,
             ledger: Arc::new(ledger),
+            advice: inner::Advice::default(),
             regions: BTreeMap::from([(
                 PoolName::from("share-NUMA1"),
                 inner::RegionState {
@@ -319,6 +320,7 @@ fn recorded_plan() -> inner::Plan {
         ledger: Arc::default(),
         // The recorded one has no share pool, so it has no region either.
         regions: BTreeMap::new(),
+        advice: inner::Advice::default(),
     }
 }
 

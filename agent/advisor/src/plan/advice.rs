@@ -1,0 +1,164 @@
+//! The slower rules in a Plan: headroom, memory, bursts. Owns how a Snapshot becomes what they measure
+//! and which of a workload's files they fill; the rules are `headroom`, `memory` and `burst`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use model::decision::Decision;
+use model::derive::WORKLOADS;
+use model::headroom::{Explained, ReclaimQuota};
+use model::knob::CpuMax;
+use model::ledger::{Ledger, Resident};
+use model::measured::{Measured, NodeMemory, PodMeasure};
+use model::plan::Advice;
+use model::qos::PodUid;
+use model::snapshot::{Snapshot, WorkloadView};
+use model::{Bytes, MilliCpu, NumaNodeId, Timestamp};
+
+use super::{Node, PlanInput, PlanReport};
+use crate::burst::{self, Burst, BurstInput};
+use crate::headroom::{self, HeadroomInput};
+use crate::hint::PlacementInput;
+use crate::memory::{binder, guard, protect};
+use crate::pool::Pools;
+
+/// What the rules say, by pod where it concerns one.
+pub(super) struct Said {
+    pub(super) advice: Advice,
+    pub(super) bursts: BTreeMap<PodUid, Burst>,
+    pub(super) protections: protect::Protections,
+    pub(super) guard: guard::Guard,
+}
+
+pub(super) fn advise(
+    input: &PlanInput<'_>,
+    node: &Node,
+    (ledger, pools): (&Arc<Ledger>, &Pools),
+    report: &mut PlanReport,
+) -> Said {
+    let before = input.previous.map(|plan| plan.advice.clone()).unwrap_or_default();
+    let policy = input.policy;
+    let measured = measured(input.snapshot);
+    let pressure = binder::observe(&policy.memory, &before.pressure, &measured, input.now);
+    let (bursts, burst_state) = burst::bursts(&BurstInput {
+        now: input.now,
+        rules: &policy.burst,
+        ledger,
+        measured: Some(&measured).filter(|_| node.is_fresh()),
+        quotas: &quotas(input.snapshot),
+        state: &before.bursts,
+    });
+    let (headroom, headroom_state) = headroom::headroom(&HeadroomInput {
+        placement: PlacementInput {
+            now: input.now,
+            layout: &node.layout,
+            policy: &policy.placement,
+            ledger,
+            headroom: None,
+        },
+        tally: &node.tally,
+        pools,
+        policy: &policy.headroom,
+        measured: &measured,
+        measured_at: measured_at(input.snapshot),
+        quota: &ReclaimQuota::default(),
+        state: &before.headroom_state,
+    });
+    let told = before.headroom.as_ref();
+    tell(input.now, "cpu", (told.map(|it| &it.cpu), &headroom.cpu), report);
+    tell(input.now, "memory", (told.map(|it| &it.memory), &headroom.memory), report);
+    let protection = &policy.memory.protection;
+    let headroom = Some(headroom);
+    Said {
+        advice: Advice { headroom, headroom_state, pressure, bursts: burst_state },
+        bursts,
+        protections: protect::protect(protection, &node.layout, &node.tally, ledger),
+        guard: guard::guard(&policy.memory, &node.layout, &measured),
+    }
+}
+
+/// A promise that changed is a decision, with every term of its arithmetic.
+fn tell(
+    now: Timestamp,
+    subject: &str,
+    (before, after): (Option<&Explained>, &Explained),
+    report: &mut PlanReport,
+) {
+    let Ok(value) = after.value.as_ref() else { return };
+    if before.is_some_and(|before| before.value.as_ref() == Ok(value)) {
+        return;
+    }
+    let terms =
+        after.terms.iter().map(|term| (term.name, format!("{} {}", term.amount, term.from)));
+    report.decisions.push(Decision {
+        at: now,
+        rule: "headroom",
+        subject: subject.to_owned(),
+        inputs: terms.collect(),
+        result: format!("{} {} may be promised to batch work", value.0, after.unit),
+    });
+}
+
+/// The pods and the memory of a Snapshot, by the ids that placement knows.
+fn measured(snapshot: &Snapshot) -> Measured {
+    let pods = snapshot.workloads.iter().map(|(name, view)| {
+        let memory = &view.memory;
+        let measure = PodMeasure {
+            cpu: view.usage,
+            runq_p99: view.runq_p99(),
+            runnable: None,
+            cpi: None,
+            throttled_ratio: view.throttled_ratio,
+            rss: memory.anon,
+            cache: memory.file.map(|file| less(file, memory.shmem)),
+            shmem: memory.shmem,
+        };
+        (PodUid::new(name.as_str()), measure)
+    });
+    Measured {
+        pods: pods.collect(),
+        cpu_busy_ratio: snapshot.host.cpu_busy_ratio.clone(),
+        memory: memory(snapshot),
+    }
+}
+
+fn less(all: Bytes, part: Option<Bytes>) -> Bytes {
+    Bytes(all.0.saturating_sub(part.unwrap_or_default().0))
+}
+
+/// Memory of the nodes. What reclaimed work has of it is known where there is one node only: the
+/// kernel counts a group's memory by node in a file that is not read yet.
+fn memory(snapshot: &Snapshot) -> BTreeMap<NumaNodeId, NodeMemory> {
+    let mut memory = snapshot.host.memory.clone();
+    let mut nodes = memory.values_mut();
+    if let (Some(only), None) = (nodes.next(), nodes.next()) {
+        let reclaimed = snapshot.workloads.values().filter(|view| view.spec.qos.is_reclaimed());
+        let used: Option<u64> = reclaimed
+            .map(|view| view.memory_current.map(|memory| memory.0))
+            .try_fold(0u64, |sum, used| Some(sum.saturating_add(used?)));
+        only.reclaimed_used = used.map(Bytes);
+    }
+    memory
+}
+
+/// Quotas that workloads came with.
+fn quotas(snapshot: &Snapshot) -> BTreeMap<PodUid, MilliCpu> {
+    let quota = |max: CpuMax| {
+        max.quota.map(|quota| MilliCpu(quota.0.saturating_mul(1000) / max.period.0.max(1)))
+    };
+    let of = |view: &WorkloadView| view.knobs.cpu_max.and_then(quota);
+    let all = snapshot.workloads.iter().filter(|(_, view)| !view.spec.qos.is_reclaimed());
+    all.filter_map(|(name, view)| Some((PodUid::new(name.as_str()), of(view)?))).collect()
+}
+
+fn measured_at(snapshot: &Snapshot) -> Option<Timestamp> {
+    let age = snapshot.sources.get(WORKLOADS)?.age?;
+    Some(Timestamp(snapshot.at.0.saturating_sub(age.0)))
+}
+
+impl Said {
+    /// Memory nodes of a resident, where the node has more than one: pressure comes off.
+    pub(super) fn mems(&self, node: &Node, resident: &Resident) -> model::NumaSet {
+        binder::mems(&node.layout, &node.tally, &self.advice.pressure, resident)
+    }
+}
