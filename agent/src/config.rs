@@ -3,7 +3,9 @@
 //! value and the allowed range; the agent exits 64 before it touches anything.
 
 mod check;
+mod lines;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::CpuSet;
@@ -23,6 +25,8 @@ pub struct Config {
     pub agent: AgentConfig,
     pub policy: Policy,
     pub workloads: Vec<WorkloadRule>,
+    /// `section.key` -> line of the file, for keys that stand in it.
+    pub lines: BTreeMap<String, u32>,
 }
 
 /// Where the host's files are.
@@ -102,6 +106,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         agent: agent(&check, raw.agent)?,
         policy: policy(&check, raw.mode, raw.reserve, raw.share, raw.reclaim, raw.suppression)?,
         workloads: workloads(&check, raw.workload)?,
+        lines: lines::of(text),
     })
 }
 

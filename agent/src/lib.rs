@@ -17,6 +17,7 @@ pub mod metrics;
 pub mod once;
 pub mod own_cgroup;
 pub mod planner;
+pub mod policy_table;
 pub mod pressure;
 pub mod priority;
 pub mod recorder;

@@ -1,7 +1,7 @@
 //! The composition root: opens every edge (or learns why not), starts the threads, hands them to
 //! the loop. The one place that knows all crates at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use crate::metrics::Metrics;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
 use crate::node_state::{NodeState, Request};
+use crate::policy_table::PolicyTable;
 use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
 use crate::serve::{self, ServeDeps};
@@ -257,13 +258,14 @@ pub fn start(
         observe_only,
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
+    let path = config_path.to_owned();
     let name = "berth-loop".to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         // Before the loop is raised: a thread begins as the one that starts it is.
         let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
         let seen = Exposed { registry, metrics };
-        start_servers(config, facts, state_seen, requests, seen, stopping.clone())?;
+        start_servers((config, path), facts, state_seen, requests, seen, stopping.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let stop = until(stopping);
@@ -341,7 +343,7 @@ struct Exposed {
 
 /// The socket and the admin port, on a thread that gives way: readers never delay the loop.
 fn start_servers(
-    config: Config,
+    (config, path): (Config, PathBuf),
     facts: StartFacts,
     state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
@@ -356,7 +358,8 @@ fn start_servers(
             tokio::spawn(exposed.metrics.follow(state.clone()));
             let registry = exposed.registry;
             let admin = admin::serve(&config, state.clone(), registry, until(stopping.clone()));
-            let socket = serve_socket(&config, facts, state, requests, until(stopping.clone()));
+            let socket =
+                serve_socket((&config, &path), facts, state, requests, until(stopping.clone()));
             tokio::join!(admin, socket);
         });
     })?;
@@ -384,7 +387,7 @@ async fn once_published(
 }
 
 async fn serve_socket(
-    config: &Config,
+    (config, config_path): (&Config, &Path),
     facts: StartFacts,
     mut state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
@@ -395,7 +398,8 @@ async fn serve_socket(
     };
     let doctor_config = config.clone();
     let doctor = Arc::new(move || doctor::checks(&doctor_config, &facts));
-    let deps = ServeDeps { state, requests, doctor, clock: clock::now };
+    let policy = Arc::new(PolicyTable::new(config, config_path));
+    let deps = ServeDeps { state, requests, doctor, policy, clock: clock::now };
     if let Err(error) = serve::serve(&config.agent.socket, deps, stop).await {
         error!(error = %kit::chain(&error), "The agent's socket is not served");
     }

@@ -127,6 +127,7 @@ async fn node(state: NodeState) -> Node {
     let deps = ServeDeps {
         state: seen,
         requests: to_loop,
+        policy: Arc::new(PolicyTable::default()),
         doctor: Arc::new(move || vec![btf.clone()]),
         clock: || Timestamp(5_000),
     };
