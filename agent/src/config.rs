@@ -4,13 +4,13 @@
 
 mod check;
 mod lines;
+mod placement;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use model::CpuSet;
-use model::policy::{Mode, Policy, ReclaimPolicy, Reserve, SharePolicy, SuppressionPolicy};
-use model::qos::QosLevel;
+use model::policy::{Mode, Policy, ReclaimPolicy, SharePolicy, SuppressionPolicy};
 use model::sample::WorkloadSpec;
 use model::units::{Micros, MilliCpu, Nanos};
 use serde::Deserialize;
@@ -57,7 +57,7 @@ pub struct AgentConfig {
 }
 
 /// One `[[workload]]`: every cgroup that matches is a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadRule {
     /// A path below the managed cgroup; `*` stands for one level, `**` for any number.
     pub cgroup: String,
@@ -104,8 +104,13 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     Ok(Config {
         host: host(&check, raw.host)?,
         agent: agent(&check, raw.agent)?,
-        policy: policy(&check, raw.mode, raw.reserve, raw.share, raw.reclaim, raw.suppression)?,
-        workloads: workloads(&check, raw.workload)?,
+        workloads: workload::rules(&check, raw.workload)?,
+        policy: policy(
+            &check,
+            raw.mode,
+            (raw.reserve, raw.placement),
+            (raw.share, raw.reclaim, raw.suppression),
+        )?,
         lines: lines::of(text),
     })
 }
@@ -127,7 +132,9 @@ struct RawConfig {
     #[serde(default)]
     suppression: RawSuppression,
     #[serde(default)]
-    workload: Vec<RawWorkload>,
+    placement: RawPlacement,
+    #[serde(default)]
+    workload: Vec<workload::RawWorkload>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -186,14 +193,13 @@ struct RawSuppression {
     use_cpu_idle: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawWorkload {
-    cgroup: Spanned<String>,
-    name: Spanned<String>,
-    qos: Spanned<String>,
-    request_milli_cpu: Option<Spanned<i64>>,
-    target_p99_us: Option<Spanned<i64>>,
+struct RawPlacement {
+    interrupt_cpus: Option<Spanned<String>>,
+    numa_hint_policy: Option<Spanned<String>>,
+    packing_keep_ratio: Option<Spanned<f64>>,
+    pre_occupation_ms: Option<Spanned<i64>>,
 }
 
 fn host(check: &Checker<'_>, raw: RawHost) -> Result<HostConfig, ConfigError> {
@@ -243,15 +249,13 @@ fn agent(check: &Checker<'_>, raw: RawAgent) -> Result<AgentConfig, ConfigError>
 fn policy(
     check: &Checker<'_>,
     mode: Option<Spanned<String>>,
-    reserve: RawReserve,
-    share: RawShare,
-    reclaim: RawReclaim,
-    suppression: RawSuppression,
+    (reserve, placement): (RawReserve, RawPlacement),
+    (share, reclaim, suppression): (RawShare, RawReclaim, RawSuppression),
 ) -> Result<Policy, ConfigError> {
     let default = Policy::default();
     Ok(Policy {
         mode: self::mode(check, mode)?,
-        reserve: self::reserve(check, reserve)?,
+        placement: placement::policy(check, (reserve, placement), &reclaim, &default.placement)?,
         share: share_policy(check, share, &default.share)?,
         reclaim: reclaim_policy(check, reclaim, &default.reclaim)?,
         suppression: suppression_policy(check, suppression, &default.suppression)?,
@@ -267,20 +271,6 @@ fn mode(check: &Checker<'_>, raw: Option<Spanned<String>>) -> Result<Mode, Confi
             "enforce" => Ok(Mode::Enforce),
             _ => Err(check.refuse("mode", &text, "\"observe\" or \"enforce\"")),
         },
-    }
-}
-
-fn reserve(check: &Checker<'_>, raw: RawReserve) -> Result<Reserve, ConfigError> {
-    match raw.cpuset {
-        None => Ok(Reserve::Count(check.int("reserve.cpus", raw.cpus, 0, 0..=1023)?)),
-        Some(list) if raw.cpus.is_some() => {
-            Err(check.refuse("reserve.cpuset", &list, "either reserve.cpus or reserve.cpuset"))
-        }
-        Some(list) => {
-            let cpus: CpuSet =
-                check.parsed("reserve.cpuset", &list, "a CPU list such as \"0,8\" or \"0-1\"")?;
-            Ok(Reserve::Cpus(cpus))
-        }
     }
 }
 
@@ -329,13 +319,6 @@ fn reclaim_policy(
         check.refuse("reclaim.weight", &weight.unwrap_or_else(|| Spanned::new(0..0, 0)), "1..10000")
     })?;
     Ok(ReclaimPolicy {
-        floor_cpus: check.int(
-            "reclaim.floor_cpus",
-            raw.floor_cpus,
-            default.floor_cpus,
-            1..=1024,
-        )?,
-        overlap_share: raw.overlap_share.unwrap_or(default.overlap_share),
         weight,
         max_growth_per_tick: check.int(
             "reclaim.max_growth_per_tick",
@@ -373,42 +356,6 @@ fn suppression_policy(
             0..=8,
         )?,
         use_cpu_idle: raw.use_cpu_idle.unwrap_or(default.use_cpu_idle),
-    })
-}
-
-fn workloads(check: &Checker<'_>, raw: Vec<RawWorkload>) -> Result<Vec<WorkloadRule>, ConfigError> {
-    raw.into_iter().map(|workload| self::workload(check, workload)).collect()
-}
-
-fn workload(check: &Checker<'_>, raw: RawWorkload) -> Result<WorkloadRule, ConfigError> {
-    let levels = QosLevel::ALL.map(QosLevel::name).join(", ");
-    let qos = QosLevel::from_name(raw.qos.get_ref())
-        .ok_or_else(|| check.refuse("workload.qos", &raw.qos, &format!("one of {levels}")))?;
-    if raw.name.get_ref().is_empty() || raw.name.get_ref().len() > 253 {
-        return Err(check.refuse("workload.name", &raw.name, "1 to 253 characters"));
-    }
-    let target = raw.target_p99_us;
-    Ok(WorkloadRule {
-        cgroup: check.absolute("workload.cgroup", Some(raw.cgroup), "/")?,
-        name: raw.name.into_inner(),
-        spec: WorkloadSpec {
-            qos,
-            request: MilliCpu(check.int(
-                "workload.request_milli_cpu",
-                raw.request_milli_cpu,
-                0,
-                0..=1_024_000,
-            )?),
-            target_p99: match target {
-                None => None,
-                target => Some(Micros(check.int(
-                    "workload.target_p99_us",
-                    target,
-                    0,
-                    100..=10_000_000,
-                )?)),
-            },
-        },
     })
 }
 

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use model::placement::ReclaimReserve;
 use model::policy::{Mode, Policy, Reserve};
 
 use crate::config::Config;
@@ -56,10 +57,10 @@ pub fn mode_text(mode: Mode) -> &'static str {
 }
 
 fn values(policy: &Policy, managed_cgroup: &str) -> BTreeMap<&'static str, String> {
-    let Policy { mode, reserve, share, reclaim, suppression, max_sample_age, keep_stale_plan } =
+    let Policy { mode, placement, share, reclaim, suppression, max_sample_age, keep_stale_plan } =
         policy;
     let ms = |nanos: &model::Nanos| (nanos.0 / 1_000_000).to_string();
-    let (reserve_cpus, reserve_cpuset) = match reserve {
+    let (reserve_cpus, reserve_cpuset) = match &placement.reserve {
         Reserve::Count(n) => (n.to_string(), String::new()),
         Reserve::Cpus(cpus) => (cpus.len().to_string(), cpus.to_string()),
     };
@@ -72,8 +73,12 @@ fn values(policy: &Policy, managed_cgroup: &str) -> BTreeMap<&'static str, Strin
         ("share.shrink_after_ms", ms(&share.shrink_after)),
         ("share.max_shrink_per_tick", share.max_shrink_per_tick.to_string()),
         ("share.default_target_p99_us", share.default_target_p99.0.to_string()),
-        ("reclaim.floor_cpus", reclaim.floor_cpus.to_string()),
-        ("reclaim.overlap_share", reclaim.overlap_share.to_string()),
+        ("reclaim.floor_cpus", floor(placement.reclaim_reserve)),
+        ("reclaim.overlap_share", placement.overlap_shared_reclaim.to_string()),
+        ("placement.interrupt_cpus", placement.forbidden.to_string()),
+        ("placement.numa_hint_policy", placement.numa_hint.name().to_owned()),
+        ("placement.packing_keep_ratio", placement.packing_keep_ratio.to_string()),
+        ("placement.pre_occupation_ms", ms(&placement.pre_occupation)),
         ("reclaim.weight", reclaim.weight.get().to_string()),
         ("reclaim.max_growth_per_tick", reclaim.max_growth_per_tick.to_string()),
         ("suppression.enabled", suppression.enabled.to_string()),
@@ -85,6 +90,14 @@ fn values(policy: &Policy, managed_cgroup: &str) -> BTreeMap<&'static str, Strin
         ("max_sample_age_ms", ms(max_sample_age)),
         ("keep_stale_plan_ms", ms(keep_stale_plan)),
     ])
+}
+
+fn floor(reserve: ReclaimReserve) -> String {
+    match reserve {
+        ReclaimReserve::PerNode => "per NUMA node".to_owned(),
+        ReclaimReserve::Count(n) => n.to_string(),
+        ReclaimReserve::Cpus(cpus) => cpus.to_string(),
+    }
 }
 
 #[cfg(test)]
@@ -123,7 +136,7 @@ mod tests {
     fn every_key_of_the_policy_is_there_once() {
         let config = config::parse(Path::new("/dev/null"), "").expect("empty is good");
         let table = PolicyTable::new(&config, Path::new("/dev/null"));
-        assert_eq!((table.file.as_str(), table.rows.len()), ("", 19));
+        assert_eq!((table.file.as_str(), table.rows.len()), ("", 23));
         assert!(table.rows.iter().all(|row| row.value == row.built_in && row.line.is_none()));
     }
 }

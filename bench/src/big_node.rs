@@ -59,7 +59,7 @@ fn workload(slot: u16, at: Timestamp, second: u64) -> WorkloadSample {
     let qos = if shared { QosLevel::SharedCores } else { QosLevel::ReclaimedCores };
     let usage = Micros(second * (500_000 + u64::from(slot) * 2000));
     WorkloadSample {
-        spec: WorkloadSpec { qos, request: MilliCpu(u64::from(shared) * 2000), target_p99: None },
+        spec: WorkloadSpec::plain(qos, MilliCpu(u64::from(shared) * 2000)),
         cgroup: CgroupPath::new(format!("/kubepods/besteffort/pod-{slot}")),
         cgroup_id: CgroupId(u64::from(slot)),
         slot: SlotId(slot),
@@ -90,8 +90,9 @@ pub fn snapshot() -> Snapshot {
 }
 
 pub fn policy() -> Policy {
-    let mut policy = Policy { reserve: Reserve::Count(4), ..Policy::default() };
-    policy.reclaim.overlap_share = false;
+    let mut policy = Policy::default();
+    policy.placement.reserve = Reserve::Count(4);
+    policy.placement.overlap_shared_reclaim = false;
     policy
 }
 

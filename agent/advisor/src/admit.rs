@@ -89,7 +89,7 @@ pub fn placement_of(input: &PlacementInput<'_>, resident: &Resident) -> Placemen
         Place::Own { .. } | Place::Anywhere => pool::Pools::new(),
         Place::Pool if shared && resident.is_ramping(input.now) => pool::Pools::new(),
         Place::Node(node) if shared => pool::bound_pools(input.layout, input.policy, &tally, node),
-        _ => pool::pools(input.layout, input.policy, &tally),
+        _ => pool::pools(input.layout, input.policy, &tally, &pool::Held::default()),
     };
     pool::placement(input.layout, &tally, &pools, resident, input.now)
 }

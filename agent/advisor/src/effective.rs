@@ -2,6 +2,7 @@
 //! meaning of suppression in knobs; when it begins and ends is `suppress`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use model::knob::CpuMax;
 use model::plan::{Overlay, Plan, WorkloadPlan};
@@ -17,7 +18,15 @@ use model::{Micros, MilliCpu, Timestamp};
 pub fn effective(plan: &Plan, overlay: Option<&Overlay>, now: Timestamp) -> Plan {
     let workloads = workloads(plan, overlay, now);
     let workloads = workloads.map(|(name, workload)| (name.clone(), workload.into_owned()));
-    Plan { workloads: workloads.collect(), pools: plan.pools.clone(), ..*plan }
+    Plan {
+        generation: plan.generation,
+        built_at: plan.built_at,
+        snapshot_at: plan.snapshot_at,
+        pools: plan.pools.clone(),
+        workloads: workloads.collect(),
+        ledger: Arc::clone(&plan.ledger),
+        regions: plan.regions.clone(),
+    }
 }
 
 /// The workloads of `effective`, copied only where the overlay changes them.

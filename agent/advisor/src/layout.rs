@@ -79,7 +79,17 @@ impl Layout {
             Reserve::Count(count) => reserve_spread(topology, usize::from(*count)),
             Reserve::Cpus(cpus) => cpus.intersection(&online),
         };
-        let forbidden = policy.forbidden.intersection(&online);
+        Layout::without(topology, reserve, policy.forbidden)
+    }
+
+    /// The same for a reserve that was chosen already.
+    pub fn without(
+        topology: &Topology,
+        reserve: CpuSet,
+        forbidden: CpuSet,
+    ) -> Result<Layout, LayoutError> {
+        let online = topology.online();
+        let forbidden = forbidden.intersection(&online);
         let usable = online.difference(&reserve).difference(&forbidden);
         match (online.is_empty(), usable.is_empty()) {
             (true, _) => return Err(LayoutError::NoCpus),

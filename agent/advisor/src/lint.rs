@@ -2,11 +2,12 @@
 //! from the Plan itself. Shares no code with `plan`, so that a mistake there is not repeated here.
 //! A fatal finding keeps the previous Plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::plan::{Finding, Plan, Severity};
+use model::placement::ReclaimReserve;
+use model::plan::{Finding, Plan, Severity, WorkloadPlan};
 use model::policy::{Policy, Reserve};
-use model::qos::{PoolName, QosLevel};
+use model::qos::PoolName;
 use model::snapshot::Snapshot;
 use model::{CpuId, CpuSet};
 
@@ -18,20 +19,13 @@ pub fn lint(
     previous: Option<&Plan>,
     plan: &Plan,
 ) -> Vec<Finding> {
-    let facts = Facts {
-        online: snapshot.topology.cpus.values().filter(|c| c.online).map(|c| c.id).collect(),
-        reserve: members(plan, PoolName::RESERVE),
-        share: members(plan, PoolName::SHARE),
-        reclaim: members(plan, PoolName::RECLAIM),
-        snapshot,
-        policy,
-        previous,
-        plan,
-    };
+    let facts = Facts::new(snapshot, policy, previous, plan);
     let mut found = Vec::new();
     check_pools_exist(&facts, &mut found);
     check_online(&facts, &mut found);
-    check_exclusive(&facts, &mut found);
+    check_withheld(&facts, &mut found);
+    check_owned(&facts, &mut found);
+    check_lent(&facts, &mut found);
     check_reserve(&facts, &mut found);
     check_floor(&facts, &mut found);
     check_growth(&facts, &mut found);
@@ -43,13 +37,54 @@ pub fn lint(
 /// CPUs as plain sets: slower than `CpuSet`, and independent of it.
 struct Facts<'a> {
     online: BTreeSet<CpuId>,
-    reserve: BTreeSet<CpuId>,
-    share: BTreeSet<CpuId>,
+    /// Reserve and interrupt: nobody's.
+    withheld: BTreeSet<CpuId>,
+    /// Of dedicated workloads.
+    owned: BTreeSet<CpuId>,
+    /// Online and neither withheld nor owned.
+    free: BTreeSet<CpuId>,
+    /// Pools of shared work, by name.
+    share: BTreeMap<&'a str, BTreeSet<CpuId>>,
     reclaim: BTreeSet<CpuId>,
     snapshot: &'a Snapshot,
     policy: &'a Policy,
     previous: Option<&'a Plan>,
     plan: &'a Plan,
+}
+
+/// Pools that are no pool of shared work.
+const OTHERS: [&str; 4] =
+    [PoolName::RESERVE, PoolName::INTERRUPT, PoolName::DEDICATED, PoolName::RECLAIM];
+
+impl<'a> Facts<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        policy: &'a Policy,
+        previous: Option<&'a Plan>,
+        plan: &'a Plan,
+    ) -> Facts<'a> {
+        let topology = &snapshot.topology;
+        let online: BTreeSet<CpuId> =
+            topology.cpus.values().filter(|cpu| cpu.online).map(|cpu| cpu.id).collect();
+        let withheld = &members(plan, PoolName::RESERVE) | &members(plan, PoolName::INTERRUPT);
+        let owned = members(plan, PoolName::DEDICATED);
+        let free = &(&online - &withheld) - &owned;
+        let share = plan.pools.iter().filter(|(name, _)| !OTHERS.contains(&name.as_str()));
+        let share = share.map(|(name, pool)| (name.as_str(), pool.cpus.iter().collect()));
+        let share = share.collect();
+        let reclaim = members(plan, PoolName::RECLAIM);
+        Facts { online, withheld, owned, free, share, reclaim, snapshot, policy, previous, plan }
+    }
+
+    /// Shared and reclaimed pools with their names.
+    fn common(&self) -> impl Iterator<Item = (&str, &BTreeSet<CpuId>)> {
+        let share = self.share.iter().map(|(name, cpus)| (*name, cpus));
+        share.chain([(PoolName::RECLAIM, &self.reclaim)])
+    }
+
+    fn has_reclaimed(&self) -> bool {
+        self.plan.workloads.values().any(|workload| workload.qos.is_reclaimed())
+    }
 }
 
 fn members(plan: &Plan, pool: &str) -> BTreeSet<CpuId> {
@@ -66,13 +101,16 @@ fn listed(cpus: impl IntoIterator<Item = CpuId>) -> CpuSet {
 
 /// Work without a CPU is the one thing a cpuset must never mean.
 fn check_pools_exist(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let missing = facts.has_reclaimed() && facts.reclaim.is_empty();
+    let empty = facts.plan.pools.iter().filter(|(_, pool)| pool.cpus.is_empty());
+    let empty = empty.map(|(name, _)| name.as_str());
+    let empty = empty.filter(|name| OTHERS[..3].iter().all(|other| other != name));
+    let names: BTreeSet<&str> = empty.chain(missing.then_some(PoolName::RECLAIM)).collect();
     if facts.online.is_empty() {
         return;
     }
-    for (name, cpus) in [(PoolName::SHARE, &facts.share), (PoolName::RECLAIM, &facts.reclaim)] {
-        if cpus.is_empty() {
-            found.push(fatal("pool-empty", name, format!("pool {name} has no CPU")));
-        }
+    for name in names {
+        found.push(fatal("pool-empty", name, format!("pool {name} has no CPU")));
     }
 }
 
@@ -86,41 +124,84 @@ fn check_online(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-/// The reserve meets nobody. Share and reclaim meet when the policy lends, or where reclaim has
-/// nothing beyond its floor.
-fn check_exclusive(facts: &Facts<'_>, found: &mut Vec<Finding>) {
-    for (name, cpus) in [(PoolName::SHARE, &facts.share), (PoolName::RECLAIM, &facts.reclaim)] {
-        let both = listed(facts.reserve.intersection(cpus).copied());
-        if !both.is_empty() {
+/// The reserve meets nobody, unless nothing else is left for reclaimed work.
+fn check_withheld(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    for (name, cpus) in facts.common() {
+        let both = listed(facts.withheld.intersection(cpus).copied());
+        let last_resort = name == PoolName::RECLAIM && facts.free.is_empty();
+        if !both.is_empty() && !last_resort {
             let message = format!("CPUs {both} are reserved and in pool {name}");
             found.push(fatal("cpu-two-owners", name, message));
         }
     }
-    let both = listed(facts.share.intersection(&facts.reclaim).copied());
-    let last_resort = facts.reclaim.len() <= floor(facts);
-    if !both.is_empty() && !facts.policy.reclaim.overlap_share && !last_resort {
-        let message = format!("CPUs {both} are in the share and in the reclaim pool");
-        found.push(fatal("cpu-two-owners", PoolName::RECLAIM, message));
+}
+
+/// Owned CPUs are one owner's, as long as others have any.
+fn check_owned(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    for (name, cpus) in facts.common() {
+        let both = listed(facts.owned.intersection(cpus).copied());
+        if !both.is_empty() && !facts.free.is_empty() {
+            let message = format!("CPUs {both} are dedicated and in pool {name}");
+            found.push(fatal("cpu-two-owners", name, message));
+        }
+    }
+    let mut owners: BTreeMap<CpuId, &str> = BTreeMap::new();
+    let dedicated = |workload: &&WorkloadPlan| workload.pool.as_str() == PoolName::DEDICATED;
+    for (name, workload) in &facts.plan.workloads {
+        for cpu in Some(workload).filter(dedicated).iter().flat_map(|own| own.cpus.iter()) {
+            if let Some(other) = owners.insert(cpu, name.as_str()) {
+                let message = format!("CPU {cpu} is owned by {other} and by {name}");
+                found.push(fatal("cpu-two-owners", name.as_str(), message));
+            }
+        }
     }
 }
 
+/// Shared and reclaimed work meet when the policy lends, or where reclaim has nothing beyond its
+/// floor.
+fn check_lent(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let last_resort = facts.reclaim.len() <= floor(facts);
+    if facts.policy.placement.overlap_shared_reclaim || last_resort {
+        return;
+    }
+    for (name, cpus) in &facts.share {
+        let both = listed(cpus.intersection(&facts.reclaim).copied());
+        if !both.is_empty() {
+            let message = format!("CPUs {both} are in pool {name} and in the reclaim pool");
+            found.push(fatal("cpu-two-owners", PoolName::RECLAIM, message));
+        }
+    }
+}
+
+/// What the policy keeps for reclaimed work, as far as it is not owned; one CPU where it has work.
 fn floor(facts: &Facts<'_>) -> usize {
-    let usable = facts.online.difference(&facts.reserve).count();
-    usize::from(facts.policy.reclaim.floor_cpus).max(1).min(usable)
+    let nodes: BTreeSet<_> = facts
+        .online
+        .iter()
+        .filter_map(|cpu| facts.snapshot.topology.cpus.get(cpu))
+        .map(|cpu| cpu.node)
+        .collect();
+    let kept = match &facts.policy.placement.reclaim_reserve {
+        ReclaimReserve::PerNode => nodes.len().max(4),
+        ReclaimReserve::Count(count) => usize::from(*count),
+        ReclaimReserve::Cpus(cpus) => cpus.iter().filter(|cpu| facts.free.contains(cpu)).count(),
+    };
+    kept.max(usize::from(facts.has_reclaimed())).min(facts.free.len())
 }
 
 /// Reserved CPUs stay reserved, unless they are all there is.
 fn check_reserve(facts: &Facts<'_>, found: &mut Vec<Finding>) {
-    let wanted: BTreeSet<CpuId> = match &facts.policy.reserve {
+    let wanted: BTreeSet<CpuId> = match &facts.policy.placement.reserve {
         Reserve::Cpus(cpus) => cpus.iter().filter(|cpu| facts.online.contains(cpu)).collect(),
         Reserve::Count(_) => return,
     };
     let taken: Vec<CpuId> = wanted
         .iter()
         .copied()
-        .filter(|cpu| facts.share.contains(cpu) || facts.reclaim.contains(cpu))
+        .filter(|cpu| facts.common().any(|(_, pool)| pool.contains(cpu)))
         .collect();
-    if !taken.is_empty() && wanted.len() < facts.online.len() {
+    let other = facts.online.difference(&wanted).next();
+    if !taken.is_empty() && other.is_some() && !facts.free.is_empty() {
         let message = format!("CPUs {} are reserved by policy and in another pool", listed(taken));
         found.push(fatal("reserve-touched", PoolName::RESERVE, message));
     }
@@ -137,32 +218,37 @@ fn check_floor(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 
 fn check_growth(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(previous) = facts.previous else { return };
-    let before = members(previous, PoolName::RECLAIM).len();
+    let before = members(previous, PoolName::RECLAIM);
+    let before = before.intersection(&facts.online).count();
     let most = before + usize::from(facts.policy.reclaim.max_growth_per_tick);
-    if facts.reclaim.len() > most.max(floor(facts)) {
+    if facts.reclaim.len() > most.max(floor(facts)).max(1) {
         let message =
             format!("the reclaim pool grows from {before} to {} CPUs", facts.reclaim.len());
         found.push(fatal("reclaim-growth", PoolName::RECLAIM, message));
     }
 }
 
-/// Each workload runs inside the pool of its level.
+/// Each workload runs inside its pool, and in one that its level may have.
 fn check_workloads(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     // Hundreds of workloads share a handful of sets.
-    let mut seen: Vec<(QosLevel, CpuSet, CpuSet)> = Vec::new();
+    let mut seen: Vec<(&str, CpuSet, CpuSet)> = Vec::new();
     for (name, workload) in &facts.plan.workloads {
         let populated = facts.snapshot.workloads.get(name).is_some_and(|view| view.populated);
         if workload.cpus.is_empty() && populated {
             let message = format!("{name} has tasks and no CPU");
             found.push(fatal("workload-without-cpu", name.as_str(), message));
         }
-        let (qos, cpus) = (workload.qos, workload.cpus);
-        let known = seen.iter().find(|(level, set, _)| *level == qos && *set == cpus);
+        let (pool, qos, cpus) = (workload.pool.as_str(), workload.qos, workload.cpus);
+        if qos.is_reclaimed() != (pool == PoolName::RECLAIM) {
+            let message = format!("{name} ({qos}) is in pool {pool:?}");
+            found.push(fatal("workload-in-wrong-pool", name.as_str(), message));
+        }
+        let known = seen.iter().find(|(of, set, _)| *of == pool && *set == cpus);
         let outside = match known {
             Some((.., outside)) => *outside,
             None => {
-                let outside = outside_pool(facts, qos, &cpus);
-                seen.push((qos, cpus, outside));
+                let outside = outside_pool(facts, pool, &cpus);
+                seen.push((pool, cpus, outside));
                 outside
             }
         };
@@ -173,14 +259,13 @@ fn check_workloads(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     }
 }
 
-fn outside_pool(facts: &Facts<'_>, qos: QosLevel, cpus: &CpuSet) -> CpuSet {
-    let pool = match qos {
-        QosLevel::SharedCores | QosLevel::DedicatedCores => &facts.share,
-        QosLevel::ReclaimedCores => &facts.reclaim,
-        QosLevel::SystemCores if facts.reserve.is_empty() => &facts.online,
-        QosLevel::SystemCores => &facts.reserve,
+/// A workload in a pool that is not there (a new one in none yet, system work) may be anywhere.
+fn outside_pool(facts: &Facts<'_>, pool: &str, cpus: &CpuSet) -> CpuSet {
+    let inside = match facts.plan.pools.contains_key(pool) {
+        true => members(facts.plan, pool),
+        false => facts.online.clone(),
     };
-    listed(cpus.iter().filter(|cpu| !pool.contains(cpu)))
+    listed(cpus.iter().filter(|cpu| !inside.contains(cpu)))
 }
 
 fn check_generation(facts: &Facts<'_>, found: &mut Vec<Finding>) {

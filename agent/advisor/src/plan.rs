@@ -10,18 +10,20 @@
 //! Need is in thousandths of a CPU (`MilliCpu`), pools in whole CPUs, time in `Nanos`.
 //!
 //! # Approach
-//! 1. `reserve` takes its CPUs; the rest is *usable*.
-//! 2. `need` gives each shared workload the larger of its request share (requests water-filled
-//!    into the usable CPUs) and its measured usage times `usage_margin`.
-//! 3. `size` turns need, lateness and the previous Plan into the number of CPUs that batch work
-//!    must stay off (*exclusive* CPUs).
-//! 4. `place` picks which: those held before, whole cores, few NUMA nodes, ascending ids.
-//! 5. Reclaim gets every other usable CPU, so share and reclaim always cover all usable ones; if
-//!    that is less than its floor it takes the highest share CPUs too, as last resort.
+//! 1. `residents` brings the ledger up to date: who came is admitted, with what `admit` promises.
+//! 2. The `Tally` of the ledger gives *regions*: a NUMA node with bound pods, and all that is not
+//!    withheld. Dedicated pods own their CPUs and are in none.
+//! 3. `need` gives each shared workload of a region the larger of its request share (requests
+//!    water-filled into the region's CPUs) and its measured usage times `usage_margin`.
+//! 4. `size` turns need, lateness and the previous Plan into the number of CPUs of the region that
+//!    batch work must stay off (*exclusive* CPUs).
+//! 5. `pool::pools` picks which: those held before, whole cores, balanced over nodes. Reclaim gets
+//!    every other CPU, by a bounded number more than before; if that is less than its floor it takes
+//!    share CPUs too, as last resort.
 //!
-//! With `overlap_share` the share pool is all usable CPUs and batch work may run on each that is
-//! not exclusive: none while the service is calm, one more per tick while its measured need is
-//! near the size of the pool or its p99 was late twice in a row.
+//! With overlap share pools take all CPUs of their region and batch work may run on each that is not
+//! exclusive: none while the service is calm, one more per tick while its measured need is near the
+//! size of the region or its p99 was late twice in a row.
 //!
 //! # Worked example
 //! 8 CPUs, reserve 0, no overlap, margin 1.25. `web` asks 2000 and uses 1000; `api` asks 500 and
@@ -31,28 +33,35 @@
 //! at five until that lasted `shrink_after`, then gives one CPU per tick.
 //!
 //! # Limits
-//! One share pool; dedicated cores are planned as shared ones and a finding says so.
+//! A workload that is refused is not left without CPUs: it runs in the pool of its level, and a
+//! finding says what it does not get.
 
 mod need;
-mod place;
+mod region;
 mod reserve;
+mod residents;
 mod size;
 mod stale;
 mod workloads;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::decision::Decision;
-use model::plan::{Finding, Generation, Plan, PoolPlan, Severity};
+use model::ledger::Ledger;
+use model::plan::{Finding, Generation, Plan, RegionState, Severity};
 use model::policy::Policy;
-use model::qos::PoolName;
-use model::snapshot::Snapshot;
-use model::{CpuSet, Timestamp};
+use model::qos::{PoolName, QosLevel};
+use model::snapshot::{Signal, Snapshot};
+use model::{CpuSet, MilliCpu, Timestamp};
 
 pub use need::{Demand, water_fill};
 pub(crate) use need::{Judge, Lateness, latest};
 pub(crate) use reserve::spread as reserve_spread;
 
+use crate::layout::Layout;
+use crate::pool::{self, Held, Pools};
+use crate::tally::Tally;
 use stale::Freshness;
 
 /// Everything a Plan depends on.
@@ -87,13 +96,14 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
             size::Aim::ReclaimFloor
         }
     };
-    let room = Room::new(input, &mut report);
-    let needs = need::of(input, &room);
-    let sizing = size::exclusive(input, &room, &needs, aim);
-    report.decisions.extend(sizing.decision.clone());
-    let pools = pools(input, &room, &needs, sizing.n_exclusive);
-    note_forced_overlap(input, &room, &pools, &mut report);
-    let workloads = workloads::plans(input, &room, &pools, &mut report);
+    let Some(layout) = layout_of(input, &mut report) else {
+        return (input.previous.cloned().unwrap_or_default(), report);
+    };
+    let ledger = residents::settle(input, &layout, &mut report);
+    let node = Node::new(input, layout, &ledger, aim, &mut report);
+    let pools = node.pools(input);
+    note_forced_overlap(input, &node, &pools, &mut report);
+    let workloads = workloads::plans(input, &node, &ledger, &pools);
     let plan = Plan {
         generation: Generation(input.previous.map_or(0, |plan| plan.generation.0) + 1),
         built_at: input.now,
@@ -104,95 +114,119 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
         },
         pools,
         workloads,
-        share_low_since: sizing.share_low_since,
-        share_late_ticks: sizing.share_late_ticks,
+        ledger,
+        regions: node.regions,
     };
     (plan, report)
 }
 
-/// The CPUs there are to give.
-pub(crate) struct Room {
-    pub(crate) online: CpuSet,
-    pub(crate) reserve: CpuSet,
-    /// Online and not reserved; never empty on a machine with a CPU.
-    pub(crate) usable: CpuSet,
-    pub(crate) n_usable: usize,
-    /// The smallest reclaim pool allowed here: the policy's floor, at least one CPU, at most all.
-    pub(crate) floor: usize,
-}
-
-impl Room {
-    fn new(input: &PlanInput<'_>, report: &mut PlanReport) -> Room {
-        let online = input.snapshot.topology.online();
-        let reserve = reserve::choose(input, &online, report);
-        let usable = online.difference(&reserve);
-        let n_usable = usable.len();
-        let floor = usize::from(input.policy.reclaim.floor_cpus).max(1).min(n_usable);
-        Room { online, reserve, usable, n_usable, floor }
-    }
-}
-
-fn pools(
-    input: &PlanInput<'_>,
-    room: &Room,
-    needs: &need::Needs,
-    n_exclusive: usize,
-) -> BTreeMap<PoolName, PoolPlan> {
+/// The CPUs that there are to give; `None` where there is none at all.
+fn layout_of(input: &PlanInput<'_>, report: &mut PlanReport) -> Option<Layout> {
     let topology = &input.snapshot.topology;
-    let held = Held::before(input, room);
-    let overlap = input.policy.reclaim.overlap_share;
-    let keep = if overlap { held.exclusive } else { held.share };
-    let exclusive =
-        place::pick(topology, &room.usable, &keep, n_exclusive, place::Order::Ascending);
-    let rest = room.usable.difference(&exclusive);
-    let share = if overlap { room.usable } else { exclusive };
-    // Last resort: share CPUs too, those that batch work held before first.
-    let missing = room.floor.saturating_sub(rest.len());
-    let lent = place::pick(topology, &exclusive, &held.reclaim, missing, place::Order::Descending);
-    let reclaim = rest.union(&lent);
-    BTreeMap::from([
-        (PoolName::from(PoolName::RESERVE), PoolPlan { cpus: room.reserve, need: needs.reserve }),
-        (PoolName::from(PoolName::SHARE), PoolPlan { cpus: share, need: needs.share }),
-        (PoolName::from(PoolName::RECLAIM), PoolPlan { cpus: reclaim, need: needs.reclaim }),
-    ])
-}
-
-/// What the previous Plan gave, as far as it is still usable.
-pub(crate) struct Held {
-    pub(crate) share: CpuSet,
-    pub(crate) reclaim: CpuSet,
-    /// Share CPUs that batch work had to stay off.
-    pub(crate) exclusive: CpuSet,
-}
-
-impl Held {
-    pub(crate) fn before(input: &PlanInput<'_>, room: &Room) -> Held {
-        let pool = |name| {
-            let pool = input.previous.and_then(|plan| plan.pools.get(name));
-            pool.map_or(CpuSet::EMPTY, |pool| pool.cpus.intersection(&room.usable))
-        };
-        let (share, reclaim) = (pool(PoolName::SHARE), pool(PoolName::RECLAIM));
-        Held { share, reclaim, exclusive: share.difference(&reclaim) }
+    let reserve = reserve::choose(input, &topology.online(), report);
+    let forbidden = input.policy.placement.forbidden;
+    match Layout::without(topology, reserve, forbidden) {
+        Ok(layout) => Some(layout),
+        Err(error) => {
+            report.findings.push(Finding {
+                severity: Severity::Warning,
+                rule: "nothing-usable",
+                subject: "node".to_owned(),
+                message: format!("{error}: the last Plan stays"),
+            });
+            None
+        }
     }
 }
 
-fn note_forced_overlap(
-    input: &PlanInput<'_>,
-    room: &Room,
-    pools: &BTreeMap<PoolName, PoolPlan>,
-    report: &mut PlanReport,
-) {
-    let both = pools[PoolName::SHARE].cpus.intersection(&pools[PoolName::RECLAIM].cpus);
-    let forced = !input.policy.reclaim.overlap_share || room.n_usable == 1;
+/// The machine with everybody who was admitted, and how many CPUs each region keeps from batch work.
+pub(crate) struct Node {
+    pub(crate) layout: Layout,
+    pub(crate) tally: Tally,
+    pub(crate) regions: BTreeMap<PoolName, RegionState>,
+    /// What the share pools of each region need, by pool.
+    needs: BTreeMap<PoolName, MilliCpu>,
+    /// CPUs that reclaimed work always has.
+    pub(crate) n_kept: usize,
+    aim: size::Aim,
+}
+
+impl Node {
+    fn new(
+        input: &PlanInput<'_>,
+        layout: Layout,
+        ledger: &Arc<Ledger>,
+        aim: size::Aim,
+        report: &mut PlanReport,
+    ) -> Node {
+        let mut tally = Tally::of(&layout, ledger, None, input.now);
+        // A measured node: what nobody asked for is free, whoever is here.
+        tally.is_settled = true;
+        let n_kept = pool::reclaim_reserve(&layout, &input.policy.placement, &tally).len();
+        let (mut states, mut needed) = (BTreeMap::new(), BTreeMap::new());
+        let judge = Judge::new(input.snapshot, input.policy);
+        for region in region::regions(input, &layout, &mut tally, ledger, n_kept) {
+            let needs = need::of(input, &judge, &region);
+            let sizing = size::exclusive(input, &region, &needs, aim);
+            let n_exclusive = usize::from(sizing.state.n_exclusive);
+            region.set_size(&layout, &mut tally, (n_exclusive, &needs.by_pool));
+            for (pool, need) in &needs.by_pool {
+                let name = PoolName::from(*pool);
+                let name = region.node.map_or_else(|| name.clone(), |node| name.on_node(node));
+                needed.insert(name, *need);
+            }
+            report.decisions.extend(sizing.decision);
+            states.insert(region.name, sizing.state);
+        }
+        Node { layout, tally, regions: states, needs: needed, n_kept, aim }
+    }
+
+    /// Which CPUs every pool has, and what each needs.
+    fn pools(&self, input: &PlanInput<'_>) -> Pools {
+        let before = input.previous.map(|plan| plan.pools.clone()).unwrap_or_default();
+        let held = Held { max_reclaim: self.max_reclaim(input), pools: before };
+        let mut pools = pool::pools(&self.layout, &input.policy.placement, &self.tally, &held);
+        for (name, pool) in &mut pools {
+            pool.need = match name.as_str() {
+                PoolName::RECLAIM => need::used_by(input.snapshot, QosLevel::ReclaimedCores),
+                PoolName::RESERVE => need::used_by(input.snapshot, QosLevel::SystemCores),
+                PoolName::DEDICATED => need::used_by(input.snapshot, QosLevel::DedicatedCores),
+                _ => self.needs.get(name).copied().unwrap_or_default(),
+            };
+        }
+        pools
+    }
+
+    /// How many CPUs the reclaim pool may have; the first Plan that sees the node may choose.
+    fn max_reclaim(&self, input: &PlanInput<'_>) -> Option<usize> {
+        if self.aim == size::Aim::ReclaimFloor {
+            return Some(self.n_kept);
+        }
+        let growth = match input.snapshot.signal {
+            // Under steal nobody knows who waits for whom.
+            Signal::Degraded { .. } => 0,
+            _ => usize::from(input.policy.reclaim.max_growth_per_tick),
+        };
+        let before = input.previous?.pools.get(PoolName::RECLAIM);
+        let before = before.map_or(CpuSet::EMPTY, |pool| pool.cpus);
+        Some(before.intersection(&self.layout.online).len() + growth)
+    }
+}
+
+fn note_forced_overlap(input: &PlanInput<'_>, node: &Node, pools: &Pools, report: &mut PlanReport) {
+    let of = |name: &str| pools.get(name).map_or(CpuSet::EMPTY, |pool| pool.cpus);
+    let both = of(PoolName::SHARE).intersection(&of(PoolName::RECLAIM));
+    let n_usable = node.layout.usable.len();
+    let forced = !input.policy.placement.overlap_shared_reclaim || n_usable == 1;
     if forced && !both.is_empty() {
         report.findings.push(Finding {
             severity: Severity::Note,
             rule: "pools-overlap",
             subject: PoolName::RECLAIM.to_owned(),
             message: format!(
-                "reclaimed and shared work meet on CPUs {both}: {} usable CPUs cannot hold both \
-                 the share pool and a reclaim floor of {}",
-                room.n_usable, room.floor
+                "reclaimed and shared work meet on CPUs {both}: {n_usable} usable CPUs cannot hold \
+                 both the share pool and a reclaim floor of {}",
+                node.n_kept
             ),
         });
     }

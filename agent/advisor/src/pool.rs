@@ -18,7 +18,9 @@
 //! 5. Reclaim gets what is left; with overlap also, from the highest ids, the part of each pool that
 //!    is not asked for. It never has fewer CPUs than its reserve: the missing ones are lent by share
 //!    pools, then by the system's reserve, and by dedicated pods only when there is nothing else.
-//! 6. As long as no pod is confined to a pool and none owns CPUs, nothing is known that a size could
+//! 6. CPUs that a pool had before stay with it as long as it wants so many (`Held`), and reclaim grows
+//!    no further than it may.
+//! 7. As long as no pod is confined to a pool and none owns CPUs, nothing is known that a size could
 //!    follow, and reclaim has its reserve: one thread of each node in turn.
 //!
 //! # Worked example
@@ -55,14 +57,29 @@ pub type Pools = BTreeMap<PoolName, PoolPlan>;
 /// Katalyst's reservedReclaimedCPUs.
 const RECLAIM_RESERVE: usize = 4;
 
+/// What was so far, and how fast it may change. At a desk nothing is held: the answer then depends
+/// on nothing but the residents.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    pub pools: Pools,
+    /// The reclaim pool may have so many CPUs; `None`: any number.
+    pub max_reclaim: Option<usize>,
+}
+
+impl Held {
+    fn cpus(&self, name: &str) -> CpuSet {
+        self.pools.get(name).map_or(CpuSet::EMPTY, |pool| pool.cpus)
+    }
+}
+
 /// All pools of a node.
-pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> Pools {
+pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally, held: &Held) -> Pools {
     let keep = reclaim_reserve(layout, policy, tally);
     let mut pools = Pools::new();
     let mut left = tally.free;
     let mut lendable = CpuSet::EMPTY;
     for region in region::regions(layout, tally) {
-        let cut = region::cut(layout, policy, &region, &keep);
+        let cut = region::cut(layout, policy, &region, (&keep, held));
         left = left.difference(&region.cpus).union(&cut.left);
         lendable = lendable.union(&cut.unasked);
         for (name, pool) in cut.pools {
@@ -70,12 +87,14 @@ pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> Pools 
         }
     }
     let reclaim = match tally.is_settled {
-        true => top_up(layout, tally, left.union(&lendable), keep.len()),
-        false => top_up(layout, tally, keep, keep.len()),
+        true => left.union(&lendable),
+        false => keep,
     };
+    let reclaim = bounded(layout, reclaim, keep.len(), held);
+    let reclaim = top_up(layout, tally, reclaim, (keep.len(), held));
     for (name, cpus) in [
         (PoolName::RECLAIM, reclaim),
-        (PoolName::RESERVE, layout.reserve),
+        (PoolName::RESERVE, layout.reserve.difference(&tally.own)),
         (PoolName::INTERRUPT, layout.forbidden),
         (PoolName::DEDICATED, tally.own.intersection(&layout.online)),
     ] {
@@ -97,11 +116,23 @@ pub fn bound_pools(
     let keep = reclaim_reserve(layout, policy, tally);
     let regions = region::regions(layout, tally).into_iter();
     let here = regions.filter(|region| region.node == Some(node));
-    here.flat_map(|region| region::cut(layout, policy, &region, &keep).pools).collect()
+    let nothing = Held::default();
+    here.flat_map(|region| region::cut(layout, policy, &region, (&keep, &nothing)).pools).collect()
+}
+
+/// Growth is bounded, down to what reclaimed work always has.
+fn bounded(layout: &Layout, reclaim: CpuSet, n_kept: usize, held: &Held) -> CpuSet {
+    match held.max_reclaim {
+        Some(most) if reclaim.len() > most.max(n_kept) => {
+            let before = held.cpus(PoolName::RECLAIM);
+            take::keeping(layout, &reclaim, &before, most.max(n_kept), End::High)
+        }
+        _ => reclaim,
+    }
 }
 
 /// The CPUs that the reclaim pool has before anything is known: it keeps so many.
-fn reclaim_reserve(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> CpuSet {
+pub(crate) fn reclaim_reserve(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> CpuSet {
     let n_nodes = layout.nodes.iter().filter(|node| node.n_cpus > 0).count();
     let count = match policy.reclaim_reserve {
         ReclaimReserve::PerNode => RECLAIM_RESERVE.max(n_nodes),
@@ -114,27 +145,29 @@ fn reclaim_reserve(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> 
 }
 
 /// Adds lent CPUs to a reclaim pool that is too small: of share pools, and where nothing is free at
-/// all of the system's reserve; CPUs that somebody owns only for pods that would have none.
-fn top_up(layout: &Layout, tally: &Tally, reclaim: CpuSet, n: usize) -> CpuSet {
+/// all of the system's reserve; one that somebody owns only for pods that would have none.
+fn top_up(layout: &Layout, tally: &Tally, reclaim: CpuSet, (n, held): (usize, &Held)) -> CpuSet {
     // Even a policy that keeps nothing leaves a pool with pods one CPU.
     let n = n.max(usize::from(tally.n_reclaimed > 0));
-    let lent = lend(layout, &tally.free, reclaim, n);
+    let lend = |lender: &CpuSet, reclaim, n| lend(layout, lender, reclaim, (n, held));
+    let lent = lend(&tally.free, reclaim, n);
     if !lent.is_empty() {
         return lent;
     }
-    let lent = lend(layout, &layout.reserve, CpuSet::EMPTY, n);
+    let reserve = layout.reserve.difference(&tally.own);
+    let lent = lend(&reserve, CpuSet::EMPTY, n.min(1));
     if !lent.is_empty() || tally.n_reclaimed == 0 {
         return lent;
     }
-    lend(layout, &tally.own.intersection(&layout.online), CpuSet::EMPTY, n)
+    lend(&tally.own.intersection(&layout.online), CpuSet::EMPTY, 1)
 }
 
-/// Fills a set up to `n` CPUs from the highest ids of a lender.
-fn lend(layout: &Layout, lender: &CpuSet, held: CpuSet, n: usize) -> CpuSet {
-    let candidates = lender.difference(&held);
-    let missing = n.saturating_sub(held.len()).min(candidates.len());
-    let lent = take::balanced(layout, &candidates, missing, End::High);
-    lent.map_or(held, |lent| held.union(&lent))
+/// Fills a set up to `n` CPUs from the highest ids of a lender, those it lent before first.
+fn lend(layout: &Layout, lender: &CpuSet, reclaim: CpuSet, (n, held): (usize, &Held)) -> CpuSet {
+    let candidates = lender.difference(&reclaim);
+    let missing = n.saturating_sub(reclaim.len()).min(candidates.len());
+    let before = held.cpus(PoolName::RECLAIM);
+    reclaim.union(&take::keeping(layout, &candidates, &before, missing, End::High))
 }
 
 /// The name of the pool of a share pool's part on a node.

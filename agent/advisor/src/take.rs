@@ -31,6 +31,7 @@
 //! nodes play no part, hints choose the nodes.
 
 mod balance;
+mod keep;
 mod pack;
 
 use model::CpuSet;
@@ -38,6 +39,7 @@ use model::CpuSet;
 use crate::layout::Layout;
 
 pub use balance::{balanced, threads_balanced};
+pub use keep::keeping;
 pub use pack::by_topology;
 
 /// From which end ids are taken.

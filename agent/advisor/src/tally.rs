@@ -25,6 +25,9 @@ pub struct Tally {
     pub nodes: Vec<NodeTally>,
     /// Share pools without NUMA binding, ordered by name.
     pub pools: Vec<PoolTally>,
+    /// CPUs of the unbound part that reclaimed work is kept off where pools lend it their idle ones;
+    /// `None`: as many as are asked for.
+    pub withheld: Option<usize>,
     /// Nodes of reclaimed pods that are bound.
     pub reclaim_bound: NumaSet,
     pub n_reclaimed: usize,
@@ -38,6 +41,8 @@ pub struct NodeTally {
     pub n_free: usize,
     /// NUMA-bound share pools here, ordered by name.
     pub pools: Vec<PoolTally>,
+    /// As `Tally::withheld`, of this node.
+    pub withheld: Option<usize>,
     /// Requests of reclaimed pods that are bound here.
     pub reclaimed: MilliCpu,
     /// A dedicated pod is bound here.
@@ -118,6 +123,7 @@ impl Tally {
             unbound: layout.usable,
             nodes: vec![NodeTally::default(); layout.nodes.len()],
             pools: Vec::new(),
+            withheld: None,
             reclaim_bound: NumaSet::EMPTY,
             n_reclaimed: 0,
             is_settled: false,
@@ -218,7 +224,8 @@ pub fn need(pools: &[PoolTally], more: MilliCpu) -> usize {
     whole.max(usize::from(!pools.is_empty()))
 }
 
-fn entry(pools: &mut Vec<PoolTally>, name: PoolName) -> &mut PoolTally {
+/// The entry of a pool, made where it is missing.
+pub(crate) fn entry(pools: &mut Vec<PoolTally>, name: PoolName) -> &mut PoolTally {
     let idx = match pools.binary_search_by(|pool| pool.name.cmp(&name)) {
         Ok(idx) => idx,
         Err(idx) => {

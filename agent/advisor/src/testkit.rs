@@ -64,7 +64,7 @@ pub(crate) fn snapshot(at_s: u64, topology: Topology, all: Vec<(&str, WorkloadVi
 /// A workload in slot `slot` of cgroup `/slot`.
 pub(crate) fn workload(qos: QosLevel, slot: u16, request: u64, usage: Option<u64>) -> WorkloadView {
     WorkloadView {
-        spec: WorkloadSpec { qos, request: MilliCpu(request), target_p99: None },
+        spec: WorkloadSpec::plain(qos, MilliCpu(request)),
         cgroup: CgroupPath::new(format!("/{slot}")),
         cgroup_id: CgroupId(u64::from(slot) + 100),
         slot: SlotId(slot),
@@ -118,7 +118,7 @@ pub(crate) fn caused_by_own_group(millis: u64) -> WaitCauses {
 /// Pools that divide the CPUs instead of lending them.
 pub(crate) fn splitting() -> Policy {
     let mut policy = Policy::default();
-    policy.reclaim.overlap_share = false;
+    policy.placement.overlap_shared_reclaim = false;
     policy
 }
 

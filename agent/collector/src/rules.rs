@@ -9,7 +9,7 @@ use model::qos::{CgroupPath, WorkloadName};
 use model::sample::WorkloadSpec;
 
 /// One rule: every cgroup that matches is a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     pub cgroup: String,
     pub name: String,
@@ -17,7 +17,7 @@ pub struct Rule {
 }
 
 /// A matched cgroup and every group below it, its own first: tasks of all of them are its tasks.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Match {
     pub cgroup: CgroupPath,
     pub ids: Vec<CgroupId>,
@@ -25,7 +25,7 @@ pub struct Match {
 }
 
 /// What the rules make of a walk.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Matches {
     pub workloads: BTreeMap<WorkloadName, Match>,
     pub unmatched: Vec<String>,
@@ -102,8 +102,7 @@ mod tests {
     use super::*;
 
     fn rule(cgroup: &str, name: &str) -> Rule {
-        let spec =
-            WorkloadSpec { qos: QosLevel::SharedCores, request: MilliCpu(0), target_p99: None };
+        let spec = WorkloadSpec::plain(QosLevel::SharedCores, MilliCpu(0));
         Rule { cgroup: cgroup.to_owned(), name: name.to_owned(), spec }
     }
 

@@ -85,6 +85,26 @@ pub enum EnhancementError {
 }
 
 impl Enhancements {
+    /// Of a pod of this level that says nothing.
+    pub fn none(level: QosLevel) -> Enhancements {
+        Enhancements {
+            cpuset_pool: None,
+            numa_share: true,
+            suppression_tolerance_rate: None,
+            burst: BurstWish { policy: BurstPolicy::Default, percent: None, threshold: None },
+            align_by_socket: false,
+            distribute_evenly: false,
+            full_pcpus_pairing: false,
+            numa_number: None,
+            numa_ids: None,
+            numa_binding: false,
+            numa_exclusive: false,
+            rss_overuse_threshold: None,
+            oom_priority: oom_range(level).0,
+            network: NetworkWish { namespace: None, affinity_restricted: false },
+        }
+    }
+
     /// Reads the flattened map of a pod of this level.
     pub fn read(level: QosLevel, flat: &Flat, rules: &QosRules) -> Result<Self, EnhancementError> {
         let dedicated = level == QosLevel::DedicatedCores;
@@ -212,12 +232,7 @@ fn numa_ids(flat: &Flat, key: &str) -> Result<Option<NumaSet>, EnhancementError>
 
 /// 300 (never kill) and -300 (do not compare) are outside of every level's range and stay.
 fn oom_priority(level: QosLevel, flat: &Flat) -> Result<i32, EnhancementError> {
-    let (lowest, highest) = match level {
-        QosLevel::ReclaimedCores => (-100, -1),
-        QosLevel::SharedCores => (0, 99),
-        QosLevel::DedicatedCores => (100, 199),
-        QosLevel::SystemCores => (200, 299),
-    };
+    let (lowest, highest) = oom_range(level);
     let key = inner::OOM_PRIORITY;
     let Some(value) = flat.get(key) else { return Ok(lowest) };
     match value.trim().parse::<i32>() {
@@ -226,6 +241,15 @@ fn oom_priority(level: QosLevel, flat: &Flat) -> Result<i32, EnhancementError> {
         Err(_) => {
             Err(refused(key, value, "whole numbers; they are clamped into the level's range"))
         }
+    }
+}
+
+const fn oom_range(level: QosLevel) -> (i32, i32) {
+    match level {
+        QosLevel::ReclaimedCores => (-100, -1),
+        QosLevel::SharedCores => (0, 99),
+        QosLevel::DedicatedCores => (100, 199),
+        QosLevel::SystemCores => (200, 299),
     }
 }
 

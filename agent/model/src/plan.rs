@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::cpuset::CpuSet;
 use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane};
+use crate::ledger::Ledger;
 use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
 use crate::units::{MilliCpu, Nanos, Timestamp};
 
@@ -21,11 +23,23 @@ pub struct Plan {
     pub snapshot_at: Timestamp,
     pub pools: BTreeMap<PoolName, PoolPlan>,
     pub workloads: BTreeMap<WorkloadName, WorkloadPlan>,
-    /// Since when the share pool's need is below its size; hysteresis needs it in the next turn.
-    pub share_low_since: Option<Timestamp>,
-    /// For how many Plans in a row a shared workload's run-queue p99 was over its target; one
-    /// late second is noise, two are a reason to move CPUs.
-    pub share_late_ticks: u8,
+    /// Who was admitted and what was promised. Shared: it changes only when somebody comes or goes.
+    pub ledger: Arc<Ledger>,
+    /// What sizing remembers of each region with share pools: `share`, and `share-NUMA1` for the
+    /// part that is bound to a node.
+    pub regions: BTreeMap<PoolName, RegionState>,
+}
+
+/// What the next turn has to know of a region.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RegionState {
+    /// CPUs of the region that reclaimed work is kept off.
+    pub n_exclusive: u16,
+    /// Since when the need is below that; hysteresis.
+    pub low_since: Option<Timestamp>,
+    /// For how many Plans in a row a workload's run-queue p99 was over its target; one late second
+    /// is noise, two are a reason to move CPUs.
+    pub late_ticks: u8,
 }
 
 /// One named cpuset.

@@ -9,6 +9,7 @@ use crate::annotation;
 use crate::enhancement::{self, EnhancementError, Enhancements};
 use crate::qos::{Keys, LevelError, PodUid, QosLevel, QosRules, WorkloadName};
 use crate::quantity::{self, QuantityError};
+use crate::sample::WorkloadSpec;
 use crate::units::{Bytes, MilliCpu};
 
 pub use directives::{DirectiveError, Directives};
@@ -139,6 +140,22 @@ fn read_one<T>(
 }
 
 impl Ask {
+    /// Of a workload that is no pod: it is its own only container, and it runs.
+    pub fn of_workload(name: &WorkloadName, spec: &WorkloadSpec) -> Ask {
+        Ask {
+            uid: PodUid::new(name.as_str()),
+            name: name.clone(),
+            owner: None,
+            level: spec.qos,
+            wish: (*spec.wish).clone(),
+            cpu: spec.request,
+            memory: spec.memory_request,
+            containers: vec![AskContainer { name: name.to_string(), is_init: false }],
+            directives: Directives::default(),
+            running: true,
+        }
+    }
+
     /// Understands a pod by the rules of its cluster.
     pub fn of(pod: &Pod, rules: &QosRules) -> Result<Ask, PodError> {
         check_containers(pod)?;

@@ -3,6 +3,7 @@
 
 use crate::cpuset::CpuSet;
 use crate::knob::CpuWeight;
+use crate::placement::{PlacementPolicy, ReclaimReserve};
 use crate::units::{Micros, MilliCpu, Nanos};
 
 /// Whether Steps are written or only planned.
@@ -16,7 +17,8 @@ pub enum Mode {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     pub mode: Mode,
-    pub reserve: Reserve,
+    /// Reserve, overlap, reclaim reserve, hints, admission.
+    pub placement: PlacementPolicy,
     pub share: SharePolicy,
     pub reclaim: ReclaimPolicy,
     pub suppression: SuppressionPolicy,
@@ -51,10 +53,6 @@ pub struct SharePolicy {
 /// What batch work gets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReclaimPolicy {
-    /// The reclaim pool never has fewer CPUs than this (they may overlap the share pool).
-    pub floor_cpus: u16,
-    /// Reclaimed work may run on idle CPUs of the share pool, at `weight`.
-    pub overlap_share: bool,
     /// `cpu.weight` of reclaimed work that is not suppressed.
     pub weight: CpuWeight,
     /// Growth of the reclaim pool per tick, in CPUs; shrinking is not bounded.
@@ -80,19 +78,20 @@ impl Default for Policy {
     fn default() -> Self {
         Policy {
             mode: Mode::Observe,
-            reserve: Reserve::Count(0),
+            placement: PlacementPolicy {
+                reclaim_enabled: true,
+                // One CPU: on a small machine more would be half of it.
+                reclaim_reserve: ReclaimReserve::Count(1),
+                overlap_shared_reclaim: true,
+                ..PlacementPolicy::default()
+            },
             share: SharePolicy {
                 usage_margin: 1.25,
                 shrink_after: Nanos::from_secs(10),
                 max_shrink_per_tick: 1,
                 default_target_p99: Micros(5_000),
             },
-            reclaim: ReclaimPolicy {
-                floor_cpus: 1,
-                overlap_share: true,
-                weight: CpuWeight::MIN,
-                max_growth_per_tick: 4,
-            },
+            reclaim: ReclaimPolicy { weight: CpuWeight::MIN, max_growth_per_tick: 4 },
             suppression: SuppressionPolicy {
                 enabled: true,
                 // Twice the tick, so that a tick always falls into it and can renew it.

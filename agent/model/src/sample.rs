@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::enhancement::Enhancements;
 use crate::histogram::Histogram;
 use crate::knob::Knobs;
 use crate::qos::{CgroupPath, QosLevel, WorkloadName};
@@ -155,13 +156,24 @@ pub struct SeldomSample {
 }
 
 /// What an operator (or, later, a pod) says about a workload.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadSpec {
     pub qos: QosLevel,
     /// What it asked for; zero for most reclaimed work.
     pub request: MilliCpu,
+    pub memory_request: Bytes,
     /// The run-queue wait its p99 should stay under; `None` takes the policy's default.
     pub target_p99: Option<Micros>,
+    /// What it wishes beyond its level. Shared: a Sample has one per workload and second.
+    pub wish: Arc<Enhancements>,
+}
+
+impl WorkloadSpec {
+    /// A workload that wishes nothing beyond its level.
+    pub fn plain(qos: QosLevel, request: MilliCpu) -> WorkloadSpec {
+        let wish = Arc::new(Enhancements::none(qos));
+        WorkloadSpec { qos, request, memory_request: Bytes(0), target_p99: None, wish }
+    }
 }
 
 /// One cgroup that is a workload, with everything read from its directory.

@@ -5,14 +5,18 @@
 //! A field may be added with a default under the same schema number; anything else is a new
 //! number, a reader for the old one, and one more recorded sample in `testdata/`.
 
+mod ledger;
 mod plan;
 mod snapshot;
+mod wish;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use ledger::Ledger;
 pub use plan::{Decision, KnobTable, Knobs, Overlay, Plan, PoolPlan, WorkloadPlan};
 pub use snapshot::Snapshot;
+pub use wish::Wish;
 
 /// The schema that is written.
 pub const SCHEMA: u32 = 1;

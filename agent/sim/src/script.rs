@@ -20,6 +20,7 @@ use std::str::FromStr;
 
 use advisor::{Effects, TurnState};
 use model::knob::{CpuMax, CpuWeight, Knob, KnobValue};
+use model::placement::ReclaimReserve;
 use model::plan::Step;
 use model::policy::{Policy, Reserve};
 use model::qos::{PoolName, QosLevel, WorkloadName};
@@ -140,9 +141,11 @@ impl World {
 
     fn set_policy(&mut self, key: &str, value: &str) -> Done {
         match key {
-            "overlap" => self.policy.reclaim.overlap_share = value == "on",
-            "reserve" => self.policy.reserve = Reserve::Count(number(value)?),
-            "floor" => self.policy.reclaim.floor_cpus = number(value)?,
+            "overlap" => self.policy.placement.overlap_shared_reclaim = value == "on",
+            "reserve" => self.policy.placement.reserve = Reserve::Count(number(value)?),
+            "floor" => {
+                self.policy.placement.reclaim_reserve = ReclaimReserve::Count(number(value)?);
+            }
             "growth" => self.policy.reclaim.max_growth_per_tick = number(value)?,
             "shrink-after" => self.policy.share.shrink_after = Nanos::from_secs(number(value)?),
             "hold" => self.policy.suppression.hold = Nanos::from_millis(number(value)?),
@@ -152,7 +155,7 @@ impl World {
     }
 
     fn make(&mut self, name: &str, qos: QosLevel, request: &str, demand: &str) -> Done {
-        let spec = WorkloadSpec { qos, request: MilliCpu(number(request)?), target_p99: None };
+        let spec = WorkloadSpec::plain(qos, MilliCpu(number(request)?));
         self.node.make(name, spec, MilliCpu(number(demand)?));
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use model::placement::NumaHintPolicy;
 use model::policy::{Mode, Reserve};
 
 use super::parse;
@@ -17,7 +18,7 @@ fn check_refused(text: &str, expect: Expect) {
 fn an_empty_file_is_the_safe_default() {
     let config = parse(Path::new("agent.toml"), "").expect("empty");
     assert_eq!(config.policy.mode, Mode::Observe);
-    assert_eq!(config.policy.reserve, Reserve::Count(0));
+    assert_eq!(config.policy.placement.reserve, Reserve::Count(0));
     assert_eq!(config.agent.socket, Path::new("/run/berth/agent.sock"));
     assert!(config.workloads.is_empty());
 }
@@ -43,11 +44,64 @@ fn a_full_file_is_read() {
         qos = "shared_cores"
         request_milli_cpu = 500
         target_p99_us = 3000
+        [[workload]]
+        cgroup = "/services/db"
+        name = "db"
+        qos = "dedicated_cores"
+        request_milli_cpu = 4000
+        memory_request = "2Gi"
+        enhancements = { numa_binding = true, numa_number = 2, cpu_burst_policy = "static" }
+        [placement]
+        interrupt_cpus = "7"
+        numa_hint_policy = "packing"
     "#;
     let config = parse(Path::new("agent.toml"), text).expect("full");
     assert_eq!(config.agent.socket, Path::new("/run/berth-test/agent.sock"));
     assert_eq!(config.agent.listen, None);
     assert_eq!(config.workloads[1].spec.request.0, 500);
+    let db = &config.workloads[2].spec;
+    assert_eq!((db.memory_request.0, db.wish.numa_number), (2 << 30, Some(2)));
+    assert!(db.wish.numa_binding && !db.wish.numa_exclusive);
+    assert_eq!(config.policy.placement.numa_hint, NumaHintPolicy::Packing);
+    assert_eq!(config.policy.placement.forbidden.to_string(), "7");
+}
+
+fn workload(more: &str) -> String {
+    format!("[[workload]]\ncgroup = \"/a\"\nname = \"a\"\nqos = \"reclaimed_cores\"\n{more}")
+}
+
+#[test]
+fn wishes_of_a_workload_are_checked() {
+    check_refused(
+        &workload("enhancements = { numa_bindin = true }"),
+        expect![[r#"agent.toml:5: workload.enhancements.numa_bindin = "true": allowed is a key of cpuset_pool, numa_share, cpu_burst_policy, cpu_burst_percent, cpu_burst_threshold, align_by_socket, distribute_evenly_across_numa, full_pcpus_pairing, numa_binding, numa_exclusive, oom_priority, suppression_tolerance_rate, numa_number, numa_ids"#]],
+    );
+    check_refused(
+        &workload("enhancements = { numa_number = 0 }"),
+        expect![[r#"agent.toml:5: workload.enhancements.numa_number = "0": allowed is whole numbers from 1 to 64"#]],
+    );
+    check_refused(
+        &workload("enhancements = { numa_binding = [1] }"),
+        expect![[r#"agent.toml:5: workload.enhancements.numa_binding = "a list or a table": allowed is a text, a number, true or false"#]],
+    );
+    check_refused(
+        &workload("memory_request = \"2Gib\""),
+        expect![[
+            r#"agent.toml:5: workload.memory_request = "2Gib": allowed is a quantity such as "2Gi""#
+        ]],
+    );
+    check_refused(
+        "[placement]\nnuma_hint_policy = \"random\"",
+        expect![[
+            r#"agent.toml:2: placement.numa_hint_policy = "random": allowed is spreading, packing, dynamic_packing"#
+        ]],
+    );
+    check_refused(
+        "[placement]\ninterrupt_cpus = \"a\"",
+        expect![[
+            r#"agent.toml:2: placement.interrupt_cpus = "a": allowed is a CPU list such as "0,8" or "0-1" ("a" is not a CPU, a range N-M or a stride N-M:USED/GROUP)"#
+        ]],
+    );
 }
 
 #[test]

@@ -31,7 +31,7 @@ pub(crate) fn workload(slot: u16) -> WorkloadView {
         causes: WaitCauses::default(),
     };
     WorkloadView {
-        spec: WorkloadSpec { qos: QosLevel::SharedCores, request: MilliCpu(500), target_p99: None },
+        spec: WorkloadSpec::plain(QosLevel::SharedCores, MilliCpu(500)),
         cgroup: CgroupPath::from("/pods/x"),
         cgroup_id: CgroupId(77),
         slot: SlotId(slot),

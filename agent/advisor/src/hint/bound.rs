@@ -116,7 +116,7 @@ pub(super) fn reclaimed(
     tally: &Tally,
     ask: &Ask,
 ) -> Result<Vec<Hint>, String> {
-    let pools = pool::pools(input.layout, input.policy, tally);
+    let pools = pool::pools(input.layout, input.policy, tally, &pool::Held::default());
     let reclaim = pools.get(model::qos::PoolName::RECLAIM).map(|pool| pool.cpus);
     let mut rooms = Vec::new();
     for (node, sums) in input.layout.nodes.iter().zip(&tally.nodes) {

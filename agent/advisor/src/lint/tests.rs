@@ -3,7 +3,7 @@
 use model::Timestamp;
 use model::plan::{Generation, Plan};
 use model::policy::{Policy, Reserve};
-use model::qos::PoolName;
+use model::qos::{PoolName, QosLevel};
 use model::snapshot::Snapshot;
 
 use super::lint;
@@ -15,7 +15,9 @@ fn node() -> Snapshot {
 }
 
 fn policy() -> Policy {
-    Policy { reserve: Reserve::Cpus(cpus("0")), ..splitting() }
+    let mut policy = splitting();
+    policy.placement.reserve = Reserve::Cpus(cpus("0"));
+    policy
 }
 
 #[track_caller]
@@ -61,6 +63,35 @@ fn each_broken_rule_is_named() {
         &["workload-without-cpu"],
     );
     check(|previous, _| previous.generation = Generation(9), &["generation-not-newer"]);
+}
+
+/// Two dedicated workloads of one CPU each beside one that is shared.
+#[test]
+fn a_dedicated_cpu_has_one_owner() {
+    let own = |slot| workload(QosLevel::DedicatedCores, slot, 1000, None);
+    let all = vec![("a", own(3)), ("b", own(4)), ("web", shared(1, 1000, None))];
+    let node = snapshot(1, machine(1, 4, 1), all);
+    let policy = splitting();
+    let input = PlanInput { now: Timestamp(0), snapshot: &node, previous: None, policy: &policy };
+    let (good, _) = plan(&input);
+    let rules = |plan: &Plan| -> Vec<&str> {
+        lint(&node, &policy, None, plan).iter().map(|found| found.rule).collect()
+    };
+    assert_eq!(rules(&good), Vec::<&str>::new());
+    // a 0, b 1, share 2, reclaim 3
+    let mut both = good.clone();
+    both.workloads.get_mut("b").expect("b").cpus = cpus("0");
+    assert_eq!(rules(&both), ["cpu-two-owners"]);
+    let mut shared = good.clone();
+    set(&mut shared, PoolName::SHARE, "1-2");
+    assert_eq!(rules(&shared), ["cpu-two-owners"]);
+    let mut reclaimed = good;
+    set(&mut reclaimed, PoolName::RECLAIM, "1,3");
+    assert_eq!(rules(&reclaimed), ["cpu-two-owners"]);
+    let mut elsewhere = reclaimed;
+    set(&mut elsewhere, PoolName::RECLAIM, "3");
+    elsewhere.workloads.get_mut("web").expect("web").pool = PoolName::from(PoolName::RECLAIM);
+    assert_eq!(rules(&elsewhere), ["workload-in-wrong-pool", "workload-outside-pool"]);
 }
 
 #[test]

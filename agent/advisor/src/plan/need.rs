@@ -1,13 +1,16 @@
 //! What workloads need, in thousandths of a CPU, and whether they wait too long. Owns the
 //! arithmetic of demand; how many CPUs follow from it is `size`.
 
+use std::collections::BTreeMap;
+
 use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
 use model::sample::WaitCauses;
 use model::snapshot::{Signal, Snapshot, WorkloadView};
 use model::{MilliCpu, Nanos, SlotId};
 
-use super::{PlanInput, Room};
+use super::PlanInput;
+use super::region::{Member, Region};
 
 /// Fewer waits than this in an interval have no p99 worth acting on: one unlucky wake-up in
 /// twenty would decide.
@@ -49,14 +52,14 @@ pub fn water_fill(capacity: u64, demands: &[Demand]) -> Vec<u64> {
     filled
 }
 
-/// Needs of all pools.
-pub(super) struct Needs {
-    pub(super) reserve: MilliCpu,
-    /// By requests and by measured usage, whichever is larger, summed over shared workloads.
+/// Needs of one region.
+pub(super) struct Needs<'a> {
+    /// By requests and by measured usage, whichever is larger, summed over its workloads.
     pub(super) share: MilliCpu,
     /// By measured usage alone; zero as long as nothing was measured.
     pub(super) measured: MilliCpu,
-    pub(super) reclaim: MilliCpu,
+    /// `share` by pool, ordered by name.
+    pub(super) by_pool: Vec<(&'a str, MilliCpu)>,
     pub(super) known: Measured,
     pub(super) lateness: Lateness,
 }
@@ -73,45 +76,49 @@ pub(super) enum Measured {
 }
 
 impl Measured {
-    fn of(shared: &[&WorkloadView]) -> Measured {
-        let n_measured = shared.iter().filter(|w| w.usage.is_some()).count();
+    fn of(members: &[Member<'_>]) -> Measured {
+        let n_measured = members.iter().filter(|one| one.view.usage.is_some()).count();
         match n_measured {
-            n if n == shared.len() => Measured::All,
+            n if n == members.len() => Measured::All,
             0 => Measured::None,
             _ => Measured::Some,
         }
     }
 }
 
-pub(super) fn of(input: &PlanInput<'_>, room: &Room) -> Needs {
-    let snapshot = input.snapshot;
-    let shared: Vec<&WorkloadView> = snapshot.workloads.values().filter(|w| is_shared(w)).collect();
-    let requests: Vec<Demand> = shared.iter().map(|w| Demand { want: w.spec.request.0 }).collect();
-    let capacity = MilliCpu::from_cpus(room.n_usable as u64);
-    let request_shares = water_fill(capacity.0, &requests);
+pub(super) fn of<'a>(input: &PlanInput<'a>, judge: &Judge<'_>, region: &Region<'a>) -> Needs<'a> {
+    let members = &region.members;
+    let requests = members.iter().map(|one| Demand { want: one.view.spec.request.0 });
+    let capacity = MilliCpu::from_cpus(region.n_cpus as u64);
+    let request_shares = water_fill(capacity.0, &requests.collect::<Vec<_>>());
     let margin = input.policy.share.usage_margin;
     let (mut share, mut measured) = (0u64, 0u64);
-    for (workload, request) in shared.iter().zip(request_shares) {
-        let with_margin = workload.usage.map_or(0, |usage| scaled(usage, margin).0);
+    let mut by_pool: BTreeMap<&str, u64> = BTreeMap::new();
+    for (member, request) in members.iter().zip(request_shares) {
+        let with_margin = member.view.usage.map_or(0, |usage| scaled(usage, margin).0);
+        let need = with_margin.max(request);
         measured = measured.saturating_add(with_margin);
-        share = share.saturating_add(with_margin.max(request));
+        share = share.saturating_add(need);
+        let of_pool = by_pool.entry(member.pool).or_default();
+        *of_pool = of_pool.saturating_add(need);
     }
-    let used_by = |level: QosLevel| {
-        let of_level = snapshot.workloads.values().filter(|w| w.spec.qos == level);
-        MilliCpu(of_level.filter_map(|w| w.usage).map(|usage| usage.0).sum())
-    };
     Needs {
-        reserve: used_by(QosLevel::SystemCores),
         share: MilliCpu(share),
         measured: MilliCpu(measured),
-        reclaim: used_by(QosLevel::ReclaimedCores),
-        known: Measured::of(&shared),
-        lateness: worst(snapshot, input.policy),
+        by_pool: by_pool.into_iter().map(|(pool, need)| (pool, MilliCpu(need))).collect(),
+        known: Measured::of(members),
+        lateness: worst(input.snapshot, judge, members),
     }
 }
 
-/// Dedicated workloads live in the share pool in this version.
-fn is_shared(workload: &WorkloadView) -> bool {
+/// What all workloads of a level use.
+pub(super) fn used_by(snapshot: &Snapshot, level: QosLevel) -> MilliCpu {
+    let of_level = snapshot.workloads.values().filter(|w| w.spec.qos == level);
+    MilliCpu(of_level.filter_map(|w| w.usage).map(|usage| usage.0).fold(0, u64::saturating_add))
+}
+
+/// Whose waiting counts: work that others must make room for.
+fn is_served(workload: &WorkloadView) -> bool {
     matches!(workload.spec.qos, QosLevel::SharedCores | QosLevel::DedicatedCores)
 }
 
@@ -132,14 +139,12 @@ pub(crate) enum Lateness {
     Contended,
 }
 
-fn worst(snapshot: &Snapshot, policy: &Policy) -> Lateness {
+fn worst(snapshot: &Snapshot, judge: &Judge<'_>, members: &[Member<'_>]) -> Lateness {
     // Under steal a late p99 says what the hypervisor did.
     if matches!(snapshot.signal, Signal::Degraded { .. }) {
         return Lateness::OnTime;
     }
-    let judge = Judge::new(snapshot, policy);
-    let all = snapshot.workloads.values().filter(|w| is_shared(w));
-    all.map(|w| judge.lateness(w)).max().unwrap_or(Lateness::OnTime)
+    members.iter().map(|one| judge.lateness(one.view)).max().unwrap_or(Lateness::OnTime)
 }
 
 /// Tells how late workloads of one Snapshot are. Looks once who is batch work, so that judging
@@ -202,8 +207,8 @@ pub(crate) fn latest<'a>(
     at_least: Lateness,
 ) -> Option<(&'a WorkloadName, &'a WorkloadView)> {
     let judge = Judge::new(snapshot, policy);
-    let shared = snapshot.workloads.iter().filter(|(_, w)| is_shared(w));
-    shared
+    let served = snapshot.workloads.iter().filter(|(_, w)| is_served(w));
+    served
         .map(|(name, w)| (judge.lateness(w), name, w))
         .filter(|(late, ..)| *late >= at_least)
         .max_by(|a, b| (a.0, a.2.runq_p99()).cmp(&(b.0, b.2.runq_p99())).then(b.1.cmp(a.1)))

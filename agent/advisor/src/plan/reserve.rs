@@ -8,7 +8,7 @@ use super::{PlanInput, PlanReport};
 
 /// The reserved CPUs that are online; empty when reserving them would leave no CPU at all.
 pub(super) fn choose(input: &PlanInput<'_>, online: &CpuSet, report: &mut PlanReport) -> CpuSet {
-    let (wanted, chosen) = match &input.policy.reserve {
+    let (wanted, chosen) = match &input.policy.placement.reserve {
         Reserve::Count(count) => {
             let count = usize::from(*count);
             let room = online.len().saturating_sub(1);

@@ -2,12 +2,14 @@
 //! growth and shrink bounds; which CPUs is `place`.
 
 use model::decision::Decision;
+use model::plan::RegionState;
 use model::qos::PoolName;
 use model::snapshot::Signal;
-use model::{MilliCpu, Timestamp};
+use model::{CpuSet, MilliCpu, Timestamp};
 
+use super::PlanInput;
 use super::need::{Lateness, Measured, Needs};
-use super::{Held, PlanInput, Room};
+use super::region::Region;
 
 /// Measured need over pool size above which a pool that lends its idle CPUs to batch work begins
 /// to take them back. At 80 % the usual second-to-second swing of a service already touches the
@@ -25,11 +27,9 @@ pub(super) enum Aim {
     ReclaimFloor,
 }
 
-/// The result, with the state that the next turn needs.
+/// The result.
 pub(super) struct Sizing {
-    pub(super) n_exclusive: usize,
-    pub(super) share_low_since: Option<Timestamp>,
-    pub(super) share_late_ticks: u8,
+    pub(super) state: RegionState,
     /// Only when the number changed.
     pub(super) decision: Option<Decision>,
 }
@@ -41,54 +41,62 @@ struct Choice {
     low_since: Option<Timestamp>,
 }
 
-pub(super) fn exclusive(input: &PlanInput<'_>, room: &Room, needs: &Needs, aim: Aim) -> Sizing {
-    let late_ticks = late_ticks(input, needs);
-    let before = Before::new(input, room);
+pub(super) fn exclusive(
+    input: &PlanInput<'_>,
+    region: &Region<'_>,
+    needs: &Needs<'_>,
+    aim: Aim,
+) -> Sizing {
+    let before = Before::new(input, region);
+    let late_ticks = late_ticks(before.late_ticks, needs);
     let wanted = match aim {
         Aim::ReclaimFloor => {
-            let n = room.n_usable.saturating_sub(room.floor).max(before.n);
+            let n = region.n_cpus.saturating_sub(region.floor).max(before.n);
             Choice { n, rule: "stale-floor", low_since: None }
         }
-        Aim::Need if input.policy.reclaim.overlap_share => {
-            lending(input, room, needs, &before, late_ticks)
+        Aim::Need if input.policy.placement.overlap_shared_reclaim => {
+            lending(input, region, needs, &before, late_ticks)
         }
-        Aim::Need => splitting(input, room, needs, &before, late_ticks),
+        Aim::Need => splitting(input, region, needs, &before, late_ticks),
     };
-    let chosen = bounded(input, room, &before, wanted);
-    let changed = input.previous.is_none() || chosen.n != before.n;
-    let decision = changed.then(|| explain(input, room, needs, &before, &chosen, late_ticks));
-    Sizing {
-        n_exclusive: chosen.n,
-        share_low_since: chosen.low_since,
-        share_late_ticks: late_ticks,
-        decision,
-    }
+    let chosen = bounded(input, region, &before, wanted);
+    let changed = !before.exists || chosen.n != before.n;
+    let decision = changed.then(|| explain(input, region, needs, &before, (&chosen, late_ticks)));
+    let state = RegionState {
+        n_exclusive: u16::try_from(chosen.n).unwrap_or(u16::MAX),
+        low_since: chosen.low_since,
+        late_ticks,
+    };
+    Sizing { state, decision }
 }
 
-/// Sizes in the previous Plan, of CPUs that are still there.
+/// The region in the previous Plan, as far as its CPUs are still there.
 struct Before {
-    /// In the terms of this mode: exclusive CPUs when lending, share CPUs when splitting.
     n: usize,
+    /// CPUs of the region that reclaimed work had.
     n_reclaim: usize,
     low_since: Option<Timestamp>,
+    late_ticks: u8,
     exists: bool,
 }
 
 impl Before {
-    fn new(input: &PlanInput<'_>, room: &Room) -> Before {
-        let held = Held::before(input, room);
-        let overlap = input.policy.reclaim.overlap_share;
+    fn new(input: &PlanInput<'_>, region: &Region<'_>) -> Before {
+        let state = input.previous.and_then(|plan| plan.regions.get(&region.name));
+        let reclaim = input.previous.and_then(|plan| plan.pools.get(PoolName::RECLAIM));
+        let reclaim = reclaim.map_or(CpuSet::EMPTY, |pool| pool.cpus);
+        let known = state.copied().unwrap_or_default();
         Before {
-            n: if overlap { held.exclusive.len() } else { held.share.len() },
-            n_reclaim: held.reclaim.len(),
-            low_since: input.previous.and_then(|plan| plan.share_low_since),
-            exists: input.previous.is_some(),
+            n: usize::from(known.n_exclusive).min(region.n_cpus),
+            n_reclaim: reclaim.intersection(&region.cpus).len(),
+            low_since: known.low_since,
+            late_ticks: known.late_ticks,
+            exists: state.is_some(),
         }
     }
 }
 
-fn late_ticks(input: &PlanInput<'_>, needs: &Needs) -> u8 {
-    let before = input.previous.map_or(0, |plan| plan.share_late_ticks);
+fn late_ticks(before: u8, needs: &Needs<'_>) -> u8 {
     match needs.lateness {
         Lateness::PoolTooSmall | Lateness::Contended => before.saturating_add(1),
         Lateness::OnTime | Lateness::Elsewhere => 0,
@@ -98,13 +106,13 @@ fn late_ticks(input: &PlanInput<'_>, needs: &Needs) -> u8 {
 /// Share is all usable CPUs; batch work is sent off them one by one while the service is hot.
 fn lending(
     input: &PlanInput<'_>,
-    room: &Room,
-    needs: &Needs,
+    region: &Region<'_>,
+    needs: &Needs<'_>,
     before: &Before,
     late_ticks: u8,
 ) -> Choice {
-    let most = room.n_usable - room.floor;
-    let size = MilliCpu::from_cpus(room.n_usable as u64);
+    let most = region.n_cpus - region.floor;
+    let size = MilliCpu::from_cpus(region.n_cpus as u64);
     let hot = needs.measured.0 as f64 >= size.0 as f64 * HOT_NEED_RATIO;
     let by_need = whole_cpus(needs.measured);
     if late_ticks >= LATE_TICKS {
@@ -124,18 +132,18 @@ fn lending(
 /// Share and reclaim divide the usable CPUs.
 fn splitting(
     input: &PlanInput<'_>,
-    room: &Room,
-    needs: &Needs,
+    region: &Region<'_>,
+    needs: &Needs<'_>,
     before: &Before,
     late_ticks: u8,
 ) -> Choice {
-    let by_need = whole_cpus(needs.share).clamp(1, room.n_usable);
+    let by_need = whole_cpus(needs.share).max(1).min(region.n_cpus);
     if !before.exists {
         return Choice { n: by_need, rule: "share-need", low_since: None };
     }
     if late_ticks >= LATE_TICKS {
         // Too small, or sharing its highest CPUs with the reclaim floor: both want one CPU more.
-        let n = (before.n + 1).max(by_need).min(room.n_usable);
+        let n = (before.n + 1).max(by_need).min(region.n_cpus);
         return Choice { n, rule: "share-late", low_since: None };
     }
     if by_need >= before.n || late_ticks > 0 {
@@ -166,7 +174,7 @@ fn shrink(
 
 /// Reclaim grows by a bounded number of CPUs per tick and not at all while the signal is
 /// distorted; what it may not take stays with share.
-fn bounded(input: &PlanInput<'_>, room: &Room, before: &Before, wanted: Choice) -> Choice {
+fn bounded(input: &PlanInput<'_>, region: &Region<'_>, before: &Before, wanted: Choice) -> Choice {
     if !before.exists {
         return wanted;
     }
@@ -174,9 +182,9 @@ fn bounded(input: &PlanInput<'_>, room: &Room, before: &Before, wanted: Choice) 
         Signal::Degraded { .. } => 0,
         _ => usize::from(input.policy.reclaim.max_growth_per_tick),
     };
-    let most_reclaim = (before.n_reclaim + growth).max(room.floor);
-    let least = room.n_usable.saturating_sub(most_reclaim);
-    let n = wanted.n.max(least).min(room.n_usable);
+    let most_reclaim = (before.n_reclaim + growth).max(region.floor);
+    let least = region.n_cpus.saturating_sub(most_reclaim);
+    let n = wanted.n.max(least).min(region.n_cpus);
     Choice { n, rule: if n == wanted.n { wanted.rule } else { "reclaim-growth-bound" }, ..wanted }
 }
 
@@ -186,27 +194,26 @@ fn whole_cpus(need: MilliCpu) -> usize {
 
 fn explain(
     input: &PlanInput<'_>,
-    room: &Room,
-    needs: &Needs,
+    region: &Region<'_>,
+    needs: &Needs<'_>,
     before: &Before,
-    chosen: &Choice,
-    late_ticks: u8,
+    (chosen, late_ticks): (&Choice, u8),
 ) -> Decision {
-    let overlap = input.policy.reclaim.overlap_share;
+    let overlap = input.policy.placement.overlap_shared_reclaim;
     let what = if overlap { "withheld from batch work" } else { "in the share pool" };
     Decision {
         at: input.now,
         rule: chosen.rule,
-        subject: PoolName::SHARE.to_owned(),
+        subject: region.name.to_string(),
         inputs: vec![
-            ("usable", format!("{} CPUs", room.n_usable)),
+            ("region", format!("{} CPUs", region.n_cpus)),
             ("need", format!("{} mCPU", needs.share)),
             ("measured", format!("{} mCPU", needs.measured)),
             ("late_ticks", late_ticks.to_string()),
             ("lateness", format!("{:?}", needs.lateness)),
             ("before", format!("{} CPUs", before.n)),
             ("reclaim_before", format!("{} CPUs", before.n_reclaim)),
-            ("floor", format!("{} CPUs", room.floor)),
+            ("floor", format!("{} CPUs", region.floor)),
         ],
         result: format!("{} CPUs {what}", chosen.n),
     }

@@ -3,18 +3,24 @@
 use model::plan::Plan;
 use model::policy::{Policy, Reserve};
 use model::qos::{PoolName, QosLevel};
-use model::snapshot::{Signal, Snapshot};
+use model::snapshot::{Signal, Snapshot, WorkloadView};
 use model::{Nanos, Timestamp, Topology};
 
-use super::*;
+use super::{Demand, PlanInput, PlanReport, plan, water_fill};
 use crate::testkit::*;
 
 fn next(previous: Option<&Plan>, snapshot: &Snapshot, policy: &Policy) -> (Plan, PlanReport) {
     plan(&PlanInput { now: snapshot.at, snapshot, previous, policy })
 }
 
+fn reserving(reserve: Reserve) -> Policy {
+    let mut policy = splitting();
+    policy.placement.reserve = reserve;
+    policy
+}
+
 fn pools_text(plan: &Plan) -> String {
-    let pool = |name: &str| plan.pools[name].cpus.to_string();
+    let pool = |name| plan.pools.get(name).map(|pool| pool.cpus.to_string()).unwrap_or_default();
     format!("{}|{}|{}", pool(PoolName::RESERVE), pool(PoolName::SHARE), pool(PoolName::RECLAIM))
 }
 
@@ -37,8 +43,8 @@ fn the_first_plan_follows_requests() {
     check_first(machine(1, 4, 2), 2000, &policy, "|0,4|1-3,5-7");
     // more than there is: share takes all, reclaim keeps its floor on the highest CPU
     check_first(machine(1, 8, 1), 90_000, &policy, "|0-7|7");
-    // two NUMA nodes: node 0 (CPUs 0,1,4,5) is filled first
-    check_first(machine(2, 2, 2), 5000, &policy, "|0-2,4-5|3,6-7");
+    // two NUMA nodes (0,1,4,5 and 2,3,6,7): a core of each in turn, then a thread
+    check_first(machine(2, 2, 2), 5000, &policy, "|0-2,4,6|3,5,7");
 }
 
 #[test]
@@ -48,7 +54,7 @@ fn one_and_two_cpus_are_enough() {
     check_first(machine(2, 1, 1), 500, &splitting(), "|0|1");
     check_first(machine(2, 1, 1), 2000, &splitting(), "|0-1|1");
     check_first(machine(2, 1, 1), 2000, &Policy::default(), "|0-1|0-1");
-    let reserved = Policy { reserve: Reserve::Count(1), ..splitting() };
+    let reserved = reserving(Reserve::Count(1));
     check_first(machine(1, 1, 1), 500, &reserved, "|0|0");
     check_first(machine(2, 1, 1), 500, &reserved, "0|1|1");
 }
@@ -56,13 +62,13 @@ fn one_and_two_cpus_are_enough() {
 #[test]
 fn the_reserve_takes_one_thread_of_each_node_in_turn() {
     // 16 CPUs, 4 nodes {0,1,8,9} {2,3,10,11} {4,5,12,13} {6,7,14,15}
-    let reserved = |count| Policy { reserve: Reserve::Count(count), ..splitting() };
+    let reserved = |count| reserving(Reserve::Count(count));
     check_first(machine(4, 2, 2), 1000, &reserved(2), "0,2|1|3-15");
     // the second round completes the cores of the first
     check_first(machine(4, 2, 2), 1000, &reserved(5), "0,2,4,6,8|1|3,5,7,9-15");
-    let listed = Policy { reserve: Reserve::Cpus(cpus("0-1,99")), ..splitting() };
+    let listed = reserving(Reserve::Cpus(cpus("0-1,99")));
     check_first(machine(1, 4, 1), 1000, &listed, "0-1|2|3");
-    let all = Policy { reserve: Reserve::Cpus(cpus("0-3")), ..splitting() };
+    let all = reserving(Reserve::Cpus(cpus("0-3")));
     check_first(machine(1, 4, 1), 1000, &all, "|0|1-3");
 }
 
@@ -277,16 +283,82 @@ fn levels_map_to_pools() {
         let w = &plan.workloads[name];
         format!("{} {} {:?}", w.pool, w.cpus, w.cpu_weight.map(|weight| weight.get()))
     };
-    assert_eq!(row("db"), "share 0-1 None");
-    assert_eq!(row("dns"), "reserve 0-3 None");
+    assert_eq!(row("db"), "dedicated 0 None");
+    assert_eq!(row("dns"), "system 0-3 None");
     assert_eq!(row("ml"), "reclaim 2-3 Some(1)");
-    assert_eq!(row("web"), "share 0-1 None");
+    assert_eq!(row("web"), "share 1 None");
     // 4 CPUs, twice: 800 ms per 100 ms
     assert_eq!(
         plan.workloads["ml"].cpu_max.map(|max| max.to_string()).as_deref(),
         Some("800000 100000")
     );
-    assert_eq!(report.findings.iter().map(|f| f.rule).collect::<Vec<_>>(), ["dedicated-as-shared"]);
+    assert_eq!(report.findings, []);
+}
+
+/// The finding that says who does not get what, and where it runs meanwhile.
+#[track_caller]
+fn check_refused(name: &str, view: WorkloadView, expect: (&str, &str)) {
+    let all = vec![(name, view), ("ml", batch(2)), ("web", shared(1, 2000, None))];
+    let node = snapshot(1, machine(2, 2, 1), all);
+    let (plan, report) = next(None, &node, &splitting());
+    let w = &plan.workloads[name];
+    let found = report.findings.iter().find(|found| found.rule == "unplaceable");
+    let why = found.map(|found| found.message.as_str()).unwrap_or_default();
+    assert_eq!((format!("{} {}", w.pool, w.cpus).as_str(), why), expect);
+    assert!(!plan.ledger.pods.contains_key(name));
+}
+
+#[test]
+fn who_is_refused_runs_in_the_pool_of_its_level_and_is_told() {
+    check_refused(
+        "db",
+        workload(QosLevel::DedicatedCores, 3, 5000, None),
+        (
+            "share 0-3",
+            "db does not get what it asks for and runs in the share pool: 5 CPUs of its own are \
+             asked for; 4 can be given: 4 that pods without NUMA binding do not need and 0 that \
+             bound pods do not need",
+        ),
+    );
+    // two nodes of two CPUs
+    let mut bound = shared(3, 3000, None);
+    let wish =
+        model::enhancement::Enhancements { numa_binding: true, ..(*bound.spec.wish).clone() };
+    bound.spec.wish = std::sync::Arc::new(wish);
+    check_refused(
+        "api",
+        bound,
+        (
+            "share 0-3",
+            "api does not get what it asks for and runs in the share pool: no single NUMA node can \
+             give 3.000 CPUs; left by node {0: 2.000 CPUs, 1: 2.000 CPUs}, shared pods without NUMA \
+             binding can give up 4 CPUs",
+        ),
+    );
+}
+
+/// CPUs of its own stay a workload's, whoever comes and goes, and come back bit by bit to others.
+#[test]
+fn a_promise_outlives_changes_around_it() {
+    let own = || workload(QosLevel::DedicatedCores, 3, 2000, None);
+    let node = |second, db: bool, more: u16| {
+        let mut all = vec![("ml", batch(2)), ("web", shared(1, 1000, None))];
+        all.extend(db.then(|| ("db", own())));
+        let names = ["a", "b", "c"];
+        all.extend((0..more).map(|n| (names[usize::from(n)], shared(10 + n, 500, None))));
+        snapshot(second, machine(1, 8, 1), all)
+    };
+    let mut policy = splitting();
+    policy.reclaim.max_growth_per_tick = 1;
+    let (first, _) = next(None, &node(1, true, 0), &policy);
+    assert_eq!(first.workloads["db"].cpus, cpus("0-1"));
+    let (second, _) = next(Some(&first), &node(2, true, 3), &policy);
+    assert_eq!(second.workloads["db"].cpus, cpus("0-1"));
+    assert_eq!(pools_text(&second), "|2-4|5-7");
+    // it leaves: one CPU a tick for batch work, the rest waits with the share pool
+    let (third, _) = next(Some(&second), &node(3, false, 3), &policy);
+    assert_eq!(third.ledger.pods.len(), 5);
+    assert_eq!(pools_text(&third), "|0,2-4|1,5-7");
 }
 
 #[track_caller]

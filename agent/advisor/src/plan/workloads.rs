@@ -1,15 +1,18 @@
-//! What each workload's cgroup should hold, given the pools. Owns the mapping from QoS level to
-//! pool and knobs; suppression is laid over it later (`effective`).
+//! What each workload's cgroup should hold, given the pools. Owns the mapping from placement and QoS
+//! level to knobs; suppression is laid over it later (`effective`).
 
 use std::collections::BTreeMap;
 
+use model::Micros;
 use model::knob::CpuMax;
-use model::plan::{Finding, PoolPlan, Severity, WorkloadPlan};
+use model::ledger::Ledger;
+use model::plan::WorkloadPlan;
 use model::qos::{PoolName, QosLevel, WorkloadName};
 use model::snapshot::WorkloadView;
-use model::{CpuSet, Micros};
 
-use super::{PlanInput, PlanReport, Room};
+use super::{Node, PlanInput};
+use crate::admit;
+use crate::pool::{self, Placement, Pools};
 
 /// A reclaimed cgroup without a limit of its own holds this many times the whole machine as
 /// quota: no limit in effect, but finite, because a flip between `max` and a quota takes the
@@ -20,46 +23,53 @@ const GENEROUS: u64 = 2;
 
 pub(super) fn plans(
     input: &PlanInput<'_>,
-    room: &Room,
-    pools: &BTreeMap<PoolName, PoolPlan>,
-    report: &mut PlanReport,
+    node: &Node,
+    ledger: &Ledger,
+    pools: &Pools,
 ) -> BTreeMap<WorkloadName, WorkloadPlan> {
     let mut plans = BTreeMap::new();
     for (name, view) in &input.snapshot.workloads {
-        if view.spec.qos == QosLevel::DedicatedCores {
-            report.findings.push(dedicated_as_shared(name));
-        }
-        let (pool, cpus) = place(view.spec.qos, room, pools);
-        plans.insert(name.clone(), workload_plan(input, name, view, pool, cpus));
+        let placed = match ledger.pods.get(name.as_str()) {
+            Some(resident) => {
+                pool::placement(&node.layout, &node.tally, pools, resident, input.now)
+            }
+            None => refused(node, view.spec.qos, pools),
+        };
+        plans.insert(name.clone(), workload_plan(input, name, view, placed));
     }
     plans
 }
 
-fn place(qos: QosLevel, room: &Room, pools: &BTreeMap<PoolName, PoolPlan>) -> (PoolName, CpuSet) {
+/// Where work runs that was not admitted: in the pool of its level, without a promise.
+fn refused(node: &Node, qos: QosLevel, pools: &Pools) -> Placement {
     let name = match qos {
-        QosLevel::SharedCores | QosLevel::DedicatedCores => PoolName::SHARE,
-        QosLevel::ReclaimedCores => PoolName::RECLAIM,
-        QosLevel::SystemCores => PoolName::RESERVE,
+        QosLevel::SharedCores | QosLevel::DedicatedCores => Some(PoolName::SHARE),
+        QosLevel::ReclaimedCores => Some(PoolName::RECLAIM),
+        QosLevel::SystemCores => None,
     };
-    let cpus = pools.get(name).map_or(CpuSet::EMPTY, |pool| pool.cpus);
-    // Only the reserve can be empty: system work may then run anywhere.
-    (PoolName::from(name), if cpus.is_empty() { room.online } else { cpus })
+    let pool = name.and_then(|name| pools.get_key_value(name));
+    let everywhere =
+        if qos == QosLevel::SystemCores { node.layout.online } else { node.layout.usable };
+    Placement {
+        cpus: pool.map_or(everywhere, |(_, pool)| pool.cpus),
+        mems: node.layout.nodes_with_memory(),
+        pool: pool.map(|(name, _)| name.clone()),
+    }
 }
 
 fn workload_plan(
     input: &PlanInput<'_>,
     name: &WorkloadName,
     view: &WorkloadView,
-    pool: PoolName,
-    cpus: CpuSet,
+    placed: Placement,
 ) -> WorkloadPlan {
     let reclaimed = view.spec.qos.is_reclaimed();
     let suppressible = reclaimed && input.policy.suppression.enabled;
     WorkloadPlan {
         qos: view.spec.qos,
-        pool,
+        pool: placed.pool.unwrap_or_else(|| PoolName::from(admit::NO_POOL)),
         cgroup: view.cgroup.clone(),
-        cpus,
+        cpus: placed.cpus,
         cpu_weight: reclaimed.then_some(input.policy.reclaim.weight),
         cpu_idle: reclaimed.then_some(false),
         cpu_max: suppressible.then(|| ceiling(input, name, view)),
@@ -78,15 +88,4 @@ fn ceiling(input: &PlanInput<'_>, name: &WorkloadName, view: &WorkloadView) -> C
     let earlier = earlier.filter(|plan| plan.cgroup == view.cgroup).and_then(|plan| plan.cpu_max);
     let own = view.knobs.cpu_max.filter(|max| max.quota.is_some());
     earlier.or(own).unwrap_or(generous)
-}
-
-fn dedicated_as_shared(name: &WorkloadName) -> Finding {
-    Finding {
-        severity: Severity::Note,
-        rule: "dedicated-as-shared",
-        subject: name.to_string(),
-        message: format!(
-            "{name} asks for dedicated cores, which are not exclusive yet: it runs in the share pool"
-        ),
-    }
 }

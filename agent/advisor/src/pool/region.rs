@@ -6,8 +6,8 @@ use model::plan::PoolPlan;
 use model::qos::PoolName;
 use model::{CpuSet, MilliCpu, NumaNodeId};
 
-use super::bound_name;
-use super::size::{expand, regulate};
+use super::size::{expand, overlap_sizes, regulate};
+use super::{Held, bound_name};
 use crate::layout::Layout;
 use crate::take::{self, End};
 use crate::tally::{PoolTally, Tally};
@@ -18,6 +18,8 @@ pub(super) struct Region<'a> {
     pub(super) node: Option<NumaNodeId>,
     pub(super) cpus: CpuSet,
     pools: Vec<&'a PoolTally>,
+    /// Of all its pools together, see `Tally::withheld`.
+    withheld: Option<usize>,
 }
 
 /// A region divided.
@@ -38,8 +40,14 @@ pub(super) fn regions<'a>(layout: &Layout, tally: &'a Tally) -> Vec<Region<'a>> 
         node: Some(room.id),
         cpus: room.cpus.intersection(&tally.free),
         pools: settled(&node.pools),
+        withheld: node.withheld,
     });
-    let unbound = Region { node: None, cpus: tally.unbound, pools: settled(&tally.pools) };
+    let unbound = Region {
+        node: None,
+        cpus: tally.unbound,
+        pools: settled(&tally.pools),
+        withheld: tally.withheld,
+    };
     let mut regions: Vec<Region<'_>> = bound.chain([unbound]).collect();
     regions.retain(|region| !region.pools.is_empty());
     for region in &mut regions {
@@ -57,12 +65,12 @@ pub(super) fn fallback(layout: &Layout, tally: &Tally) -> CpuSet {
     candidates.into_iter().find(|cpus| !cpus.is_empty()).unwrap_or(layout.online)
 }
 
-/// Divides a region; `keep` are the CPUs that reclaimed work keeps somewhere.
+/// Divides a region; `keep` are the CPUs that reclaimed work keeps somewhere, `held` what was before.
 pub(super) fn cut(
     layout: &Layout,
     policy: &PlacementPolicy,
     region: &Region<'_>,
-    keep: &CpuSet,
+    (keep, held): (&CpuSet, &Held),
 ) -> Cut {
     let n_cpus = region.cpus.len();
     let asked: Vec<MilliCpu> = region.pools.iter().map(|pool| pool.sized).collect();
@@ -75,17 +83,32 @@ pub(super) fn cut(
         (false, false) => expand(n_cpus.saturating_sub(n_kept), &asked, &sizes),
         (false, true) => sizes,
     };
+    let withheld = withheld(region, &sizes);
+    let lends = policy.overlap_shared_reclaim && policy.reclaim_enabled;
+    let lent_before = held.cpus(PoolName::RECLAIM);
     let mut cut = Cut { pools: Vec::new(), left: region.cpus, unasked: CpuSet::EMPTY };
-    for (pool, size) in region.pools.iter().zip(sizes) {
-        let cpus = take::balanced(layout, &cut.left, size, End::Low).unwrap_or(cut.left);
+    for (idx, (pool, size)) in region.pools.iter().zip(sizes).enumerate() {
+        let name = bound_name(&pool.name, region.node);
+        let before = held.cpus(name.as_str());
+        let cpus = take::keeping(layout, &cut.left, &before, size, End::Low);
         cut.left = cut.left.difference(&cpus);
-        if policy.overlap_shared_reclaim && policy.reclaim_enabled {
-            cut.unasked = cut.unasked.union(&unasked(layout, pool, &cpus));
+        if lends {
+            let n = cpus.len().saturating_sub(withheld[idx]);
+            let unasked = take::keeping(layout, &cpus, &lent_before, n, End::High);
+            cut.unasked = cut.unasked.union(&unasked);
         }
-        let plan = PoolPlan { cpus, need: pool.asked };
-        cut.pools.push((bound_name(&pool.name, region.node), plan));
+        cut.pools.push((name, PoolPlan { cpus, need: pool.asked }));
     }
     cut
+}
+
+/// CPUs of each pool that are not lent: its part of what the region withholds, else what is asked
+/// for (Katalyst lends ceil(size * (1 - asked/size)), which is size - floor(asked)).
+fn withheld(region: &Region<'_>, sizes: &[usize]) -> Vec<usize> {
+    let together = region.withheld.map(|n| n.min(sizes.iter().sum()));
+    let parts = together.and_then(|n| overlap_sizes(n, sizes).ok());
+    let asked = |pool: &&PoolTally| usize::try_from(pool.asked.0 / 1000).unwrap_or(usize::MAX);
+    parts.unwrap_or_else(|| region.pools.iter().map(asked).collect())
 }
 
 /// Fewer CPUs than pools: all of them share all.
@@ -95,12 +118,4 @@ fn crowded(region: &Region<'_>) -> Cut {
         (bound_name(&pool.name, region.node), plan)
     });
     Cut { pools: pools.collect(), left: CpuSet::EMPTY, unasked: CpuSet::EMPTY }
-}
-
-/// The part of a pool that its requests leave, from the highest ids: ceil(size * (1 - asked/size)),
-/// which is size - floor(asked).
-fn unasked(layout: &Layout, pool: &PoolTally, cpus: &CpuSet) -> CpuSet {
-    let size = cpus.len();
-    let whole = usize::try_from(pool.asked.0 / 1000).unwrap_or(usize::MAX);
-    take::balanced(layout, cpus, size.saturating_sub(whole), End::High).unwrap_or_default()
 }

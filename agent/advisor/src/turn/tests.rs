@@ -19,7 +19,7 @@ fn at(ms: u64) -> Timestamp {
 
 fn read(ms: u64, slot: u16, qos: QosLevel) -> WorkloadSample {
     WorkloadSample {
-        spec: WorkloadSpec { qos, request: MilliCpu(500), target_p99: None },
+        spec: WorkloadSpec::plain(qos, MilliCpu(500)),
         cgroup: CgroupPath::new(format!("/{slot}")),
         cgroup_id: CgroupId(u64::from(slot)),
         slot: SlotId(slot),

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use model::enhancement::Enhancements;
 use model::knob::Knobs;
+use model::placement::ReclaimReserve;
 use model::plan::Plan;
 use model::policy::{Policy, Reserve};
-use model::qos::{CgroupPath, QosLevel, WorkloadName};
+use model::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
 use model::sample::{WaitCauses, WorkloadSpec};
 use model::snapshot::{HostView, RunqView, Signal, Snapshot, SourceHealth, WorkloadView};
 use model::topology::{Shape, Topology};
@@ -21,9 +23,10 @@ pub(crate) fn arb_policy() -> impl Strategy<Value = Policy> {
     ];
     (reserve, any::<bool>(), 0u16..9, 0u16..6, 0u16..4, 0u64..3).prop_map(
         |(reserve, overlap, floor, growth, shrink, after)| {
-            let mut policy = Policy { reserve, ..Policy::default() };
-            policy.reclaim.overlap_share = overlap;
-            policy.reclaim.floor_cpus = floor;
+            let mut policy = Policy::default();
+            policy.placement.reserve = reserve;
+            policy.placement.overlap_shared_reclaim = overlap;
+            policy.placement.reclaim_reserve = ReclaimReserve::Count(floor.max(1));
             policy.reclaim.max_growth_per_tick = growth;
             policy.share.max_shrink_per_tick = shrink;
             policy.share.shrink_after = Nanos::from_secs(after);
@@ -55,12 +58,13 @@ fn arb_topology() -> impl Strategy<Value = Topology> {
     })
 }
 
-/// Level, request, usage, microseconds waited, who is to blame (0 own group, 1 batch, 2 others).
-type Draft = (usize, u64, Option<u64>, u64, u8);
+/// Level, request, usage, microseconds waited, who is to blame (0 own group, 1 batch, 2 others), wish
+/// (0 and 1 none, 2 a node, 3 a pool of its own, 4 both).
+type Draft = (usize, u64, Option<u64>, u64, u8, u8);
 
 pub(crate) fn arb_drafts() -> impl Strategy<Value = Vec<Draft>> {
     let usage = proptest::option::of(0u64..40_000);
-    proptest::collection::vec((0usize..4, 0u64..9000, usage, 0u64..40_000, 0u8..3), 0..8)
+    proptest::collection::vec((0usize..4, 0u64..9000, usage, 0u64..40_000, 0u8..3, 0u8..5), 0..8)
 }
 
 pub(crate) fn arb_signal() -> impl Strategy<Value = Signal> {
@@ -112,7 +116,7 @@ pub(crate) fn snapshot(topology: Topology, drafts: &[Draft], signal: Signal) -> 
 }
 
 fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
-    let (level, request, usage, wait_us, blame) = *draft;
+    let (level, request, usage, wait_us, blame, wish) = *draft;
     let waited = Nanos(wait_us * 1000);
     let mut waits = Histogram::default();
     waits.buckets[Histogram::bucket_of(waited)] = 100;
@@ -131,11 +135,7 @@ fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
         causes,
     };
     WorkloadView {
-        spec: WorkloadSpec {
-            qos: QosLevel::ALL[level],
-            request: MilliCpu(request),
-            target_p99: None,
-        },
+        spec: wishing(WorkloadSpec::plain(QosLevel::ALL[level], MilliCpu(request)), wish),
         cgroup: CgroupPath::new(format!("/w{slot}")),
         cgroup_id: CgroupId(u64::from(slot)),
         slot: SlotId(slot),
@@ -152,8 +152,19 @@ fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
     }
 }
 
+fn wishing(spec: WorkloadSpec, wish: u8) -> WorkloadSpec {
+    let (binding, pool) = (wish == 2 || wish == 4, wish >= 3);
+    let is_shared = spec.qos == QosLevel::SharedCores;
+    let wish = Enhancements {
+        numa_binding: binding && spec.qos != QosLevel::SystemCores,
+        cpuset_pool: (pool && is_shared).then(|| PoolName::from("web")),
+        ..(*spec.wish).clone()
+    };
+    WorkloadSpec { wish: Arc::new(wish), ..spec }
+}
+
 pub(crate) fn members(plan: &Plan, pool: &str) -> BTreeSet<u16> {
-    ids(plan.pools[pool].cpus)
+    plan.pools.get(pool).map(|pool| ids(pool.cpus)).unwrap_or_default()
 }
 
 pub(crate) fn ids(cpus: CpuSet) -> BTreeSet<u16> {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use advisor::admit::{admit, placement_of, remove};
 use advisor::hint::{Hints, PlacementInput, hints};
 use advisor::layout::Layout;
-use advisor::pool::{Pools, placement, pools};
+use advisor::pool::{Held, Pools, placement, pools};
 use advisor::tally::Tally;
 use model::annotation::{CPU_ENHANCEMENT, MEMORY_ENHANCEMENT, QOS_LEVEL};
 use model::ledger::{Ledger, Place, Resident};
@@ -212,7 +212,7 @@ fn check_state(
     reserve: &Set,
 ) -> Result<(), TestCaseError> {
     let tally = Tally::of(input.layout, input.ledger, None, input.now);
-    let pools = pools(input.layout, input.policy, &tally);
+    let pools = pools(input.layout, input.policy, &tally, &Held::default());
     check_pools(topology, input, &pools, reserve)?;
     let mut owners: BTreeMap<u16, &str> = BTreeMap::new();
     for (uid, resident) in &input.ledger.pods {

@@ -4,36 +4,75 @@
 use std::collections::BTreeSet;
 
 use advisor::{PlanInput, lint, plan};
-use model::plan::Plan;
+use model::placement::ReclaimReserve;
+use model::plan::{Plan, WorkloadPlan};
 use model::policy::Policy;
 use model::qos::PoolName;
 use model::snapshot::{Signal, Snapshot};
 use model::{Histogram, Nanos};
 use proptest::prelude::*;
 
-use crate::node::{arb_policy, arb_seconds, arb_snapshot, members, online};
+use crate::node::{arb_policy, arb_seconds, arb_snapshot, ids, members, online};
 
 fn next(previous: Option<&Plan>, snapshot: &Snapshot, policy: &Policy) -> Plan {
     plan(&PlanInput { now: snapshot.at, snapshot, previous, policy }).0
+}
+
+/// CPUs that are neither kept for the system nor owned.
+fn free(snapshot: &Snapshot, plan: &Plan) -> BTreeSet<u16> {
+    let usable = &online(snapshot) - &members(plan, PoolName::RESERVE);
+    &usable - &members(plan, PoolName::DEDICATED)
+}
+
+/// CPUs of shared work, of all pools it has.
+fn shared(plan: &Plan) -> BTreeSet<u16> {
+    let others = [PoolName::RESERVE, PoolName::INTERRUPT, PoolName::DEDICATED, PoolName::RECLAIM];
+    let names = plan.pools.keys().map(PoolName::as_str);
+    let names = names.filter(|name| !others.contains(name));
+    names.flat_map(|name| members(plan, name)).collect()
+}
+
+fn floor(policy: &Policy, free: usize) -> usize {
+    match policy.placement.reclaim_reserve {
+        ReclaimReserve::Count(count) => usize::from(count).min(free),
+        _ => unreachable!("the policies here count"),
+    }
 }
 
 /// What DESIGN's invariants say of one Plan, over plain sets.
 fn judge(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), TestCaseError> {
     let online = online(snapshot);
     let reserve = members(plan, PoolName::RESERVE);
-    let share = members(plan, PoolName::SHARE);
-    let reclaim = members(plan, PoolName::RECLAIM);
-    let usable: BTreeSet<u16> = online.difference(&reserve).copied().collect();
-    prop_assert!(reserve.is_subset(&online));
-    prop_assert!(!usable.is_empty());
-    // share and reclaim cover what is usable and nothing else
-    prop_assert_eq!(&share | &reclaim, usable.clone());
-    prop_assert!(!share.is_empty() && !reclaim.is_empty());
-    let floor = usize::from(policy.reclaim.floor_cpus).max(1).min(usable.len());
-    prop_assert!(reclaim.len() >= floor);
+    let (share, reclaim) = (shared(plan), members(plan, PoolName::RECLAIM));
+    let free = free(snapshot, plan);
+    prop_assert!(reserve.is_subset(&online) && reserve.len() < online.len());
+    // an offline CPU of a dedicated workload makes room for nobody, but is in no pool
+    prop_assert!(members(plan, PoolName::DEDICATED).is_subset(&online));
+    if free.is_empty() {
+        return Ok(());
+    }
+    prop_assert!(share.is_subset(&free) && reclaim.is_subset(&free));
+    let is_bound = snapshot.workloads.values().any(|w| w.spec.wish.numa_binding);
+    // share and reclaim cover what is free, but for CPUs that a bound pod left a moment ago
+    prop_assert!(is_bound || &share | &reclaim == free, "{share:?} {reclaim:?} {free:?}");
+    let floor = floor(policy, free.len());
+    prop_assert!(reclaim.len() >= floor, "{} CPUs under the floor of {floor}", reclaim.len());
     // they meet only if the policy lends, or for the floor
     let meet = share.intersection(&reclaim).count();
-    prop_assert!(meet == 0 || policy.reclaim.overlap_share || reclaim.len() == floor);
+    let lends = policy.placement.overlap_shared_reclaim;
+    prop_assert!(meet == 0 || lends || reclaim.len() == floor.max(1));
+    owners(plan)
+}
+
+/// CPUs of dedicated workloads are theirs alone.
+fn owners(plan: &Plan) -> Result<(), TestCaseError> {
+    let mut owned = BTreeSet::new();
+    let dedicated = |w: &&WorkloadPlan| w.pool.as_str() == PoolName::DEDICATED;
+    for workload in plan.workloads.values().filter(dedicated) {
+        for cpu in ids(workload.cpus) {
+            prop_assert!(owned.insert(cpu), "CPU {cpu} has two owners");
+        }
+    }
     Ok(())
 }
 
@@ -46,12 +85,12 @@ proptest! {
         for node in &seconds {
             let plan = next(previous.as_ref(), node, &policy);
             judge(node, &policy, &plan)?;
-            prop_assert_eq!(lint(node, &policy, previous.as_ref(), &plan), vec![]);
+            let found = lint(node, &policy, previous.as_ref(), &plan);
+            prop_assert!(found.is_empty(), "{found:?}\n{:?}\n{:?}", plan.pools, previous.map(|p| p.pools));
             if let Some(previous) = &previous {
                 let before = members(previous, PoolName::RECLAIM).len();
                 let after = members(&plan, PoolName::RECLAIM).len();
-                let usable = online(node).len() - members(&plan, PoolName::RESERVE).len();
-                let floor = usize::from(policy.reclaim.floor_cpus).max(1).min(usable);
+                let floor = floor(&policy, free(node, &plan).len()).max(1);
                 let growth = match node.signal {
                     Signal::Degraded { .. } => 0,
                     _ => usize::from(policy.reclaim.max_growth_per_tick),
@@ -109,7 +148,13 @@ proptest! {
             }
             let held = next(previous.as_ref(), &slower, &policy);
             let (more, less) = (members(&plan, PoolName::RECLAIM), members(&held, PoolName::RECLAIM));
-            prop_assert!(less.len() <= more.len(), "{less:?} after {more:?}");
+            prop_assert!(
+                less.len() <= more.len(),
+                "{less:?} after {more:?}\n{:?}\n{:?}\n{:?}",
+                previous.map(|plan| (plan.pools, plan.regions)),
+                (&plan.pools, &plan.regions),
+                (&held.pools, &held.regions)
+            );
             previous = Some(plan);
         }
     }

@@ -35,7 +35,7 @@ impl Folder {
             std::fs::write(dir.path().join(file), text).expect("write");
         }
         let cgroup = CgroupTree::at(dir.path()).cgroup(&CgroupPath::from("/")).expect("open");
-        let spec = WorkloadSpec { qos, request: MilliCpu(0), target_p99: None };
+        let spec = WorkloadSpec::plain(qos, MilliCpu(0));
         Folder { files: Files::new(cgroup, spec), dir }
     }
 

@@ -21,7 +21,7 @@ fn two_cpus() -> Arc<Topology> {
 
 fn workload(at: u64, usage_us: u64) -> WorkloadSample {
     WorkloadSample {
-        spec: WorkloadSpec { qos: QosLevel::SharedCores, request: MilliCpu(500), target_p99: None },
+        spec: WorkloadSpec::plain(QosLevel::SharedCores, MilliCpu(500)),
         cgroup: CgroupPath::from("/web"),
         cgroup_id: CgroupId(7),
         slot: SlotId(1),

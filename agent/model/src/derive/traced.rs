@@ -47,7 +47,7 @@ fn workload(at: Timestamp, number: u8, draft: &Draft) -> WorkloadSample {
         }),
     };
     WorkloadSample {
-        spec: WorkloadSpec { qos: QosLevel::SharedCores, request: MilliCpu(1), target_p99: None },
+        spec: WorkloadSpec::plain(QosLevel::SharedCores, MilliCpu(1)),
         cgroup: CgroupPath::new(format!("/{number}")),
         cgroup_id: CgroupId(number.into()),
         slot: SlotId(*slot),

@@ -1,10 +1,11 @@
 //! Wire forms of decided state: Plan, Overlay, knobs, Decision.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{WireError, bad, parsed};
+use super::{Ledger, WireError, bad, parsed};
 use crate::cpuset::CpuSet;
 use crate::knob::{self, CpuMax, CpuWeight};
 use crate::plan::{self as inner, Generation};
@@ -18,8 +19,24 @@ pub struct Plan {
     pub snapshot_at_ns: u64,
     pub pools: BTreeMap<String, PoolPlan>,
     pub workloads: BTreeMap<String, WorkloadPlan>,
+    /// Added without a new schema: a Plan from before has nobody in it, and a node admits whom it
+    /// finds.
+    #[serde(default)]
+    pub ledger: Ledger,
+    #[serde(default)]
+    pub regions: BTreeMap<String, RegionState>,
+    /// What a Plan before `regions` remembered of its one share pool; never written.
+    #[serde(default, skip_serializing)]
     pub share_low_since_ns: Option<u64>,
+    #[serde(default, skip_serializing)]
     pub share_late_ticks: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionState {
+    pub n_exclusive: u16,
+    pub low_since_ns: Option<u64>,
+    pub late_ticks: u8,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,8 +69,10 @@ impl From<&inner::Plan> for Plan {
             snapshot_at_ns: plan.snapshot_at.0,
             pools: pools.collect(),
             workloads: workloads.collect(),
-            share_low_since_ns: plan.share_low_since.map(|at| at.0),
-            share_late_ticks: plan.share_late_ticks,
+            ledger: Ledger::from(&*plan.ledger),
+            share_low_since_ns: None,
+            share_late_ticks: 0,
+            regions: plan.regions.iter().map(|(name, it)| (name.to_string(), it.into())).collect(),
         }
     }
 }
@@ -72,15 +91,54 @@ impl TryFrom<Plan> for inner::Plan {
         for (name, workload) in plan.workloads {
             workloads.insert(WorkloadName::new(name), workload.try_into()?);
         }
+        let mut regions: BTreeMap<PoolName, inner::RegionState> =
+            plan.regions.into_iter().map(|(name, it)| (PoolName::new(name), it.into())).collect();
+        if regions.is_empty() {
+            let low_since = plan.share_low_since_ns.map(Timestamp);
+            regions.extend(one_region(&pools, low_since, plan.share_late_ticks));
+        }
         Ok(inner::Plan {
             generation: Generation(plan.generation),
             built_at: Timestamp(plan.built_at_ns),
             snapshot_at: Timestamp(plan.snapshot_at_ns),
             pools,
             workloads,
-            share_low_since: plan.share_low_since_ns.map(Timestamp),
-            share_late_ticks: plan.share_late_ticks,
+            ledger: Arc::new(plan.ledger.try_into()?),
+            regions,
         })
+    }
+}
+
+/// The region of a Plan from when there was only one.
+fn one_region(
+    pools: &BTreeMap<PoolName, inner::PoolPlan>,
+    low_since: Option<Timestamp>,
+    late_ticks: u8,
+) -> Option<(PoolName, inner::RegionState)> {
+    let share = pools.get(PoolName::SHARE)?.cpus;
+    let reclaim = pools.get(PoolName::RECLAIM).map_or(CpuSet::EMPTY, |pool| pool.cpus);
+    let n_exclusive = u16::try_from(share.difference(&reclaim).len()).unwrap_or(u16::MAX);
+    let state = inner::RegionState { n_exclusive, low_since, late_ticks };
+    Some((PoolName::from(PoolName::SHARE), state))
+}
+
+impl From<&inner::RegionState> for RegionState {
+    fn from(state: &inner::RegionState) -> RegionState {
+        RegionState {
+            n_exclusive: state.n_exclusive,
+            low_since_ns: state.low_since.map(|at| at.0),
+            late_ticks: state.late_ticks,
+        }
+    }
+}
+
+impl From<RegionState> for inner::RegionState {
+    fn from(state: RegionState) -> inner::RegionState {
+        inner::RegionState {
+            n_exclusive: state.n_exclusive,
+            low_since: state.low_since_ns.map(Timestamp),
+            late_ticks: state.late_ticks,
+        }
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::plan::qos;
-use super::{Knobs, WireError, bad, parsed};
+use super::{Knobs, WireError, Wish, bad, parsed};
 use crate::derive::{HOST, PROBE, TOPOLOGY, WORKLOADS};
+use crate::enhancement::Enhancements;
 use crate::histogram::{Histogram, N_BUCKETS};
 use crate::qos::{CgroupPath, WorkloadName};
 use crate::sample;
@@ -107,6 +108,11 @@ enum Fault {
 struct Workload {
     qos: String,
     request_milli: u64,
+    #[serde(default)]
+    memory_request_bytes: u64,
+    /// Absent in records from before, and for a workload that wishes nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wish: Option<Wish>,
     target_p99_us: Option<u64>,
     cgroup: String,
     cgroup_id: u64,
@@ -360,6 +366,8 @@ impl From<&inner::WorkloadView> for Workload {
         Workload {
             qos: view.spec.qos.to_string(),
             request_milli: view.spec.request.0,
+            memory_request_bytes: view.spec.memory_request.0,
+            wish: wish(&view.spec),
             target_p99_us: view.spec.target_p99.map(|target| target.0),
             cgroup: view.cgroup.to_string(),
             cgroup_id: view.cgroup_id.0,
@@ -378,16 +386,17 @@ impl From<&inner::WorkloadView> for Workload {
     }
 }
 
+fn wish(spec: &sample::WorkloadSpec) -> Option<Wish> {
+    let plain = *spec.wish == Enhancements::none(spec.qos);
+    (!plain).then(|| Wish::from(&*spec.wish))
+}
+
 impl TryFrom<Workload> for inner::WorkloadView {
     type Error = WireError;
 
     fn try_from(workload: Workload) -> Result<inner::WorkloadView, WireError> {
         Ok(inner::WorkloadView {
-            spec: sample::WorkloadSpec {
-                qos: qos(&workload.qos)?,
-                request: MilliCpu(workload.request_milli),
-                target_p99: workload.target_p99_us.map(Micros),
-            },
+            spec: spec(&workload)?,
             cgroup: CgroupPath::new(workload.cgroup),
             cgroup_id: CgroupId(workload.cgroup_id),
             slot: SlotId(workload.slot),
@@ -403,6 +412,17 @@ impl TryFrom<Workload> for inner::WorkloadView {
             knobs_at: Timestamp(workload.knobs_at_ns),
         })
     }
+}
+
+fn spec(workload: &Workload) -> Result<sample::WorkloadSpec, WireError> {
+    let plain = sample::WorkloadSpec::plain(qos(&workload.qos)?, MilliCpu(workload.request_milli));
+    let wish = match workload.wish.clone() {
+        Some(wish) => Arc::new(wish.try_into()?),
+        None => plain.wish,
+    };
+    let memory_request = Bytes(workload.memory_request_bytes);
+    let target_p99 = workload.target_p99_us.map(Micros);
+    Ok(sample::WorkloadSpec { memory_request, target_p99, wish, ..plain })
 }
 
 impl From<&inner::MemoryView> for Memory {

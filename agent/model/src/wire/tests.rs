@@ -7,9 +7,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cpuset::CpuSet;
+use crate::enhancement::{BurstPolicy, BurstWish, Enhancements, NetNamespace, NetworkWish};
 use crate::knob::{self, CpuMax, CpuWeight};
+use crate::ledger::{Ledger, Place, Remembered, Resident};
+use crate::numa::NumaSet;
 use crate::plan::{self as inner, Generation};
-use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
+use crate::pod::Ask;
+use crate::qos::{CgroupPath, PodUid, PoolName, QosLevel, WorkloadName};
 use crate::sample::{Pressure, PressureLine, SourceFault, WaitCauses, WorkloadSpec};
 use crate::snapshot::{self, RunqView, Signal, SourceHealth, WorkloadView};
 use crate::topology::{Shape, Topology};
@@ -73,23 +77,83 @@ fn arb_plan() -> impl Strategy<Value = inner::Plan> {
         ),
         any::<Option<u64>>(),
         any::<u8>(),
+        arb_ledger(),
     )
-        .prop_map(|(numbers, pools, workloads, low, late)| inner::Plan {
+        .prop_map(|(numbers, pools, workloads, low, late, ledger)| inner::Plan {
             generation: Generation(numbers[0]),
             built_at: Timestamp(numbers[1]),
             snapshot_at: Timestamp(numbers[2]),
             pools,
             workloads,
-            share_low_since: low.map(Timestamp),
-            share_late_ticks: late,
+            ledger: Arc::new(ledger),
+            regions: BTreeMap::from([(
+                PoolName::from("share-NUMA1"),
+                inner::RegionState {
+                    n_exclusive: 3,
+                    low_since: low.map(Timestamp),
+                    late_ticks: late,
+                },
+            )]),
         })
+}
+
+fn arb_wish() -> impl Strategy<Value = Enhancements> {
+    let ids = proptest::collection::vec(0u16..64, 1..4)
+        .prop_map(|ids| ids.into_iter().map(NumaNodeId).collect::<NumaSet>());
+    (0usize..4, any::<[bool; 6]>(), proptest::option::of(ids), proptest::option::of(0.0..9.0f64))
+        .prop_map(|(level, flags, ids, rate)| Enhancements {
+            cpuset_pool: flags[0].then(|| PoolName::from("batch-a")),
+            numa_share: flags[1],
+            suppression_tolerance_rate: rate,
+            burst: BurstWish { policy: BurstPolicy::Static, percent: rate, threshold: None },
+            align_by_socket: flags[2],
+            distribute_evenly: flags[3],
+            full_pcpus_pairing: flags[4],
+            numa_number: flags[5].then_some(2),
+            numa_ids: ids,
+            network: NetworkWish {
+                namespace: flags[3].then_some(NetNamespace::AntiHost),
+                affinity_restricted: flags[2],
+            },
+            ..Enhancements::none(QosLevel::ALL[level])
+        })
+}
+
+fn arb_ledger() -> impl Strategy<Value = Ledger> {
+    let place = prop_oneof![
+        Just(Place::Pool),
+        Just(Place::Anywhere),
+        (0u16..64).prop_map(|node| Place::Node(NumaNodeId(node))),
+        arb_cpus().prop_map(|cpus| Place::Own { cpus, nodes: NumaSet::EMPTY }),
+    ];
+    let one = (0usize..4, any::<[u64; 2]>(), arb_wish(), place, any::<Option<u64>>());
+    let one = one.prop_map(|(level, n, wish, place, ramp)| {
+        let spec = WorkloadSpec {
+            memory_request: Bytes(n[1]),
+            wish: Arc::new(wish),
+            ..WorkloadSpec::plain(QosLevel::ALL[level], MilliCpu(n[0]))
+        };
+        let mut ask = Ask::of_workload(&WorkloadName::from("w"), &spec);
+        ask.directives.numa_bind_result = ramp.map(|_| NumaSet::single(NumaNodeId(3)));
+        ask.directives.evict_score = ramp.map(|_| 0.5);
+        Resident { ask, place, ramp_until: ramp.map(Timestamp) }
+    });
+    proptest::collection::btree_map("[a-z]{1,9}", one, 0..4).prop_map(|pods| {
+        let pods = pods.into_iter().map(|(uid, mut one)| {
+            one.ask.uid = PodUid::new(uid.as_str());
+            (one.ask.uid.clone(), one)
+        });
+        let kept = Remembered { nodes: NumaSet::single(NumaNodeId(1)), until: Timestamp(9) };
+        Ledger { pods: pods.collect(), remembered: BTreeMap::from([("pod a/b".to_owned(), kept)]) }
+    })
 }
 
 fn arb_view() -> impl Strategy<Value = WorkloadView> {
     let counts = proptest::collection::vec(any::<u64>(), 0..=40);
     let ratio = proptest::option::of(0.0..1.0f64);
-    (arb_workload_plan(), arb_knobs(), any::<[u64; 8]>(), counts, ratio, any::<[Option<u64>; 3]>())
-        .prop_map(|(w, knobs, n, counts, ratio, maybe)| {
+    let maybe = any::<[Option<u64>; 3]>();
+    (arb_workload_plan(), arb_knobs(), any::<[u64; 8]>(), counts, ratio, maybe, arb_wish())
+        .prop_map(|(w, knobs, n, counts, ratio, maybe, wish)| {
             let mut waits = crate::Histogram::default();
             for (bucket, count) in waits.buckets.iter_mut().zip(counts) {
                 *bucket = count;
@@ -103,7 +167,9 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                 spec: WorkloadSpec {
                     qos: w.qos,
                     request: MilliCpu(n[1]),
+                    memory_request: Bytes(n[2]),
                     target_p99: maybe[0].map(Micros),
+                    wish: Arc::new(wish),
                 },
                 cgroup: w.cgroup,
                 cgroup_id: CgroupId(n[2]),
@@ -249,8 +315,9 @@ fn recorded_plan() -> inner::Plan {
         snapshot_at: Timestamp(1_900_000_000),
         pools: BTreeMap::from([(PoolName::from(PoolName::RECLAIM), pool)]),
         workloads: BTreeMap::from([(WorkloadName::from("ml"), workload)]),
-        share_low_since: Some(Timestamp(5)),
-        share_late_ticks: 1,
+        ledger: Arc::default(),
+        // The recorded one has no share pool, so it has no region either.
+        regions: BTreeMap::new(),
     }
 }
 

@@ -135,7 +135,7 @@ impl Desk {
 
     pub(super) fn pools(&self) -> (Tally, Pools) {
         let tally = Tally::of(&self.layout, &self.ledger, None, self.now);
-        let pools = pool::pools(&self.layout, &self.policy, &tally);
+        let pools = pool::pools(&self.layout, &self.policy, &tally, &pool::Held::default());
         (tally, pools)
     }
 

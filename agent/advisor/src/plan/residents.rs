@@ -1,0 +1,138 @@
+//! Who is admitted: workloads that came since the last Plan are, those that left are forgotten, and
+//! one that asks for something else is asked about again. Owns the ledger's step from one Plan to
+//! the next; the answers are `admit`'s.
+
+use std::sync::Arc;
+
+use model::ledger::{Ledger, Resident};
+use model::plan::{Finding, Severity};
+use model::pod::Ask;
+use model::qos::{PodUid, QosLevel, WorkloadName};
+use model::snapshot::WorkloadView;
+
+use super::{PlanInput, PlanReport};
+use crate::admit::{self, Refusal};
+use crate::hint::PlacementInput;
+use crate::layout::Layout;
+
+/// Refused workloads that one Plan asks about again: each question takes microseconds, and a node
+/// with hundreds of them must still plan in one millisecond. The next Plan asks others.
+const MAX_REFUSED: usize = 16;
+
+/// The ledger of this Plan. The same value as before where nobody came, left or changed.
+pub(super) fn settle(
+    input: &PlanInput<'_>,
+    layout: &Layout,
+    report: &mut PlanReport,
+) -> Arc<Ledger> {
+    let before = input.previous.map(|plan| Arc::clone(&plan.ledger)).unwrap_or_default();
+    let mut book = Book { input, layout, ledger: before };
+    book.forget();
+    let mut n_refused = 0;
+    for (name, view) in book.newcomers() {
+        if n_refused == MAX_REFUSED {
+            break;
+        }
+        match book.admit(name, view) {
+            Ok(decision) => report.decisions.push(decision),
+            Err(refusal) => {
+                n_refused += 1;
+                report.findings.push(unplaceable(name, view, &refusal));
+            }
+        }
+    }
+    book.ledger
+}
+
+struct Book<'a> {
+    input: &'a PlanInput<'a>,
+    layout: &'a Layout,
+    ledger: Arc<Ledger>,
+}
+
+impl<'a> Book<'a> {
+    fn placement(&self) -> PlacementInput<'_> {
+        PlacementInput {
+            now: self.input.now,
+            layout: self.layout,
+            policy: &self.input.policy.placement,
+            ledger: &self.ledger,
+            headroom: None,
+        }
+    }
+
+    fn view_of(&self, uid: &PodUid) -> Option<&'a WorkloadView> {
+        self.input.snapshot.workloads.get(uid.as_str())
+    }
+
+    /// Takes out who is gone, and who is another one under an old name.
+    fn forget(&mut self) {
+        let stays = |(uid, one): (&PodUid, &Resident)| {
+            let view = self.view_of(uid)?;
+            let same = view.spec.qos == one.ask.level && *view.spec.wish == one.ask.wish;
+            same.then_some(())
+        };
+        let gone: Vec<PodUid> = self
+            .ledger
+            .pods
+            .iter()
+            .filter(|entry| stays(*entry).is_none())
+            .map(|(uid, _)| uid.clone())
+            .collect();
+        for uid in gone {
+            let mut ledger = (*self.ledger).clone();
+            // Whoever is in the ledger can be taken out of it.
+            let _ = admit::remove(&self.placement(), &mut ledger, &uid);
+            self.ledger = Arc::new(ledger);
+        }
+    }
+
+    /// Those without an answer to what they ask now: who needs CPUs of its own first, then who needs
+    /// a certain node. Where many are refused, each Plan begins with others.
+    fn newcomers(&self) -> Vec<(&'a WorkloadName, &'a WorkloadView)> {
+        let is_new = |(name, view): &(&WorkloadName, &WorkloadView)| {
+            let resident = self.ledger.pods.get(name.as_str());
+            let same = |one: &Resident| {
+                one.ask.cpu == view.spec.request && one.ask.memory == view.spec.memory_request
+            };
+            !resident.is_some_and(same)
+        };
+        let mut new: Vec<_> = self.input.snapshot.workloads.iter().filter(is_new).collect();
+        if new.len() > MAX_REFUSED {
+            let n_plans = self.input.previous.map_or(0, |plan| plan.generation.0);
+            let first = n_plans.wrapping_mul(MAX_REFUSED as u64) % new.len() as u64;
+            new.rotate_left(usize::try_from(first).unwrap_or(0));
+        }
+        new.sort_by_key(|(_, view)| (view.spec.qos, !view.spec.wish.numa_binding));
+        new
+    }
+
+    fn admit(
+        &mut self,
+        name: &WorkloadName,
+        view: &WorkloadView,
+    ) -> Result<model::decision::Decision, Refusal> {
+        let ask = Ask::of_workload(name, &view.spec);
+        let placement = self.placement();
+        let admission = match self.ledger.pods.contains_key(name.as_str()) {
+            true => admit::resize(&placement, &ask)?,
+            false => admit::admit(&placement, &ask, None)?,
+        };
+        Arc::make_mut(&mut self.ledger).pods.insert(ask.uid, admission.resident);
+        Ok(admission.decision)
+    }
+}
+
+fn unplaceable(name: &WorkloadName, view: &WorkloadView, refusal: &Refusal) -> Finding {
+    let where_to = match view.spec.qos {
+        QosLevel::SharedCores | QosLevel::DedicatedCores => "in the share pool",
+        QosLevel::ReclaimedCores => "in the reclaim pool",
+        QosLevel::SystemCores => "on all CPUs",
+    };
+    Finding {
+        severity: Severity::Warning,
+        rule: "unplaceable",
+        subject: name.to_string(),
+        message: format!("{name} does not get what it asks for and runs {where_to}: {refusal}"),
+    }
+}
