@@ -25,6 +25,8 @@ pub struct Config {
     pub agent: AgentConfig,
     pub policy: Policy,
     pub workloads: Vec<WorkloadRule>,
+    /// `None` records nothing.
+    pub recording: Option<RecordingConfig>,
     /// `section.key` -> line of the file, for keys that stand in it.
     pub lines: BTreeMap<String, u32>,
 }
@@ -54,6 +56,15 @@ pub struct AgentConfig {
     /// BPF run-queue probes; off leaves PSI.
     pub probe: bool,
     pub probe_memory_bytes: u64,
+}
+
+/// Where everything that goes into the loop is written down, for `berth-agent replay`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingConfig {
+    /// A second file, `PATH.1`, is the one before.
+    pub path: PathBuf,
+    /// Of both files together.
+    pub max_bytes: u64,
 }
 
 /// One `[[workload]]`: every cgroup that matches is a workload.
@@ -111,6 +122,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             (raw.reserve, raw.placement),
             (raw.share, raw.reclaim, raw.suppression),
         )?,
+        recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
     })
 }
@@ -131,6 +143,8 @@ struct RawConfig {
     reclaim: RawReclaim,
     #[serde(default)]
     suppression: RawSuppression,
+    #[serde(default)]
+    recording: RawRecording,
     #[serde(default)]
     placement: RawPlacement,
     #[serde(default)]
@@ -181,6 +195,13 @@ struct RawReclaim {
     overlap_share: Option<bool>,
     weight: Option<Spanned<i64>>,
     max_growth_per_tick: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRecording {
+    path: Option<Spanned<String>>,
+    max_mib: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -357,6 +378,20 @@ fn suppression_policy(
         )?,
         use_cpu_idle: raw.use_cpu_idle.unwrap_or(default.use_cpu_idle),
     })
+}
+
+fn recording(
+    check: &Checker<'_>,
+    raw: RawRecording,
+) -> Result<Option<RecordingConfig>, ConfigError> {
+    let max_mib: u64 = check.int("recording.max_mib", raw.max_mib, 64, 1..=65_536)?;
+    match raw.path {
+        None => Ok(None),
+        path => Ok(Some(RecordingConfig {
+            path: check.absolute("recording.path", path, "/")?.into(),
+            max_bytes: max_mib << 20,
+        })),
+    }
 }
 
 #[cfg(test)]

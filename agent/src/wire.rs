@@ -36,6 +36,7 @@ use crate::node_state::{NodeState, Request};
 use crate::policy_table::PolicyTable;
 use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
+use crate::recording::Recording;
 use crate::serve::{self, ServeDeps};
 use crate::watchdog::{self, WatchdogKeeper, Watched};
 use crate::{admin, own_cgroup, planner, priority, ring};
@@ -229,6 +230,7 @@ pub fn start(
     let witness = eyes.witness();
     let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
+    let recording = start_recording(&config);
     let watchdog = match observe_only {
         Some(_) => None,
         None => Some(WatchdogKeeper::start(Watched { config: config_path.to_owned() })?),
@@ -252,6 +254,7 @@ pub fn start(
         requests: request_queue,
         publisher,
         recorder,
+        recording,
         watchdog,
         victims,
         tick,
@@ -307,6 +310,18 @@ fn start_lane(
             Lane::Slow => priority::take_turns(),
         }),
     })?)
+}
+
+/// A node is looked after without a recording rather than not at all.
+fn start_recording(config: &Config) -> Recording {
+    let Some(wanted) = &config.recording else { return Recording::off() };
+    match Recording::start(wanted) {
+        Ok(recording) => recording,
+        Err(error) => {
+            error!(path = %wanted.path.display(), %error, "Nothing is recorded");
+            Recording::off()
+        }
+    }
 }
 
 /// The turn with the last Plan of the agent before, if there is a good one.

@@ -176,11 +176,11 @@ pub(super) fn qos(name: &str) -> Result<QosLevel, WireError> {
     QosLevel::from_name(name).ok_or_else(|| bad("qos", name))
 }
 
-fn cpu_weight(weight: u16) -> Result<CpuWeight, WireError> {
+pub(super) fn cpu_weight(weight: u16) -> Result<CpuWeight, WireError> {
     CpuWeight::new(weight).ok_or_else(|| bad("cpu_weight", weight))
 }
 
-fn cpu_max(text: &str) -> Result<CpuMax, WireError> {
+pub(super) fn cpu_max(text: &str) -> Result<CpuMax, WireError> {
     let (quota, period) = text.split_once(' ').ok_or_else(|| bad("cpu_max", text))?;
     let quota = match quota {
         "max" => None,

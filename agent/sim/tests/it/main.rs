@@ -1,6 +1,8 @@
 //! Scenarios over many ticks: a script in `tests/scenarios/NAME.txt`, the whole trace beside it in
 //! `NAME.out` (`UPDATE_EXPECT=1` records it; read the difference before committing).
 
+mod planning;
+mod replaying;
 mod simulating;
 
 use expect_test::expect_file;
