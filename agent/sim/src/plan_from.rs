@@ -15,6 +15,7 @@ use model::policy::Policy;
 use model::record::Standing;
 use model::snapshot::Snapshot;
 use model::wire::{self, Document as _, WireError};
+use serde_json::Value;
 
 /// Why a document gives no Plan.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +30,13 @@ pub enum PlanFromError {
     NoSnapshot { why: String },
     #[error("the Snapshot has no online CPU")]
     NoCpu,
+    #[error("{key} cannot be {value}: at most {limit}")]
+    TooLarge { key: String, value: u64, limit: u64 },
 }
+
+/// By the unit at the end of a field's name, what no machine has and arithmetic may still multiply: a
+/// million CPUs, a century in microseconds and in nanoseconds. Readings of a node need no such check.
+const LIMITS: [(&str, u64); 3] = [("_milli", 1_000_000_000), ("_us", 1 << 52), ("_ns", 1 << 62)];
 
 /// Everything decided, for printing.
 struct Decided {
@@ -41,7 +48,11 @@ struct Decided {
 
 /// Plans from `document`. `policy` is for documents that carry none.
 pub fn plan_from(document: &[u8], policy: &Policy) -> Result<String, PlanFromError> {
-    let decided = match wire::kind_of(document)?.as_str() {
+    let kind = wire::kind_of(document)?;
+    if let Ok(tree) = serde_json::from_slice(document) {
+        within_limits(&tree, "")?;
+    }
+    let decided = match kind.as_str() {
         wire::Snapshot::KIND => {
             let snapshot = wire::from_json::<wire::Snapshot>(document)?.try_into()?;
             from_snapshot(&snapshot, policy, None)?
@@ -105,6 +116,28 @@ fn from_snapshot(
     let steps = advisor::steps::steps(&believed, &plan);
     let decisions = if refused { Vec::new() } else { report.decisions };
     Ok(Decided { plan: Arc::new(plan), decisions, findings, steps })
+}
+
+/// `key` is the nearest name above a number that has a unit.
+fn within_limits(value: &Value, key: &str) -> Result<(), PlanFromError> {
+    let has_unit = |name: &&String| LIMITS.iter().any(|(unit, _)| name.ends_with(unit));
+    match value {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| {
+            within_limits(value, Some(name).filter(has_unit).map_or(key, String::as_str))
+        }),
+        Value::Array(items) => items.iter().try_for_each(|item| within_limits(item, key)),
+        Value::Number(number) => {
+            let limit =
+                LIMITS.iter().find(|(unit, _)| key.ends_with(unit)).map(|(_, limit)| *limit);
+            match (number.as_u64(), limit) {
+                (Some(value), Some(limit)) if value > limit => {
+                    Err(PlanFromError::TooLarge { key: key.to_owned(), value, limit })
+                }
+                _ => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
 }
 
 fn has_cpu(snapshot: &Snapshot) -> Result<(), PlanFromError> {

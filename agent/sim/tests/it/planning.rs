@@ -44,9 +44,44 @@ fn recorded() -> (wire::Sample, wire::Policy) {
 
 #[test]
 fn plans() {
-    check(SNAPSHOT.trim(), expect![[""]]);
+    check(
+        SNAPSHOT.trim(),
+        expect![[r#"
+        plan
+          pool reclaim    cpus 0                need 0 mCPU
+          pool share      cpus 0                need 500 mCPU
+          web                      shared_cores     cpus 0
+        decisions
+          web: in its pool  [admit]
+            from level = shared_cores, request = 500 mCPU, free = 1 CPUs, unbound = 1 CPUs, unbound_need = 0 CPUs
+          share: 0 CPUs withheld from batch work  [overlap-keep]
+            from region = 1 CPUs, need = 500 mCPU, measured = 313 mCPU, late_ticks = 0, lateness = OnTime, before = 0 CPUs, reclaim_before = 0 CPUs, floor = 1 CPUs
+        findings
+          Note  reclaim: reclaimed and shared work meet on CPUs 0: 1 usable CPUs cannot hold both the share pool and a reclaim floor of 1  [pools-overlap]
+        steps
+          /web/cpuset.cpus = 0  [pool]
+    "#]],
+    );
     let (sample, policy) = recorded();
-    check(&wire::to_json(&sample).expect("JSON"), expect![[""]]);
+    check(
+        &wire::to_json(&sample).expect("JSON"),
+        expect![[r#"
+        plan
+          pool reclaim    cpus 0-3              need 0 mCPU
+          pool share      cpus 0-3              need 1000 mCPU
+          ml                       reclaimed_cores  cpus 0-3
+          web                      shared_cores     cpus 0-3
+        decisions
+          web: in its pool  [admit]
+            from level = shared_cores, request = 1000 mCPU, free = 4 CPUs, unbound = 4 CPUs, unbound_need = 0 CPUs
+          ml: in its pool  [admit]
+            from level = reclaimed_cores, request = 0 mCPU, free = 4 CPUs, unbound = 4 CPUs, unbound_need = 1 CPUs
+          share: 0 CPUs withheld from batch work  [overlap-keep]
+            from region = 4 CPUs, need = 1000 mCPU, measured = 0 mCPU, late_ticks = 0, lateness = OnTime, before = 0 CPUs, reclaim_before = 0 CPUs, floor = 1 CPUs
+        findings: none
+        steps: none
+    "#]],
+    );
     let turn = wire::Turn { policy: Some(policy), sample: Some(sample), ..Default::default() };
     let text = sim::plan_from(wire::to_json(&turn).expect("JSON").as_bytes(), &Policy::default());
     assert!(text.expect("a plan").contains("web"));
@@ -65,6 +100,8 @@ fn refusals() {
     let json = wire::to_json(&sample).expect("JSON");
     refused(&json.replace("\"online\":true", "\"online\":false"), "no online CPU");
     refused(&json.replace("shared_cores", "golden_cores"), "qos cannot be \"golden_cores\"");
+    let huge = SNAPSHOT.replace("\"request_milli\":500", "\"request_milli\":18446744073709551615");
+    refused(&huge, "request_milli cannot be 18446744073709551615: at most 1000000000");
     refused(&"[".repeat(100_000), "not JSON");
 }
 
