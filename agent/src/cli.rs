@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing::error;
 
 use crate::config::{self, Config};
+use crate::offline::{self, ReplayArgs};
 use crate::{once, priority, simulate, watchdog, wire};
 
 /// Exit code for a configuration that is refused (sysexits.h, EX_USAGE).
@@ -51,6 +52,28 @@ enum Command {
         /// Machine, policy and steps, as agent/sim/README.md describes them
         file: PathBuf,
     },
+    /// Plan once from a file and print Plan, decisions, findings and Steps; touches no host
+    ///
+    /// The file is what `berth snapshot -o json` prints, or a recorded Sample, or a "turn" with a
+    /// policy and the Plan before.
+    Plan {
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The policy of this configuration; without it the built-in one
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Run a recording again and compare every decision; exit code 1 at the first that differs
+    Replay {
+        /// What `recording.path` names; the part before is in FILE.1
+        file: PathBuf,
+        /// Print one entry with its decisions, findings and Steps, and stop
+        #[arg(long, value_name = "N")]
+        step: Option<u64>,
+        /// Print all differences
+        #[arg(long)]
+        diff: bool,
+    },
     /// Put back every file that a dead agent left changed
     Cleanup {
         #[arg(long)]
@@ -76,6 +99,12 @@ pub fn main() -> ExitCode {
         Command::Run { config } => with_config(config.as_deref(), wire::run),
         Command::Snapshot { config } => {
             with_config(config.as_deref(), |config, _| once::run(&config))
+        }
+        Command::Replay { file, step, diff } => {
+            return replayed(&file, ReplayArgs { step, diff });
+        }
+        Command::Plan { from, config } => {
+            with_config(config.as_deref(), |config, _| offline::plan(&from, &config.policy))
         }
         Command::Cleanup { config } => {
             with_config(config.as_deref(), |config, _| wire::cleanup(&config))
@@ -120,6 +149,17 @@ fn simulated(file: &Path) -> ExitCode {
         Ok(false) => ExitCode::from(EX_USAGE),
         Err(error) => {
             error!(error = %format!("{error:#}"), "The document cannot be simulated");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn replayed(file: &Path, args: ReplayArgs) -> ExitCode {
+    match offline::replay(file, args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            error!(error = %format!("{error:#}"), "The recording cannot be replayed");
             ExitCode::FAILURE
         }
     }

@@ -3,10 +3,12 @@
 //! value and the allowed range; the agent exits 64 before it touches anything.
 
 mod check;
+mod lines;
 mod placement;
 mod resources;
 mod workload;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use model::policy::{Mode, Policy, ReclaimPolicy, SharePolicy, SuppressionPolicy};
@@ -24,6 +26,10 @@ pub struct Config {
     pub agent: AgentConfig,
     pub policy: Policy,
     pub workloads: Vec<WorkloadRule>,
+    /// `None` records nothing.
+    pub recording: Option<RecordingConfig>,
+    /// `section.key` -> line of the file, for keys that stand in it.
+    pub lines: BTreeMap<String, u32>,
 }
 
 /// Where the host's files are.
@@ -51,6 +57,15 @@ pub struct AgentConfig {
     /// BPF run-queue probes; off leaves PSI.
     pub probe: bool,
     pub probe_memory_bytes: u64,
+}
+
+/// Where everything that goes into the loop is written down, for `berth-agent replay`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordingConfig {
+    /// A second file, `PATH.1`, is the one before.
+    pub path: PathBuf,
+    /// Of both files together.
+    pub max_bytes: u64,
 }
 
 /// One `[[workload]]`: every cgroup that matches is a workload.
@@ -109,6 +124,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             (raw.share, raw.reclaim, raw.suppression),
             (raw.headroom, raw.memory, raw.burst),
         )?,
+        recording: recording(&check, raw.recording)?,
+        lines: lines::of(text),
     })
 }
 
@@ -128,6 +145,8 @@ struct RawConfig {
     reclaim: RawReclaim,
     #[serde(default)]
     suppression: RawSuppression,
+    #[serde(default)]
+    recording: RawRecording,
     #[serde(default)]
     placement: RawPlacement,
     #[serde(default)]
@@ -184,6 +203,13 @@ struct RawReclaim {
     overlap_share: Option<bool>,
     weight: Option<Spanned<i64>>,
     max_growth_per_tick: Option<Spanned<i64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRecording {
+    path: Option<Spanned<String>>,
+    max_mib: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -391,6 +417,20 @@ fn suppression_policy(
         )?,
         use_cpu_idle: raw.use_cpu_idle.unwrap_or(default.use_cpu_idle),
     })
+}
+
+fn recording(
+    check: &Checker<'_>,
+    raw: RawRecording,
+) -> Result<Option<RecordingConfig>, ConfigError> {
+    let max_mib: u64 = check.int("recording.max_mib", raw.max_mib, 64, 1..=65_536)?;
+    match raw.path {
+        None => Ok(None),
+        path => Ok(Some(RecordingConfig {
+            path: check.absolute("recording.path", path, "/")?.into(),
+            max_bytes: max_mib << 20,
+        })),
+    }
 }
 
 #[cfg(test)]

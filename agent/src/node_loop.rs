@@ -17,6 +17,7 @@ use model::ledger::Ledger;
 use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
 use model::policy::Mode;
 use model::qos::{CgroupPath, PoolName};
+use model::record::Entry;
 use model::sample::Burst;
 use model::wire;
 use model::{Nanos, Timestamp};
@@ -29,6 +30,7 @@ use crate::node_state::{NodeState, Refusal, Request};
 use crate::planner::{self, Done, Planner, Task};
 use crate::pressure::Victims;
 use crate::recorder::{Record, Recorder};
+use crate::recording::Recording;
 use crate::self_cost::Cost;
 use crate::watchdog::WatchdogKeeper;
 
@@ -45,6 +47,7 @@ pub struct LoopDeps {
     pub requests: mpsc::Receiver<Request>,
     pub publisher: Publisher,
     pub recorder: Recorder,
+    pub recording: Recording,
     pub watchdog: Option<WatchdogKeeper>,
     /// For the pressure triggers, where there is no probe.
     pub victims: watch::Sender<Victims>,
@@ -86,6 +89,7 @@ pub async fn run(deps: LoopDeps, planner: Planner, shutdown: impl Future<Output 
         lane_findings: Vec::new(),
         checkpointed: None,
     };
+    node.deps.recording.begin(&node.deps.turn);
     let mut shutdown = std::pin::pin!(shutdown);
     // The collector paces the loop: a tick follows each reading of the cgroups. When that source
     // hangs, the loop turns without it and sees its age.
@@ -136,7 +140,10 @@ async fn next(bursts: &mut Option<mpsc::Receiver<Burst>>) -> Burst {
 impl Loop {
     fn burst(&mut self, burst: &Burst) {
         let before = self.deps.turn.overlay().map(|overlay| overlay.began_at);
-        let effects = self.deps.turn.burst(clock::now(), burst);
+        let now = clock::now();
+        let effects = self.deps.turn.burst(now, burst);
+        let entry = || Entry::Burst { now, burst: *burst };
+        self.deps.recording.entry(&effects.decisions, entry);
         let began = self.deps.turn.overlay().filter(|new| Some(new.began_at) != before);
         if let (Some(overlay), Some(step)) = (began, effects.fast.first()) {
             self.clock.began(step.generation, overlay.first_wait_at, effects.fast.len());
@@ -146,6 +153,7 @@ impl Loop {
 
     fn outcome(&mut self, outcome: Outcome) {
         self.deps.turn.outcome(&outcome);
+        self.deps.recording.entry(&[], || Entry::Outcome(Box::new(outcome.clone())));
         if let Err(failure) = &outcome.result
             && failure.kind != FailureKind::Vanished
         {
@@ -171,7 +179,9 @@ impl Loop {
 
     fn expire(&mut self) {
         self.deadline = None;
-        let effects = self.deps.turn.expire(clock::now());
+        let now = clock::now();
+        let effects = self.deps.turn.expire(now);
+        self.deps.recording.entry(&effects.decisions, || Entry::Expire { now });
         self.carry_out(effects);
     }
 
@@ -191,6 +201,7 @@ impl Loop {
             job: self.deps.turn.begin(now),
             retired: self.retired.take(),
         };
+        self.deps.recording.entry(&[], || Entry::Begin { now });
         if let Some(task) = self.planner.give(now, task) {
             // It hangs or is gone. A late suppression beats a Plan that never follows.
             self.lane_findings.push(planner_stuck());
@@ -209,7 +220,11 @@ impl Loop {
         let now = clock::now();
         self.prepare(done.reclaimed);
         self.tell_victims(done.victims);
+        let sample = Arc::clone(done.planned.sample());
         let effects = self.deps.turn.finish(now, done.planned);
+        let recording = &mut self.deps.recording;
+        recording.entry(&effects.decisions, || Entry::Finish { now, sample });
+        recording.tick_is_over(&self.deps.turn);
         self.check_lanes(now);
         let mut findings = effects.findings.clone();
         findings.extend(done.unmatched.iter().map(|glob| unmatched_glob(glob)));
@@ -354,7 +369,8 @@ impl Loop {
         }
         info!(?mode, ?previous, "Mode changed");
         let policy = model::policy::Policy { mode, ..self.deps.turn.policy().clone() };
-        self.deps.turn.set_policy(policy);
+        self.deps.turn.set_policy(policy.clone());
+        self.deps.recording.entry(&[], || Entry::Policy(Box::new(policy)));
         self.prepared.clear();
         if mode == Mode::Observe {
             for handle in [&self.deps.fast, &self.deps.slow] {

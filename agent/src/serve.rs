@@ -4,6 +4,8 @@
 
 mod connections;
 mod convert;
+mod explain;
+mod headroom;
 mod service;
 mod socket;
 mod streams;
@@ -19,6 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tonic::transport::Server;
 
 use crate::node_state::{NodeState, Request};
+use crate::policy_table::PolicyTable;
 
 pub use socket::BindError;
 
@@ -37,6 +40,8 @@ pub struct ServeDeps {
     pub requests: mpsc::Sender<Request>,
     /// Runs the checks of `berth doctor`; may block, it gets a thread of its own.
     pub doctor: Arc<dyn Fn() -> Vec<Check> + Send + Sync>,
+    /// What the agent was started with.
+    pub policy: Arc<PolicyTable>,
     /// CLOCK_MONOTONIC.
     pub clock: fn() -> Timestamp,
 }

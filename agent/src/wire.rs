@@ -1,7 +1,7 @@
 //! The composition root: opens every edge (or learns why not), starts the threads, hands them to
 //! the loop. The one place that knows all crates at once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,8 +33,10 @@ use crate::metrics::Metrics;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
 use crate::node_state::{NodeState, Request};
+use crate::policy_table::PolicyTable;
 use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
+use crate::recording::Recording;
 use crate::serve::{self, ServeDeps};
 use crate::watchdog::{self, WatchdogKeeper, Watched};
 use crate::{admin, own_cgroup, planner, priority, ring};
@@ -228,6 +230,7 @@ pub fn start(
     let witness = eyes.witness();
     let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
+    let recording = start_recording(&config);
     let watchdog = match observe_only {
         Some(_) => None,
         None => Some(WatchdogKeeper::start(Watched { config: config_path.to_owned() })?),
@@ -251,19 +254,21 @@ pub fn start(
         requests: request_queue,
         publisher,
         recorder,
+        recording,
         watchdog,
         victims,
         tick,
         observe_only,
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
+    let path = config_path.to_owned();
     let name = "berth-loop".to_owned();
     let thread = std::thread::Builder::new().name(name).spawn(move || {
         // Before the loop is raised: a thread begins as the one that starts it is.
         let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
         let seen = Exposed { registry, metrics };
-        start_servers(config, facts, state_seen, requests, seen, stopping.clone())?;
+        start_servers((config, path), facts, state_seen, requests, seen, stopping.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let stop = until(stopping);
@@ -307,6 +312,18 @@ fn start_lane(
     })?)
 }
 
+/// A node is looked after without a recording rather than not at all.
+fn start_recording(config: &Config) -> Recording {
+    let Some(wanted) = &config.recording else { return Recording::off() };
+    match Recording::start(wanted) {
+        Ok(recording) => recording,
+        Err(error) => {
+            error!(path = %wanted.path.display(), %error, "Nothing is recorded");
+            Recording::off()
+        }
+    }
+}
+
 /// The turn with the last Plan of the agent before, if there is a good one.
 fn restored_turn(config: &Config, policy: Policy) -> TurnState {
     let path = config.agent.runtime_dir.join(recorder::CHECKPOINT);
@@ -341,7 +358,7 @@ struct Exposed {
 
 /// The socket and the admin port, on a thread that gives way: readers never delay the loop.
 fn start_servers(
-    config: Config,
+    (config, path): (Config, PathBuf),
     facts: StartFacts,
     state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
@@ -356,7 +373,8 @@ fn start_servers(
             tokio::spawn(exposed.metrics.follow(state.clone()));
             let registry = exposed.registry;
             let admin = admin::serve(&config, state.clone(), registry, until(stopping.clone()));
-            let socket = serve_socket(&config, facts, state, requests, until(stopping.clone()));
+            let socket =
+                serve_socket((&config, &path), facts, state, requests, until(stopping.clone()));
             tokio::join!(admin, socket);
         });
     })?;
@@ -384,7 +402,7 @@ async fn once_published(
 }
 
 async fn serve_socket(
-    config: &Config,
+    (config, config_path): (&Config, &Path),
     facts: StartFacts,
     mut state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
@@ -395,7 +413,8 @@ async fn serve_socket(
     };
     let doctor_config = config.clone();
     let doctor = Arc::new(move || doctor::checks(&doctor_config, &facts));
-    let deps = ServeDeps { state, requests, doctor, clock: clock::now };
+    let policy = Arc::new(PolicyTable::new(config, config_path));
+    let deps = ServeDeps { state, requests, doctor, policy, clock: clock::now };
     if let Err(error) = serve::serve(&config.agent.socket, deps, stop).await {
         error!(error = %kit::chain(&error), "The agent's socket is not served");
     }

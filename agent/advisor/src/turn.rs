@@ -12,6 +12,7 @@
 
 mod belief;
 mod planning;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -14,7 +14,7 @@ Exit codes:
   1   done, and something is not well: a failed doctor check, a refusal by the agent
   2   wrong usage
   3   cannot reach the agent (not running, other socket, no permission)
-  4   no such workload
+  4   no such workload, pool or rule
   64  a value that makes no sense";
 
 /// See who slows whom on this node, and what Berth does about it
@@ -83,6 +83,37 @@ pub(crate) enum Command {
         #[arg(short, default_value_t = 20)]
         n: u32,
     },
+    /// The machine: sockets, NUMA nodes with distances and memory, LLC groups, cores, CPUs, pools
+    ///
+    /// The picture and the graph go to standard output.
+    #[command(after_help = "Example: berth topology\n         \
+                            berth topology --format svg > machine.svg\n         \
+                            berth topology --format dot | dot -Tpdf > machine.pdf")]
+    Topology {
+        /// A tree of text, JSON, a graph for graphviz, or a picture
+        #[arg(long, value_enum, default_value_t)]
+        format: TopologyFormat,
+    },
+    /// What the operator wants: each value with its source, built in or a line of the file
+    #[command(after_help = "Example: berth policy\n         berth policy -o wide")]
+    Policy,
+    /// The node as the agent sees it: host, workloads, how fresh each source is
+    ///
+    /// With -o json it is the form that `berth-agent plan --from` reads.
+    #[command(after_help = "Example: berth snapshot -o json > now.json")]
+    Snapshot,
+    /// Everything recorded about a workload, a pool or a rule, and where it is placed now and why
+    ///
+    /// `berth explain headroom` prints every term of the sum.
+    #[command(after_help = "Example: berth explain web\n         berth explain share\n         \
+                            berth explain suppress-begin")]
+    Explain {
+        /// As `berth qos`, `berth pools` or `berth decisions` print it
+        name: String,
+    },
+    /// What reclaimed work may still take
+    #[command(after_help = "Example: berth headroom && berth explain headroom")]
+    Headroom,
     /// Let the agent only watch, or let it act; needs root
     ///
     /// In observe mode the agent decides and records but writes no file. The change lasts until the
@@ -98,6 +129,15 @@ pub(crate) enum Command {
         #[arg(value_enum, value_name = "SHELL", value_parser = supported_shell)]
         shell: Shell,
     },
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TopologyFormat {
+    #[default]
+    Tree,
+    Json,
+    Dot,
+    Svg,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -156,6 +196,10 @@ mod tests {
         check("berth -o json --socket /x qos", None);
         check("berth decisions -n 3 --follow -o wide", None);
         check("berth completion fish", None);
+        check("berth topology --format svg", None);
+        check("berth topology --format png", Some(Exit::BadInput));
+        check("berth explain", Some(Exit::Usage));
+        check("berth explain web -o json", None);
         check("berth --help", Some(Exit::Ok));
         check("berth --version", Some(Exit::Ok));
         check("berth", Some(Exit::Usage));

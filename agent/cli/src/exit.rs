@@ -49,6 +49,10 @@ pub(crate) enum Failure {
     Foreign { socket: PathBuf },
     #[error("no workload is named {name:?}")]
     NoSuchWorkload { name: String, nearest: Vec<String> },
+    #[error("nothing is named {name:?}: no workload, no pool, no rule of a recorded decision")]
+    NothingNamed { name: String, nearest: Vec<String> },
+    #[error("{what}: {why}")]
+    Unsupported { what: &'static str, why: String },
     #[error("the agent did not do it: {}", .status.message())]
     Refused { status: Box<Status> },
     #[error("`berth top` needs a terminal; `berth top --once` prints one frame as text")]
@@ -79,16 +83,17 @@ impl Failure {
             Failure::Unreachable { .. } | Failure::WentAway { .. } | Failure::Foreign { .. } => {
                 Exit::Unreachable
             }
-            Failure::NoSuchWorkload { .. } => Exit::NoSuchWorkload,
+            Failure::NoSuchWorkload { .. } | Failure::NothingNamed { .. } => Exit::NoSuchWorkload,
             Failure::NoTerminal => Exit::Usage,
             Failure::Refused { status } => match status.code() {
                 Code::PermissionDenied => Exit::Unreachable,
                 Code::InvalidArgument => Exit::BadInput,
                 _ => Exit::Finding,
             },
-            Failure::Terminal { .. } | Failure::Output { .. } | Failure::Runtime { .. } => {
-                Exit::Finding
-            }
+            Failure::Unsupported { .. }
+            | Failure::Terminal { .. }
+            | Failure::Output { .. }
+            | Failure::Runtime { .. } => Exit::Finding,
         }
     }
 
@@ -106,10 +111,15 @@ impl Failure {
                 let _ = write!(text, "\n  {fix}");
             }
             Failure::Foreign { .. } => text.push_str("\n  check --socket and BERTH_SOCKET"),
-            Failure::NoSuchWorkload { nearest, .. } if !nearest.is_empty() => {
+            Failure::NoSuchWorkload { nearest, .. } | Failure::NothingNamed { nearest, .. }
+                if !nearest.is_empty() =>
+            {
                 let _ = write!(text, "\n  did you mean: {}", nearest.join(", "));
             }
             Failure::NoSuchWorkload { .. } => text.push_str("\n  `berth qos` lists all workloads"),
+            Failure::NothingNamed { .. } => {
+                text.push_str("\n  `berth qos`, `berth pools` and `berth decisions` list names");
+            }
             Failure::Refused { status } if status.code() == Code::PermissionDenied => {
                 text.push_str("\n  run it as root");
             }

@@ -187,6 +187,7 @@ pub(crate) fn topology() -> Topology {
         cpus: Vec::new(),
         nodes: vec![node(0, "0-3", Some(4 << 30)), node(1, "4-7", None)],
         offline_cpus: "7".into(),
+        efficiency_cpus: String::new(),
     }
 }
 
@@ -264,5 +265,80 @@ pub(crate) fn doctor() -> DoctorReport {
                 "boot with systemd.unified_cgroup_hierarchy=1",
             ),
         ],
+    }
+}
+
+pub(crate) fn policy() -> Policy {
+    let row = |key: &str, value: &str, source: PolicySource, line: Option<u32>, built_in: &str| {
+        let (key, value, built_in) = (key.into(), value.into(), built_in.into());
+        let instead_of = String::new();
+        PolicyValue { key, value, source: source.into(), line, built_in, instead_of }
+    };
+    let mut mode = row("mode", "observe", PolicySource::Command, None, "observe");
+    mode.instead_of = "enforce".into();
+    Policy {
+        values: vec![
+            mode,
+            row("reclaim.weight", "1", PolicySource::BuiltIn, None, "1"),
+            row("reserve.cpuset", "", PolicySource::BuiltIn, None, ""),
+            row("share.usage_margin", "1.5", PolicySource::File, Some(12), "1.25"),
+        ],
+        file: "/etc/berth/agent.toml".into(),
+    }
+}
+
+pub(crate) fn explanation() -> Explanation {
+    let because = ["about its pool, share", "about it"];
+    let decisions = decisions().decisions.into_iter().zip(because).map(|(decision, because)| {
+        ExplainedDecision { decision: Some(decision), because: because.into() }
+    });
+    Explanation {
+        name: "web".into(),
+        kind: NameKind::Workload.into(),
+        now_mono_ns: 1000 * SEC,
+        placement: Some(Placement {
+            pool: "share".into(),
+            qos: "shared_cores".into(),
+            cpus: "1-3".into(),
+            reasons: vec![
+                "shared_cores work runs in the share pool".into(),
+                "it asked for 2.00 CPUs and used 2.45 in the last interval".into(),
+            ],
+        }),
+        decisions: decisions.collect(),
+        findings: vec![Finding {
+            severity: Severity::Warning.into(),
+            rule: "foreign-write".into(),
+            subject: "web".into(),
+            message: "somebody else writes cpu.weight too".into(),
+        }],
+    }
+}
+
+pub(crate) fn headroom() -> Headroom {
+    let term = |term: &str, value: Option<f64>, unit: &str, source: &str| Term {
+        term: term.into(),
+        value,
+        unit: unit.into(),
+        source: source.into(),
+    };
+    let cpu = Explained {
+        result: Some(3500.0),
+        unit: "mCPU".into(),
+        terms: vec![
+            term("reclaim pool", Some(4000.0), "mCPU", "plan"),
+            term("used by batch work", Some(-500.0), "mCPU", "cpu.stat"),
+        ],
+    };
+    let memory = Explained {
+        result: None,
+        unit: "bytes".into(),
+        terms: vec![term("free", None, "bytes", "/proc/zoneinfo")],
+    };
+    Headroom {
+        now_mono_ns: 1000 * SEC,
+        cpu: Some(cpu.clone()),
+        memory: Some(memory),
+        nodes: vec![NodeHeadroom { numa_node: 0, cpu: Some(cpu), memory: None }],
     }
 }

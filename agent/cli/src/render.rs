@@ -2,8 +2,13 @@
 
 pub(crate) mod decisions;
 pub(crate) mod doctor;
+pub(crate) mod explain;
+pub(crate) mod headroom;
+pub(crate) mod policy;
 pub(crate) mod pools;
 pub(crate) mod qos;
+pub(crate) mod snapshot;
+pub(crate) mod topology;
 pub(crate) mod why_slow;
 
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};

@@ -9,7 +9,7 @@ use proto::v1;
 use serde::Serialize;
 use tonic::{Code, Status};
 
-use crate::args::{Cli, Command, ModeArg, Output, TopArgs};
+use crate::args::{Cli, Command, ModeArg, Output, TopArgs, TopologyFormat};
 use crate::client::{Client, connect};
 use crate::exit::{Exit, Failure};
 use crate::nearest::nearest;
@@ -35,6 +35,14 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Doctor => agent.doctor().await,
         Command::Decisions { follow: false, n } => agent.decisions(n).await,
         Command::Decisions { follow: true, n } => agent.follow_decisions(n).await,
+        Command::Topology { format } => agent.topology(format).await,
+        Command::Policy => agent.policy().await,
+        Command::Snapshot => agent.snapshot().await,
+        Command::Explain { name } if name == "headroom" => {
+            agent.headroom(render::headroom::explained).await
+        }
+        Command::Explain { name } => agent.explain(&name).await,
+        Command::Headroom => agent.headroom(render::headroom::headroom).await,
         Command::Mode { mode } => agent.mode(mode).await,
         Command::Completion { .. } => Ok(Exit::Ok),
     }
@@ -186,6 +194,83 @@ impl Agent<'_> {
             if !write_out(&text)? {
                 return Ok(Exit::Ok);
             }
+        }
+    }
+
+    async fn topology(&self, format: TopologyFormat) -> Result<Exit, Failure> {
+        #[derive(Serialize)]
+        struct Machine {
+            topology: v1::Topology,
+            pools: Vec<v1::Pool>,
+        }
+        let mut client = self.client().await?;
+        let topology = self.call(client.get_topology(v1::GetTopologyRequest {})).await?;
+        let pools = self.call(client.get_snapshot(v1::GetSnapshotRequest {})).await?.pools;
+        let is_json = format == TopologyFormat::Json || self.output == Output::Json;
+        match format {
+            _ if is_json => print(&json(&Machine { topology, pools })?),
+            TopologyFormat::Dot => print(&render::topology::dot(&topology, &pools)),
+            TopologyFormat::Svg => print(&render::topology::svg(&topology, &pools)),
+            _ => print(&render::topology::tree(&topology, &pools, self.look)),
+        }
+    }
+
+    async fn policy(&self) -> Result<Exit, Failure> {
+        let mut client = self.client().await?;
+        let policy = self.call(client.get_policy(v1::GetPolicyRequest {})).await?;
+        self.show(&policy, || render::policy::policy(&policy, self.look))
+    }
+
+    /// JSON is the recorded form, which `berth-agent plan` reads; what is for people comes from
+    /// the same reply as `berth top`.
+    async fn snapshot(&self) -> Result<Exit, Failure> {
+        let mut client = self.client().await?;
+        if self.output == Output::Json {
+            let request = v1::GetRecordedSnapshotRequest {};
+            let reply = self.call(client.get_recorded_snapshot(request)).await?;
+            return print(&format!("{}\n", reply.json));
+        }
+        let snapshot = self.call(client.get_snapshot(v1::GetSnapshotRequest {})).await?;
+        print(&render::snapshot::snapshot(&snapshot, self.look))
+    }
+
+    async fn explain(&self, name: &str) -> Result<Exit, Failure> {
+        let mut client = self.client().await?;
+        match self.call(client.explain(v1::ExplainRequest { name: name.to_owned() })).await {
+            Ok(reply) => self.show(&reply, || render::explain::explain(&reply, self.look)),
+            Err(Failure::Refused { status }) if status.code() == Code::NotFound => {
+                let nearest = self.nearest_of_all(&mut client, name).await?;
+                Err(Failure::NothingNamed { name: name.to_owned(), nearest })
+            }
+            Err(other) => Err(other),
+        }
+    }
+
+    /// Among workloads, pools and the rules of remembered decisions.
+    async fn nearest_of_all(
+        &self,
+        client: &mut Client,
+        name: &str,
+    ) -> Result<Vec<String>, Failure> {
+        let known = self.call(client.get_snapshot(v1::GetSnapshotRequest {})).await?;
+        let request = v1::ListDecisionsRequest { limit: 0 };
+        let made = self.call(client.list_decisions(request)).await?;
+        let mut names: Vec<&str> = known.workloads.iter().map(|w| w.name.as_str()).collect();
+        names.extend(known.pools.iter().map(|pool| pool.name.as_str()));
+        names.extend(made.decisions.iter().map(|decision| decision.rule.as_str()));
+        names.sort_unstable();
+        names.dedup();
+        Ok(nearest(name, names.into_iter()))
+    }
+
+    async fn headroom(&self, text: fn(&v1::Headroom) -> String) -> Result<Exit, Failure> {
+        let mut client = self.client().await?;
+        match self.call(client.get_headroom(v1::GetHeadroomRequest {})).await {
+            Ok(reply) => self.show(&reply, || text(&reply)),
+            Err(Failure::Refused { status }) if status.code() == Code::Unimplemented => {
+                Err(Failure::Unsupported { what: "headroom", why: status.message().to_owned() })
+            }
+            Err(other) => Err(other),
         }
     }
 

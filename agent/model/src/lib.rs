@@ -21,6 +21,7 @@ pub mod pod;
 pub mod policy;
 pub mod qos;
 pub mod quantity;
+pub mod record;
 pub mod sample;
 pub mod snapshot;
 pub mod topology;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::burst::BurstState;
 use crate::cpuset::CpuSet;
-use crate::headroom::{Headroom, HeadroomState};
+use crate::headroom::{Amount, Headroom, HeadroomState};
 use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane};
 use crate::ledger::Ledger;
 use crate::memory::BinderState;
@@ -40,6 +40,8 @@ pub struct Advice {
     /// What reclaimed work may take; `None` before the first Plan of this agent.
     pub headroom: Option<Headroom>,
     pub headroom_state: HeadroomState,
+    /// What was told last, of CPU and of memory.
+    pub told: [Option<Amount>; 2],
     /// NUMA nodes that run out of memory.
     pub pressure: BinderState,
     pub bursts: BurstState,

@@ -6,9 +6,15 @@
 //! number, a reader for the old one, and one more recorded sample in `testdata/`.
 
 pub mod advice;
+mod delta;
 mod ledger;
+mod outcome;
 mod plan;
+mod policy;
+pub mod recording;
+mod sample;
 mod snapshot;
+mod turn;
 mod wish;
 
 use serde::de::DeserializeOwned;
@@ -16,7 +22,10 @@ use serde::{Deserialize, Serialize};
 
 pub use ledger::Ledger;
 pub use plan::{Decision, KnobTable, Knobs, Overlay, Plan, PoolPlan, WorkloadPlan};
+pub use policy::Policy;
+pub use sample::Sample;
 pub use snapshot::Snapshot;
+pub use turn::Turn;
 pub use wish::Wish;
 
 /// The schema that is written.
@@ -60,6 +69,18 @@ impl Document for Snapshot {
     const KIND: &'static str = "snapshot";
 }
 
+impl Document for Sample {
+    const KIND: &'static str = "sample";
+}
+
+impl Document for Turn {
+    const KIND: &'static str = "turn";
+}
+
+impl Document for Policy {
+    const KIND: &'static str = "policy";
+}
+
 impl Document for Decision {
     const KIND: &'static str = "decision";
 }
@@ -99,6 +120,17 @@ pub fn from_json<T: Document>(bytes: &[u8]) -> Result<T, WireError> {
     }
     let bad_body = |source| WireError::BadBody { wanted, schema: read.schema, source };
     serde_json::from_value(read.body).map_err(bad_body)
+}
+
+/// The kind that a document says it is, for readers of several.
+pub fn kind_of(bytes: &[u8]) -> Result<String, WireError> {
+    #[derive(Deserialize)]
+    struct Kind {
+        kind: String,
+    }
+    let read: Kind = serde_json::from_slice(bytes)
+        .map_err(|source| WireError::NotADocument { wanted: "any", source })?;
+    Ok(read.kind)
 }
 
 /// Reads a value that has a text form, naming the field when it has not.

@@ -13,18 +13,23 @@
 //! deny ml cpuset.cpus | allow ml cpuset.cpus
 //! write ml cpu.weight 50         somebody else writes a file
 //! show                           every cgroup's files
+//! lose-records                   nothing is recorded until the next tick is over
 //! ```
 
 use std::fmt::Write as _;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use advisor::{Effects, TurnState};
+use model::decision::Decision;
 use model::knob::{CpuMax, CpuWeight, Knob, KnobValue};
 use model::placement::ReclaimReserve;
 use model::plan::Step;
 use model::policy::{Policy, Reserve};
 use model::qos::{PoolName, QosLevel, WorkloadName};
+use model::record::{Entry, Recorded, Standing};
 use model::sample::{Burst, WorkloadSpec};
+use model::wire::recording::Encoder;
 use model::{CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
 
 use crate::node::Node;
@@ -47,6 +52,19 @@ impl std::error::Error for ScriptError {}
 
 /// Runs a script and gives the trace of everything decided and written.
 pub fn run(script: &str) -> Result<String, ScriptError> {
+    record(script).map(|recording| recording.trace)
+}
+
+/// A script that was run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    pub trace: String,
+    /// What an agent would have recorded, line by line.
+    pub lines: Vec<String>,
+}
+
+/// Runs a script with everything recorded that went into the turn.
+pub fn record(script: &str) -> Result<Recording, ScriptError> {
     let mut world = World::new();
     for (idx, line) in script.lines().enumerate() {
         let command = line.split('#').next().unwrap_or_default().trim();
@@ -58,7 +76,7 @@ pub fn run(script: &str) -> Result<String, ScriptError> {
         let failed = |why| ScriptError { line: idx + 1, text: line.to_owned(), why };
         world.command(&words).map_err(failed)?;
     }
-    Ok(world.trace)
+    Ok(Recording { trace: world.trace, lines: world.lines })
 }
 
 struct World {
@@ -67,6 +85,10 @@ struct World {
     turn: Option<TurnState>,
     deadline: Option<Timestamp>,
     trace: String,
+    encoder: Encoder,
+    lines: Vec<String>,
+    /// Entries that were not recorded, while none are.
+    losing: Option<u64>,
 }
 
 type Done = Result<(), String>;
@@ -74,7 +96,16 @@ type Done = Result<(), String>;
 impl World {
     fn new() -> World {
         let policy = Policy { mode: model::policy::Mode::Enforce, ..Policy::default() };
-        World { node: Node::new(1, 1, 1), policy, turn: None, deadline: None, trace: String::new() }
+        World {
+            node: Node::new(1, 1, 1),
+            policy,
+            turn: None,
+            deadline: None,
+            trace: String::new(),
+            encoder: Encoder::default(),
+            lines: Vec::new(),
+            losing: None,
+        }
     }
 
     fn command(&mut self, words: &[&str]) -> Done {
@@ -124,6 +155,11 @@ impl World {
                 self.cgroup(name)?.knobs.record(value);
                 Ok(())
             }
+            ["lose-records"] => {
+                self.turn();
+                self.losing = Some(0);
+                Ok(())
+            }
             ["show"] => {
                 self.show();
                 Ok(())
@@ -165,18 +201,46 @@ impl World {
     }
 
     fn turn(&mut self) -> &mut TurnState {
+        if self.turn.is_none() {
+            self.lines.push(Encoder::head("sim"));
+            let start = Standing::start(self.policy.clone(), None);
+            self.entry(Entry::Standing(Box::new(start)), &[]);
+        }
         let policy = &self.policy;
         self.turn.get_or_insert_with(|| TurnState::new(policy.clone()))
+    }
+
+    fn entry(&mut self, entry: Entry, decisions: &[Decision]) {
+        if let Some(lost) = &mut self.losing {
+            *lost += 1;
+            return;
+        }
+        let decisions = decisions.to_vec();
+        self.lines.push(self.encoder.line(&Recorded { entry, decisions }));
     }
 
     fn ticks(&mut self, n: u64) -> Done {
         for _ in 0..n {
             self.wait(Nanos::from_secs(1));
             let (now, sample) = (self.node.now, self.node.sample());
-            let effects = self.turn().tick(now, sample);
+            let job = self.turn().begin(now);
+            self.entry(Entry::Begin { now }, &[]);
+            let planned = job.run(sample);
+            let sample = Arc::clone(planned.sample());
+            let effects = self.turn().finish(now, planned);
+            self.entry(Entry::Finish { now, sample }, &effects.decisions);
             self.take(&effects);
+            self.go_on_recording();
         }
         Ok(())
+    }
+
+    fn go_on_recording(&mut self) {
+        if let Some(lost) = self.losing.take() {
+            self.lines.push(Encoder::gap(lost));
+            let standing = self.turn().standing();
+            self.entry(Entry::Standing(Box::new(standing)), &[]);
+        }
     }
 
     /// Passes time and calls `expire` at the deadline, as the agent's loop does.
@@ -187,6 +251,7 @@ impl World {
             self.node.run_for(first);
             let now = self.node.now;
             let effects = self.turn().expire(now);
+            self.entry(Entry::Expire { now }, &effects.decisions);
             self.take(&effects);
         }
         self.node.run_for(until.since(self.node.now));
@@ -204,6 +269,7 @@ impl World {
             offender,
         };
         let effects = self.turn().burst(now, &burst);
+        self.entry(Entry::Burst { now, burst }, &effects.decisions);
         self.take(&effects);
         Ok(())
     }
@@ -250,6 +316,7 @@ impl World {
             };
             let _ = writeln!(self.trace, "        {step}{said}");
             self.turn().outcome(&outcome);
+            self.entry(Entry::Outcome(Box::new(outcome)), &[]);
             if fatal {
                 break;
             }

@@ -17,6 +17,7 @@ fn check_refused(text: &str, expect: Expect) {
 #[test]
 fn an_empty_file_is_the_safe_default() {
     let config = parse(Path::new("agent.toml"), "").expect("empty");
+    assert_eq!(config.recording, None);
     assert_eq!(config.policy.mode, Mode::Observe);
     assert_eq!(config.policy.placement.reserve, Reserve::Count(0));
     assert_eq!(config.agent.socket, Path::new("/run/berth/agent.sock"));
@@ -61,6 +62,9 @@ fn a_full_file_is_read() {
         cpu_oversell_target = 0.6
         [burst]
         max_percent = 40
+        [recording]
+        path = "/var/lib/berth/recording"
+        max_mib = 8
         [placement]
         interrupt_cpus = "7"
         numa_hint_policy = "packing"
@@ -68,6 +72,9 @@ fn a_full_file_is_read() {
     let config = parse(Path::new("agent.toml"), text).expect("full");
     assert_eq!(config.agent.socket, Path::new("/run/berth-test/agent.sock"));
     assert_eq!(config.agent.listen, None);
+    let recording = config.recording.expect("asked for");
+    assert_eq!(recording.path, Path::new("/var/lib/berth/recording"));
+    assert_eq!(recording.max_bytes, 8 << 20);
     assert_eq!(config.workloads[1].spec.request.0, 500);
     let db = &config.workloads[2].spec;
     assert_eq!((db.memory_request.0, db.wish.numa_number), (2 << 30, Some(2)));
@@ -105,8 +112,14 @@ fn wishes_of_a_workload_are_checked() {
             r#"agent.toml:5: workload.enhancements.numa_binding = "a list or a table": allowed is a text, a number, true or false"#
         ]],
     );
-    check_refused("[memory]\nmin_percent = 101", expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"]);
-    check_refused("[headroom]\ncpu_oversell_target = 2.0", expect!["agent.toml:2: headroom.cpu_oversell_target = 2.0: allowed is 0.1 to 1"]);
+    check_refused(
+        "[memory]\nmin_percent = 101",
+        expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"],
+    );
+    check_refused(
+        "[headroom]\ncpu_oversell_target = 2.0",
+        expect!["agent.toml:2: headroom.cpu_oversell_target = 2.0: allowed is 0.1 to 1"],
+    );
     check_refused(
         &workload("memory_request = \"2Gib\""),
         expect![[
@@ -183,4 +196,18 @@ fn unknown_keys_and_broken_toml_name_the_line() {
         let error = parse(Path::new("agent.toml"), text).expect_err(text).to_string();
         assert!(error.contains(word) && error.contains(line), "{text:?} gave: {error}");
     }
+}
+
+#[test]
+fn recordings_that_make_no_sense() {
+    check_refused(
+        "[recording]\npath = \"here\"",
+        expect![[
+            r#"agent.toml:2: recording.path = "here": allowed is an absolute path without . and .."#
+        ]],
+    );
+    check_refused(
+        "[recording]\nmax_mib = 0",
+        expect!["agent.toml:2: recording.max_mib = 0: allowed is 1 to 65536"],
+    );
 }

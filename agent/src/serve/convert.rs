@@ -16,6 +16,7 @@ use proto::v1;
 
 use super::{Check, CheckStatus};
 use crate::node_state::{AgentHealth, DecisionLog, NodeState, SuppressionStats};
+use crate::policy_table::{MODE, PolicyTable, Row, mode_text};
 
 pub(super) fn snapshot(state: &NodeState, now: Timestamp) -> v1::Snapshot {
     let seen = &state.snapshot;
@@ -131,7 +132,7 @@ fn agent_health(agent: &AgentHealth) -> v1::AgentHealth {
     }
 }
 
-fn finding(finding: &Finding) -> v1::Finding {
+pub(super) fn finding(finding: &Finding) -> v1::Finding {
     let severity = match finding.severity {
         Severity::Note => v1::Severity::Note,
         Severity::Warning => v1::Severity::Warning,
@@ -196,6 +197,7 @@ pub(super) fn topology(topology: &Topology) -> v1::Topology {
         cpus: topology.cpus.values().map(cpu).collect(),
         nodes: topology.nodes.values().map(node).collect(),
         offline_cpus: topology.offline.to_string(),
+        efficiency_cpus: topology.efficiency.to_string(),
     }
 }
 
@@ -210,7 +212,7 @@ pub(super) fn decisions_after(log: &DecisionLog, sequence: u64, now: Timestamp) 
     v1::Decisions { now_mono_ns: now.0, decisions, n_lost }
 }
 
-fn decision(sequence: u64, decision: &Arc<Decision>) -> v1::Decision {
+pub(super) fn decision(sequence: u64, decision: &Arc<Decision>) -> v1::Decision {
     let input = |(name, value): &(&'static str, String)| v1::DecisionInput {
         name: (*name).to_owned(),
         value: value.clone(),
@@ -250,6 +252,31 @@ pub(super) fn plan(plan: &Plan, now: Timestamp) -> v1::Plan {
         pools: plan.pools.iter().map(pool).collect(),
         workloads: plan.workloads.iter().map(workload).collect(),
     }
+}
+
+/// The mode is the one key that a running agent changes: by a person's command, or because the host
+/// allows no other.
+pub(super) fn policy(table: &PolicyTable, state: &NodeState) -> v1::Policy {
+    let pinned = state.findings.iter().any(|finding| finding.rule == "observe-only");
+    let row = |row: &Row| {
+        let mode = mode_text(state.mode);
+        let source = match row.line {
+            _ if row.key == MODE && row.value != mode && pinned => v1::PolicySource::Host,
+            _ if row.key == MODE && row.value != mode => v1::PolicySource::Command,
+            Some(_) => v1::PolicySource::File,
+            None => v1::PolicySource::BuiltIn,
+        };
+        let replaced = matches!(source, v1::PolicySource::Host | v1::PolicySource::Command);
+        v1::PolicyValue {
+            key: row.key.to_owned(),
+            value: if replaced { mode.to_owned() } else { row.value.clone() },
+            source: source.into(),
+            line: row.line.filter(|_| !replaced),
+            built_in: row.built_in.clone(),
+            instead_of: if replaced { row.value.clone() } else { String::new() },
+        }
+    };
+    v1::Policy { values: table.rows.iter().map(row).collect(), file: table.file.clone() }
 }
 
 pub(super) fn doctor_report(checks: Vec<Check>) -> v1::DoctorReport {

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use tonic::transport::server::UdsConnectInfo;
 use tonic::{Request, Response, Status};
 
-use super::{ServeDeps, convert, streams, why_slow};
+use super::{ServeDeps, convert, explain, headroom, streams, why_slow};
 use crate::node_state::{self, NodeState};
 
 /// The loop answers between two turns; a turn is under 5 ms, a second means it is stuck.
@@ -121,6 +121,43 @@ impl v1::agent_server::Agent for Service {
             Ok(Ok(checks)) => Ok(Response::new(convert::doctor_report(checks))),
             Ok(Err(_)) => Err(Status::internal("a check of the agent panicked; see its log")),
             Err(_) => Err(Status::deadline_exceeded("the checks hang, probably on a mount")),
+        }
+    }
+
+    async fn explain(
+        &self,
+        request: Request<v1::ExplainRequest>,
+    ) -> Result<Response<v1::Explanation>, Status> {
+        let (state, now) = (self.state(), (self.deps.clock)());
+        explain::explain(&state, &request.get_ref().name, now).map(Response::new)
+    }
+
+    async fn get_policy(
+        &self,
+        _request: Request<v1::GetPolicyRequest>,
+    ) -> Result<Response<v1::Policy>, Status> {
+        Ok(Response::new(convert::policy(&self.deps.policy, &self.state())))
+    }
+
+    async fn get_headroom(
+        &self,
+        _request: Request<v1::GetHeadroomRequest>,
+    ) -> Result<Response<v1::Headroom>, Status> {
+        let state = self.state();
+        match &state.plan.advice.headroom {
+            Some(told) => Ok(Response::new(headroom::headroom(told, (self.deps.clock)()))),
+            None => Err(Status::unavailable("no Plan was made yet")),
+        }
+    }
+
+    async fn get_recorded_snapshot(
+        &self,
+        _request: Request<v1::GetRecordedSnapshotRequest>,
+    ) -> Result<Response<v1::RecordedSnapshot>, Status> {
+        let snapshot = model::wire::Snapshot::from(&*self.state().snapshot);
+        match model::wire::to_json(&snapshot) {
+            Ok(json) => Ok(Response::new(v1::RecordedSnapshot { json })),
+            Err(_) => Err(Status::internal("the Snapshot cannot be written as JSON")),
         }
     }
 

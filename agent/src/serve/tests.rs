@@ -124,9 +124,12 @@ async fn node(state: NodeState) -> Node {
         detail: "no /sys/kernel/btf/vmlinux".into(),
         fix: "boot a kernel with CONFIG_DEBUG_INFO_BTF".into(),
     };
+    let text = "[share]\nusage_margin = 1.5\n";
+    let config = crate::config::parse(Path::new("agent.toml"), text).expect("a good file");
     let deps = ServeDeps {
         state: seen,
         requests: to_loop,
+        policy: Arc::new(PolicyTable::new(&config, Path::new("agent.toml"))),
         doctor: Arc::new(move || vec![btf.clone()]),
         clock: || Timestamp(5_000),
     };
@@ -228,6 +231,81 @@ async fn an_overlay_that_has_expired_is_not_shown() {
     let seen = node.client.get_snapshot(v1::GetSnapshotRequest {}).await.expect("ok").into_inner();
     assert_eq!(seen.suppression, None);
     assert!(!seen.workloads[0].suppressed);
+}
+
+/// A service and batch work in their pools, with decisions about each and about others.
+fn explained_state() -> NodeState {
+    let mut batch = workload(2);
+    batch.spec.qos = QosLevel::ReclaimedCores;
+    let mut state = state_of([("web", workload(1)), ("batch", batch)]);
+    let (share, reclaim) = (PoolName::from(PoolName::SHARE), PoolName::from(PoolName::RECLAIM));
+    let cpus = CpuSet::from_iter([CpuId(0), CpuId(1)]);
+    let pool = PoolPlan { cpus, need: MilliCpu(500) };
+    let mut held = planned(reclaim.clone(), cpus);
+    held.qos = QosLevel::ReclaimedCores;
+    state.plan = Arc::new(Plan {
+        pools: BTreeMap::from([(share.clone(), pool.clone()), (reclaim, pool)]),
+        workloads: BTreeMap::from([("web".into(), planned(share, cpus)), ("batch".into(), held)]),
+        ..Plan::default()
+    });
+    state.overlay = Some(overlay(9_000));
+    let made = [("suppress-begin", "web"), ("overlap-hot", "share"), ("suppress-begin", "db")];
+    for (rule, subject) in made {
+        state.decisions.push(Decision { rule, subject: subject.into(), ..decision(1) });
+    }
+    state
+}
+
+async fn check_explained(name: &str, kind: v1::NameKind, concerns: &[u64], reasons: &[&str]) {
+    let node = &mut node(explained_state()).await;
+    let request = v1::ExplainRequest { name: name.into() };
+    let reply = node.client.explain(request).await.expect("known").into_inner();
+    assert_eq!(reply.kind(), kind, "{name}");
+    let numbers = reply.decisions.iter().filter_map(|one| Some(one.decision.as_ref()?.sequence));
+    assert_eq!(numbers.collect::<Vec<u64>>(), concerns, "{name}");
+    let said = reply.placement.map(|placement| placement.reasons).unwrap_or_default();
+    for reason in reasons {
+        assert!(said.iter().any(|one| one.contains(reason)), "{name}: no {reason:?} in {said:?}");
+    }
+    assert_eq!(said.is_empty(), reasons.is_empty(), "{name}: {said:?}");
+}
+
+#[tokio::test]
+async fn a_name_is_explained_by_what_concerns_it() {
+    use v1::NameKind::{Pool, Rule, Workload};
+    let of_web = ["the share pool has 2 CPUs of 2", "asked for 0.50", "p99 is 90 us", "observe"];
+    check_explained("web", Workload, &[1, 2], &of_web).await;
+    let of_batch = ["held down for web", "the reclaim pool"];
+    check_explained("batch", Workload, &[1, 2, 3], &of_batch).await;
+    check_explained("share", Pool, &[2], &["its 1 workloads need 0.50 CPUs"]).await;
+    check_explained("suppress-begin", Rule, &[1, 3], &[]).await;
+    let node = &mut node(explained_state()).await;
+    let request = v1::ExplainRequest { name: "wbe".into() };
+    let status = node.client.explain(request).await.expect_err("unknown");
+    assert_eq!(status.code(), tonic::Code::NotFound);
+}
+
+#[tokio::test]
+async fn policy_and_snapshot_are_told() {
+    let mut state = explained_state();
+    state.mode = Mode::Enforce;
+    let node = &mut node(state).await;
+    let policy = node.client.get_policy(v1::GetPolicyRequest {}).await.expect("ok").into_inner();
+    let row = |key: &str| policy.values.iter().find(|row| row.key == key).expect("a row");
+    assert_eq!(
+        (row("mode").value.as_str(), row("mode").source()),
+        ("enforce", v1::PolicySource::Command)
+    );
+    assert_eq!((row("mode").line, row("mode").instead_of.as_str()), (None, "observe"));
+    let margin = row("share.usage_margin");
+    assert_eq!((margin.source(), margin.line), (v1::PolicySource::File, Some(2)));
+    assert_eq!(row("reclaim.weight").source(), v1::PolicySource::BuiltIn);
+
+    let request = v1::GetRecordedSnapshotRequest {};
+    let json = node.client.get_recorded_snapshot(request).await.expect("ok").into_inner().json;
+    let read = model::wire::from_json::<model::wire::Snapshot>(json.as_bytes()).expect("ours");
+    let read = Snapshot::try_from(read).expect("whole");
+    assert_eq!(read, *node.state.borrow().snapshot);
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What the agent keeps across its own death: the lock, the originals of every file it changed,
-//! the checkpoint of its last Plan and the decision log. Owns files below the runtime directory
+//! the checkpoint of its last Plan, the decision log and, where asked for, a recording. Owns these files
 //! only; never touches a cgroup and decides nothing.
 //!
 //! The runtime directory is on tmpfs (`/run/berth`): it lives as long as the cgroups it speaks
@@ -10,8 +10,10 @@ pub mod decisions;
 pub mod line;
 pub mod lock;
 pub mod originals;
+pub mod recording;
 
 pub use checkpoint::{CheckpointError, load_checkpoint, save_checkpoint};
 pub use decisions::DecisionLog;
 pub use lock::{AgentLock, LockError, Role};
 pub use originals::{Original, Originals, OriginalsError};
+pub use recording::RecordingFile;

@@ -32,6 +32,24 @@ pub struct WhySlowRequest {
 pub struct GetPlanRequest {}
 #[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DoctorRequest {}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExplainRequest {
+    /// A workload, a pool, or the id of a rule.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetPolicyRequest {}
+#[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetHeadroomRequest {}
+#[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRecordedSnapshotRequest {}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordedSnapshot {
+    /// A document of kind "snapshot" with its schema number.
+    #[prost(string, tag = "1")]
+    pub json: ::prost::alloc::string::String,
+}
 #[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetModeRequest {
     #[prost(enumeration = "Mode", tag = "1")]
@@ -333,6 +351,9 @@ pub struct Topology {
     pub nodes: ::prost::alloc::vec::Vec<NumaNode>,
     #[prost(string, tag = "3")]
     pub offline_cpus: ::prost::alloc::string::String,
+    /// Of efficiency cores on a hybrid machine; empty where all cores are alike.
+    #[prost(string, tag = "4")]
+    pub efficiency_cpus: ::prost::alloc::string::String,
 }
 #[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Cpu {
@@ -507,6 +528,115 @@ pub struct Check {
     /// Empty when there is nothing to fix.
     #[prost(string, tag = "4")]
     pub fix: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct Explanation {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "NameKind", tag = "2")]
+    pub kind: i32,
+    #[prost(uint64, tag = "3")]
+    pub now_mono_ns: u64,
+    /// Where it is now; missing for a rule, and for a workload that no plan places.
+    #[prost(message, optional, tag = "4")]
+    pub placement: ::core::option::Option<Placement>,
+    /// Oldest first; at most the decisions that the agent remembers.
+    #[prost(message, repeated, tag = "5")]
+    pub decisions: ::prost::alloc::vec::Vec<ExplainedDecision>,
+    /// What the agent says about it now.
+    #[prost(message, repeated, tag = "6")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Placement {
+    #[prost(string, tag = "1")]
+    pub pool: ::prost::alloc::string::String,
+    /// Empty for a pool itself.
+    #[prost(string, tag = "2")]
+    pub qos: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub cpus: ::prost::alloc::string::String,
+    /// One sentence per reason, the first ones first in the arithmetic.
+    #[prost(string, repeated, tag = "4")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct ExplainedDecision {
+    #[prost(message, optional, tag = "1")]
+    pub decision: ::core::option::Option<Decision>,
+    /// Why it concerns what was asked for, in a few words.
+    #[prost(string, tag = "2")]
+    pub because: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    #[prost(message, repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<PolicyValue>,
+    /// The configuration file; empty when there is none.
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyValue {
+    /// As in the configuration file: `share.usage_margin`.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+    #[prost(enumeration = "PolicySource", tag = "3")]
+    pub source: i32,
+    /// In the file; missing for other sources.
+    #[prost(uint32, optional, tag = "4")]
+    pub line: ::core::option::Option<u32>,
+    /// What it would be without the file.
+    #[prost(string, tag = "5")]
+    pub built_in: ::prost::alloc::string::String,
+    /// Another value was there before: where it stood.
+    #[prost(string, tag = "6")]
+    pub instead_of: ::prost::alloc::string::String,
+}
+/// A sum with everything that goes into it.
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct Headroom {
+    #[prost(uint64, tag = "1")]
+    pub now_mono_ns: u64,
+    #[prost(message, optional, tag = "2")]
+    pub cpu: ::core::option::Option<Explained>,
+    #[prost(message, optional, tag = "3")]
+    pub memory: ::core::option::Option<Explained>,
+    #[prost(message, repeated, tag = "4")]
+    pub nodes: ::prost::alloc::vec::Vec<NodeHeadroom>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodeHeadroom {
+    #[prost(uint32, tag = "1")]
+    pub numa_node: u32,
+    #[prost(message, optional, tag = "2")]
+    pub cpu: ::core::option::Option<Explained>,
+    #[prost(message, optional, tag = "3")]
+    pub memory: ::core::option::Option<Explained>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct Explained {
+    /// Missing when a term it needs is not known.
+    #[prost(double, optional, tag = "1")]
+    pub result: ::core::option::Option<f64>,
+    #[prost(string, tag = "2")]
+    pub unit: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub terms: ::prost::alloc::vec::Vec<Term>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct Term {
+    #[prost(string, tag = "1")]
+    pub term: ::prost::alloc::string::String,
+    #[prost(double, optional, tag = "2")]
+    pub value: ::core::option::Option<f64>,
+    #[prost(string, tag = "3")]
+    pub unit: ::prost::alloc::string::String,
+    /// Where it comes from: a source, a policy key, a rule.
+    #[prost(string, tag = "4")]
+    pub source: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -685,6 +815,76 @@ impl CheckStatus {
             "CHECK_STATUS_OK" => Some(Self::Ok),
             "CHECK_STATUS_WARN" => Some(Self::Warn),
             "CHECK_STATUS_FAIL" => Some(Self::Fail),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum NameKind {
+    Unspecified = 0,
+    Workload = 1,
+    Pool = 2,
+    Rule = 3,
+}
+impl NameKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "NAME_KIND_UNSPECIFIED",
+            Self::Workload => "NAME_KIND_WORKLOAD",
+            Self::Pool => "NAME_KIND_POOL",
+            Self::Rule => "NAME_KIND_RULE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NAME_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "NAME_KIND_WORKLOAD" => Some(Self::Workload),
+            "NAME_KIND_POOL" => Some(Self::Pool),
+            "NAME_KIND_RULE" => Some(Self::Rule),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PolicySource {
+    Unspecified = 0,
+    /// The agent's own default.
+    BuiltIn = 1,
+    File = 2,
+    /// `berth mode`, until the agent restarts.
+    Command = 3,
+    /// This host allows nothing else.
+    Host = 4,
+}
+impl PolicySource {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "POLICY_SOURCE_UNSPECIFIED",
+            Self::BuiltIn => "POLICY_SOURCE_BUILT_IN",
+            Self::File => "POLICY_SOURCE_FILE",
+            Self::Command => "POLICY_SOURCE_COMMAND",
+            Self::Host => "POLICY_SOURCE_HOST",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "POLICY_SOURCE_UNSPECIFIED" => Some(Self::Unspecified),
+            "POLICY_SOURCE_BUILT_IN" => Some(Self::BuiltIn),
+            "POLICY_SOURCE_FILE" => Some(Self::File),
+            "POLICY_SOURCE_COMMAND" => Some(Self::Command),
+            "POLICY_SOURCE_HOST" => Some(Self::Host),
             _ => None,
         }
     }
@@ -888,6 +1088,64 @@ pub mod agent_client {
             req.extensions_mut().insert(GrpcMethod::new("berth.v1.Agent", "Doctor"));
             self.inner.unary(req, path, codec).await
         }
+        /// Everything recorded about one workload, pool or rule, and where a workload is placed now.
+        /// NOT_FOUND when nothing has this name.
+        pub async fn explain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ExplainRequest>,
+        ) -> std::result::Result<tonic::Response<super::Explanation>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/berth.v1.Agent/Explain");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("berth.v1.Agent", "Explain"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What the operator wants, each value with where it comes from.
+        pub async fn get_policy(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/berth.v1.Agent/GetPolicy");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("berth.v1.Agent", "GetPolicy"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// What reclaimed work may still take, every term of the sum. UNIMPLEMENTED while this agent does
+        /// not work it out.
+        pub async fn get_headroom(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetHeadroomRequest>,
+        ) -> std::result::Result<tonic::Response<super::Headroom>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/berth.v1.Agent/GetHeadroom");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("berth.v1.Agent", "GetHeadroom"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The Snapshot in the form of files: `berth-agent plan --from` reads it.
+        pub async fn get_recorded_snapshot(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRecordedSnapshotRequest>,
+        ) -> std::result::Result<tonic::Response<super::RecordedSnapshot>, tonic::Status> {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/berth.v1.Agent/GetRecordedSnapshot");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("berth.v1.Agent", "GetRecordedSnapshot"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Observe or enforce. PERMISSION_DENIED unless the caller is root, FAILED_PRECONDITION when the
         /// agent's own config forbids the mode.
         pub async fn set_mode(
@@ -969,6 +1227,28 @@ pub mod agent_server {
             &self,
             request: tonic::Request<super::DoctorRequest>,
         ) -> std::result::Result<tonic::Response<super::DoctorReport>, tonic::Status>;
+        /// Everything recorded about one workload, pool or rule, and where a workload is placed now.
+        /// NOT_FOUND when nothing has this name.
+        async fn explain(
+            &self,
+            request: tonic::Request<super::ExplainRequest>,
+        ) -> std::result::Result<tonic::Response<super::Explanation>, tonic::Status>;
+        /// What the operator wants, each value with where it comes from.
+        async fn get_policy(
+            &self,
+            request: tonic::Request<super::GetPolicyRequest>,
+        ) -> std::result::Result<tonic::Response<super::Policy>, tonic::Status>;
+        /// What reclaimed work may still take, every term of the sum. UNIMPLEMENTED while this agent does
+        /// not work it out.
+        async fn get_headroom(
+            &self,
+            request: tonic::Request<super::GetHeadroomRequest>,
+        ) -> std::result::Result<tonic::Response<super::Headroom>, tonic::Status>;
+        /// The Snapshot in the form of files: `berth-agent plan --from` reads it.
+        async fn get_recorded_snapshot(
+            &self,
+            request: tonic::Request<super::GetRecordedSnapshotRequest>,
+        ) -> std::result::Result<tonic::Response<super::RecordedSnapshot>, tonic::Status>;
         /// Observe or enforce. PERMISSION_DENIED unless the caller is root, FAILED_PRECONDITION when the
         /// agent's own config forbids the mode.
         async fn set_mode(
@@ -1346,6 +1626,160 @@ pub mod agent_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DoctorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/berth.v1.Agent/Explain" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExplainSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::ExplainRequest> for ExplainSvc<T> {
+                        type Response = super::Explanation;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ExplainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as Agent>::explain(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExplainSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/berth.v1.Agent/GetPolicy" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetPolicySvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::GetPolicyRequest> for GetPolicySvc<T> {
+                        type Response = super::Policy;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetPolicyRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Agent>::get_policy(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetPolicySvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/berth.v1.Agent/GetHeadroom" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetHeadroomSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::GetHeadroomRequest> for GetHeadroomSvc<T> {
+                        type Response = super::Headroom;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetHeadroomRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as Agent>::get_headroom(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetHeadroomSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/berth.v1.Agent/GetRecordedSnapshot" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRecordedSnapshotSvc<T: Agent>(pub Arc<T>);
+                    impl<T: Agent> tonic::server::UnaryService<super::GetRecordedSnapshotRequest>
+                        for GetRecordedSnapshotSvc<T>
+                    {
+                        type Response = super::RecordedSnapshot;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRecordedSnapshotRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Agent>::get_recorded_snapshot(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRecordedSnapshotSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::decision::Decision;
 use model::derive::WORKLOADS;
-use model::headroom::{Explained, ReclaimQuota};
+use model::headroom::{Amount, Explained, ReclaimQuota};
 use model::knob::CpuMax;
 use model::ledger::{Ledger, Resident};
 use model::measured::{Measured, NodeMemory, PodMeasure};
@@ -64,13 +64,15 @@ pub(super) fn advise(
         quota: &ReclaimQuota::default(),
         state: &before.headroom_state,
     });
-    let told = before.headroom.as_ref();
-    tell(input.now, "cpu", (told.map(|it| &it.cpu), &headroom.cpu), report);
-    tell(input.now, "memory", (told.map(|it| &it.memory), &headroom.memory), report);
+    let [cpu, memory] = before.told;
+    let told = [
+        tell(input.now, "cpu", (cpu, &headroom.cpu), report),
+        tell(input.now, "memory", (memory, &headroom.memory), report),
+    ];
     let protection = &policy.memory.protection;
     let headroom = Some(headroom);
     Said {
-        advice: Advice { headroom, headroom_state, pressure, bursts: burst_state },
+        advice: Advice { headroom, headroom_state, told, pressure, bursts: burst_state },
         bursts,
         protections: protect::protect(protection, &node.layout, &node.tally, ledger),
         guard: guard::guard(&policy.memory, &node.layout, &measured),
@@ -81,12 +83,12 @@ pub(super) fn advise(
 fn tell(
     now: Timestamp,
     subject: &str,
-    (before, after): (Option<&Explained>, &Explained),
+    (before, after): (Option<Amount>, &Explained),
     report: &mut PlanReport,
-) {
-    let Ok(value) = after.value.as_ref() else { return };
-    if before.is_some_and(|before| before.value.as_ref() == Ok(value)) {
-        return;
+) -> Option<Amount> {
+    let value = *after.value.as_ref().ok()?;
+    if before == Some(value) {
+        return before;
     }
     let terms =
         after.terms.iter().map(|term| (term.name, format!("{} {}", term.amount, term.from)));
@@ -97,6 +99,7 @@ fn tell(
         inputs: terms.collect(),
         result: format!("{} {} may be promised to batch work", value.0, after.unit),
     });
+    Some(value)
 }
 
 /// The pods and the memory of a Snapshot, by the ids that placement knows.

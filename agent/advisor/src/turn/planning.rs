@@ -124,12 +124,12 @@ impl PlanJob {
 
 impl Planned {
     /// The Sample it was made of.
-    pub fn sample(&self) -> &Sample {
+    pub fn sample(&self) -> &Arc<Sample> {
         &self.sample
     }
 }
 
-fn slots(snapshot: &Snapshot) -> BTreeMap<SlotId, WorkloadName> {
+pub(super) fn slots(snapshot: &Snapshot) -> BTreeMap<SlotId, WorkloadName> {
     let tracked = snapshot.workloads.iter().filter(|(_, w)| w.slot != SlotId::UNTRACKED);
     tracked.map(|(name, w)| (w.slot, name.clone())).collect()
 }

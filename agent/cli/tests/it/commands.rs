@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use proto::v1::{CheckStatus, Mode};
 
-use crate::fake::{berth, node, node_with, ran};
+use crate::fake::{berth, node, node_with, node_without_headroom, ran};
 use crate::fixture;
 
 #[track_caller]
@@ -44,6 +44,15 @@ fn commands_as_text() {
     check("decisions", 0, &["#41", "#42"], &[]);
     check("decisions -n 1 -o wide", 0, &["#42", "margin = 1.25"], &[]);
     check("mode observe", 0, &["mode observe (was enforce)"], &[]);
+    check("topology", 0, &["node 0   memory 4.0 GiB   distances 10 21"], &[]);
+    check("topology --format dot", 0, &["graph topology {"], &[]);
+    check("topology --format svg", 0, &["<svg xmlns="], &[]);
+    check("policy", 0, &["/etc/berth/agent.toml:12", "berth mode (was enforce)"], &[]);
+    check("policy -o wide", 0, &["BUILT-IN"], &[]);
+    check("snapshot", 0, &["web", "SOURCE"], &[]);
+    check("explain web", 0, &["workload web (shared_cores)", "#41", "margin = 1.25"], &[]);
+    check("explain headroom", 0, &["reclaim pool", "cpu.stat"], &[]);
+    check("headroom", 0, &["3.50 CPUs"], &[]);
 }
 
 #[test]
@@ -55,6 +64,13 @@ fn commands_as_json() {
     check_json("why-slow web -o json", "/causes/0/kind", "offender".into());
     check_json("decisions -o json", "/decisions/1/sequence", 42.into());
     check_json("doctor -o json", "/checks/2/status", "fail".into());
+    check_json("topology -o json", "/topology/nodes/0/memory_bytes", (4u64 << 30).into());
+    check_json("topology --format json", "/pools/0/name", "reclaim".into());
+    check_json("policy -o json", "/values/3/line", 12.into());
+    check_json("snapshot -o json", "/kind", "snapshot".into());
+    check_json("explain web -o json", "/placement/pool", "share".into());
+    check_json("headroom -o json", "/cpu/terms/1/value", (-500.0).into());
+    check_json("headroom -o json", "/memory/result", serde_json::Value::Null);
     check_json("mode observe -o json", "/previous", "enforce".into());
 }
 
@@ -74,10 +90,25 @@ fn refusals_have_their_exit_codes() {
     check("why-slow zzzzzz", 4, &[], &["`berth qos` lists all workloads"]);
     check("why-slow batch/two", 1, &[], &["run-queue waits are not known: no BTF"]);
     check("mode enforce", 1, &[], &["highest_mode is observe"]);
+    check("explain wbe", 4, &[], &[r#"nothing is named "wbe""#, "did you mean: web"]);
+    check("explain shrae", 4, &[], &["did you mean: share"]);
+    check("explain share-grwo", 4, &[], &["did you mean: share-grow"]);
+    check("explain zzzzzz", 4, &[], &["`berth qos`, `berth pools` and `berth decisions`"]);
+    check("topology --format png", 64, &[], &["invalid value 'png'"]);
     check("mode sideways", 64, &[], &["invalid value 'sideways'"]);
     check("decisions -n -5x", 2, &[], &["-5"]);
     check("frobnicate", 2, &[], &["unrecognized subcommand"]);
     check("top", 2, &[], &["needs a terminal", "--once"]);
+}
+
+#[test]
+fn an_agent_without_headroom_says_so() {
+    let node = node_without_headroom();
+    for line in ["headroom", "explain headroom", "headroom -o json"] {
+        let ran = berth(&node.socket, line);
+        assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{line}");
+        assert!(ran.err.contains("headroom: unsupported"), "{line}: {}", ran.err);
+    }
 }
 
 #[test]
@@ -113,8 +144,22 @@ fn help_and_completion_need_no_agent() {
     for text in ["Exit codes:", "why-slow", "BERTH_SOCKET", "64"] {
         assert!(help.out.contains(text), "no {text:?} in\n{}", help.out);
     }
-    for command in ["top", "qos", "pools", "why-slow", "doctor", "decisions", "mode", "completion"]
-    {
+    let commands = [
+        "top",
+        "qos",
+        "pools",
+        "why-slow",
+        "doctor",
+        "decisions",
+        "topology",
+        "policy",
+        "snapshot",
+        "explain",
+        "headroom",
+        "mode",
+        "completion",
+    ];
+    for command in commands {
         let help = berth(nowhere, &format!("{command} --help"));
         assert!(help.out.contains("Example: berth "), "{command}: no example in\n{}", help.out);
     }

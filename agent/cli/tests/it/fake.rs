@@ -18,6 +18,7 @@ type Asked = Arc<Mutex<Option<Mode>>>;
 struct Fake {
     asked: Asked,
     doctor: DoctorReport,
+    has_headroom: bool,
 }
 
 type Replies<T> = ReceiverStream<Result<T, Status>>;
@@ -61,8 +62,11 @@ impl Agent for Fake {
         request: Request<ListDecisionsRequest>,
     ) -> Result<Response<Decisions>, Status> {
         let mut reply = fixture::decisions();
-        let n_over = reply.decisions.len().saturating_sub(request.get_ref().limit as usize);
-        reply.decisions.drain(..n_over);
+        // 0 is all
+        if let limit @ 1.. = request.get_ref().limit {
+            let n_over = reply.decisions.len().saturating_sub(limit as usize);
+            reply.decisions.drain(..n_over);
+        }
         Ok(Response::new(reply))
     }
 
@@ -97,6 +101,38 @@ impl Agent for Fake {
         Ok(Response::new(self.doctor.clone()))
     }
 
+    async fn explain(
+        &self,
+        request: Request<ExplainRequest>,
+    ) -> Result<Response<Explanation>, Status> {
+        match request.get_ref().name.as_str() {
+            "web" => Ok(Response::new(fixture::explanation())),
+            _ => Err(Status::not_found("nothing has this name")),
+        }
+    }
+
+    async fn get_policy(&self, _: Request<GetPolicyRequest>) -> Result<Response<Policy>, Status> {
+        Ok(Response::new(fixture::policy()))
+    }
+
+    async fn get_headroom(
+        &self,
+        _: Request<GetHeadroomRequest>,
+    ) -> Result<Response<Headroom>, Status> {
+        match self.has_headroom {
+            true => Ok(Response::new(fixture::headroom())),
+            false => Err(Status::unimplemented("unsupported: this agent does not work it out")),
+        }
+    }
+
+    async fn get_recorded_snapshot(
+        &self,
+        _: Request<GetRecordedSnapshotRequest>,
+    ) -> Result<Response<RecordedSnapshot>, Status> {
+        let json = r#"{"kind":"snapshot","schema":1,"body":{}}"#.to_owned();
+        Ok(Response::new(RecordedSnapshot { json }))
+    }
+
     async fn set_mode(
         &self,
         request: Request<SetModeRequest>,
@@ -124,14 +160,22 @@ pub(crate) fn node() -> Node {
     node_with(fixture::doctor())
 }
 
-/// Serves on a thread of its own that lives as long as the test process.
+pub(crate) fn node_without_headroom() -> Node {
+    served(fixture::doctor(), false)
+}
+
 pub(crate) fn node_with(doctor: DoctorReport) -> Node {
+    served(doctor, true)
+}
+
+/// Serves on a thread of its own that lives as long as the test process.
+fn served(doctor: DoctorReport, has_headroom: bool) -> Node {
     let dir = tempfile::tempdir().expect("temp dir");
     let socket = dir.path().join("agent.sock");
     let listener = std::os::unix::net::UnixListener::bind(&socket).expect("bound");
     listener.set_nonblocking(true).expect("non-blocking");
     let asked = Asked::default();
-    let fake = Fake { asked: Arc::clone(&asked), doctor };
+    let fake = Fake { asked: Arc::clone(&asked), doctor, has_headroom };
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("runtime").block_on(async {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::advice::{BinderState, BurstState, HeadroomState};
 use super::{Ledger, WireError, bad, parsed};
 use crate::cpuset::CpuSet;
+use crate::headroom::Amount;
 use crate::knob::{self, CpuMax, CpuWeight};
 use crate::plan::{self as inner, Generation};
 use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
@@ -29,6 +30,8 @@ pub struct Plan {
     /// What rules remember; what they say is worked out anew.
     #[serde(default)]
     pub headroom: HeadroomState,
+    #[serde(default)]
+    pub headroom_told: [Option<u64>; 2],
     #[serde(default)]
     pub pressure: BinderState,
     #[serde(default)]
@@ -79,6 +82,7 @@ impl From<&inner::Plan> for Plan {
             workloads: workloads.collect(),
             ledger: Ledger::from(&*plan.ledger),
             headroom: HeadroomState::from(&plan.advice.headroom_state),
+            headroom_told: plan.advice.told.map(|told| told.map(|it| it.0)),
             pressure: BinderState::from(&plan.advice.pressure),
             bursts: BurstState::from(&plan.advice.bursts),
             share_low_since_ns: None,
@@ -119,6 +123,7 @@ impl TryFrom<Plan> for inner::Plan {
             advice: inner::Advice {
                 headroom: None,
                 headroom_state: plan.headroom.try_into()?,
+                told: plan.headroom_told.map(|told| told.map(Amount)),
                 pressure: plan.pressure.try_into()?,
                 bursts: plan.bursts.try_into()?,
             },
@@ -193,11 +198,11 @@ pub(super) fn qos(name: &str) -> Result<QosLevel, WireError> {
     QosLevel::from_name(name).ok_or_else(|| bad("qos", name))
 }
 
-fn cpu_weight(weight: u16) -> Result<CpuWeight, WireError> {
+pub(super) fn cpu_weight(weight: u16) -> Result<CpuWeight, WireError> {
     CpuWeight::new(weight).ok_or_else(|| bad("cpu_weight", weight))
 }
 
-fn cpu_max(text: &str) -> Result<CpuMax, WireError> {
+pub(super) fn cpu_max(text: &str) -> Result<CpuMax, WireError> {
     let (quota, period) = text.split_once(' ').ok_or_else(|| bad("cpu_max", text))?;
     let quota = match quota {
         "max" => None,

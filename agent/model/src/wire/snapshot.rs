@@ -31,7 +31,7 @@ pub struct Snapshot {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Topology {
+pub(super) struct Topology {
     cpus: Vec<Cpu>,
     nodes: Vec<Node>,
     offline: String,
@@ -71,7 +71,7 @@ struct Host {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct NodeMemory {
+pub(super) struct NodeMemory {
     total_bytes: u64,
     free_bytes: u64,
     inactive_file_bytes: Option<u64>,
@@ -80,7 +80,7 @@ struct NodeMemory {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Pressure {
+pub(super) struct Pressure {
     some: PressureLine,
     full: Option<PressureLine>,
 }
@@ -110,7 +110,7 @@ struct SourceHealth {
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Fault {
+pub(super) enum Fault {
     Absent { what: String },
     Unsupported { why: String },
     Broken { error: String },
@@ -173,7 +173,7 @@ struct Runq {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Causes {
+pub(super) struct Causes {
     total_ns: u64,
     by_offender_ns: BTreeMap<u16, u64>,
     own_throttle_ns: u64,
@@ -380,24 +380,36 @@ impl From<Signal> for inner::Signal {
     }
 }
 
-impl From<&inner::SourceHealth> for SourceHealth {
-    fn from(health: &inner::SourceHealth) -> SourceHealth {
-        let fault = health.fault.clone().map(|fault| match fault {
+impl From<&sample::SourceFault> for Fault {
+    fn from(fault: &sample::SourceFault) -> Fault {
+        match fault.clone() {
             sample::SourceFault::Absent { what } => Fault::Absent { what },
             sample::SourceFault::Unsupported { why } => Fault::Unsupported { why },
             sample::SourceFault::Broken { error } => Fault::Broken { error },
-        });
+        }
+    }
+}
+
+impl From<Fault> for sample::SourceFault {
+    fn from(fault: Fault) -> sample::SourceFault {
+        match fault {
+            Fault::Absent { what } => sample::SourceFault::Absent { what },
+            Fault::Unsupported { why } => sample::SourceFault::Unsupported { why },
+            Fault::Broken { error } => sample::SourceFault::Broken { error },
+        }
+    }
+}
+
+impl From<&inner::SourceHealth> for SourceHealth {
+    fn from(health: &inner::SourceHealth) -> SourceHealth {
+        let fault = health.fault.as_ref().map(Fault::from);
         SourceHealth { age_ns: health.age.map(|age| age.0), fault }
     }
 }
 
 impl From<SourceHealth> for inner::SourceHealth {
     fn from(health: SourceHealth) -> inner::SourceHealth {
-        let fault = health.fault.map(|fault| match fault {
-            Fault::Absent { what } => sample::SourceFault::Absent { what },
-            Fault::Unsupported { why } => sample::SourceFault::Unsupported { why },
-            Fault::Broken { error } => sample::SourceFault::Broken { error },
-        });
+        let fault = health.fault.map(sample::SourceFault::from);
         inner::SourceHealth { age: health.age_ns.map(Nanos), fault }
     }
 }
@@ -427,7 +439,7 @@ impl From<&inner::WorkloadView> for Workload {
     }
 }
 
-fn wish(spec: &sample::WorkloadSpec) -> Option<Wish> {
+pub(super) fn wish(spec: &sample::WorkloadSpec) -> Option<Wish> {
     let plain = *spec.wish == Enhancements::none(spec.qos);
     (!plain).then(|| Wish::from(&*spec.wish))
 }
@@ -437,7 +449,13 @@ impl TryFrom<Workload> for inner::WorkloadView {
 
     fn try_from(workload: Workload) -> Result<inner::WorkloadView, WireError> {
         Ok(inner::WorkloadView {
-            spec: spec(&workload)?,
+            spec: spec((
+                &workload.qos,
+                workload.request_milli,
+                workload.memory_request_bytes,
+                workload.target_p99_us,
+                workload.wish,
+            ))?,
             cgroup: CgroupPath::new(workload.cgroup),
             cgroup_id: CgroupId(workload.cgroup_id),
             slot: SlotId(workload.slot),
@@ -455,14 +473,18 @@ impl TryFrom<Workload> for inner::WorkloadView {
     }
 }
 
-fn spec(workload: &Workload) -> Result<sample::WorkloadSpec, WireError> {
-    let plain = sample::WorkloadSpec::plain(qos(&workload.qos)?, MilliCpu(workload.request_milli));
-    let wish = match workload.wish.clone() {
+/// `qos`, requests in mCPU and bytes, the target of p99 in microseconds, and a wish that is not plain.
+pub(super) type SpecParts<'a> = (&'a str, u64, u64, Option<u64>, Option<Wish>);
+
+pub(super) fn spec(parts: SpecParts<'_>) -> Result<sample::WorkloadSpec, WireError> {
+    let (level, request_milli, memory_request_bytes, target_p99_us, wish) = parts;
+    let plain = sample::WorkloadSpec::plain(qos(level)?, MilliCpu(request_milli));
+    let wish = match wish {
         Some(wish) => Arc::new(wish.try_into()?),
         None => plain.wish,
     };
-    let memory_request = Bytes(workload.memory_request_bytes);
-    let target_p99 = workload.target_p99_us.map(Micros);
+    let memory_request = Bytes(memory_request_bytes);
+    let target_p99 = target_p99_us.map(Micros);
     Ok(sample::WorkloadSpec { memory_request, target_p99, wish, ..plain })
 }
 

@@ -2,6 +2,8 @@
 //! `NAME.out` (`UPDATE_EXPECT=1` records it; read the difference before committing).
 
 mod day;
+mod planning;
+mod replaying;
 mod simulating;
 
 use expect_test::expect_file;

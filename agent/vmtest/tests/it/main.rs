@@ -6,6 +6,7 @@ mod agent_control;
 mod agent_faults;
 mod agent_hosts;
 mod agent_process;
+mod agent_recording;
 mod agent_refused;
 mod agent_soak;
 mod cgroup_faults;
