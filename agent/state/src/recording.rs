@@ -104,6 +104,13 @@ pub struct Lines<R> {
     ended: bool,
 }
 
+impl Lines<io::BufReader<File>> {
+    /// Of a file that a person names.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Lines::new(io::BufReader::new(File::open(path)?)))
+    }
+}
+
 impl<R: BufRead> Lines<R> {
     pub fn new(from: R) -> Lines<R> {
         Lines { from, offset: 0, ended: false }
