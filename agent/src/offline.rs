@@ -2,8 +2,7 @@
 //! prints; what is decided is `sim`'s and `advisor`'s.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -11,20 +10,16 @@ use model::policy::Policy;
 use sim::replay::{Ran, Replay, Told};
 use state::recording::{Damage, Lines};
 
-/// More than this is no document of ours: a thousand workloads are 4 MiB.
-const MAX_DOCUMENT_BYTES: u64 = 256 << 20;
+use crate::config;
+
 /// Entries shown before the first difference.
 const CONTEXT: usize = 3;
 
 /// Prints the Plan, decisions, findings and Steps that follow from a document.
 pub fn plan(file: &Path, policy: &Policy) -> anyhow::Result<()> {
-    let mut document = Vec::new();
-    let opened = File::open(file).with_context(|| format!("read {}", file.display()))?;
-    opened
-        .take(MAX_DOCUMENT_BYTES)
-        .read_to_end(&mut document)
-        .with_context(|| format!("read {}", file.display()))?;
-    let text = sim::plan_from(&document, policy).with_context(|| file.display().to_string())?;
+    let document = config::read_text(file).with_context(|| format!("read {}", file.display()))?;
+    let text =
+        sim::plan_from(document.as_bytes(), policy).with_context(|| file.display().to_string())?;
     print(&text)
 }
 
@@ -39,10 +34,10 @@ pub struct ReplayArgs {
 
 /// Runs a recording again; `false` when a decision came out differently.
 pub fn replay(file: &Path, args: ReplayArgs) -> anyhow::Result<bool> {
-    let opened = File::open(file).with_context(|| format!("read {}", file.display()))?;
+    let lines = Lines::open(file).with_context(|| format!("read {}", file.display()))?;
     let mut replay = Replay::default();
     let mut before = VecDeque::new();
-    for line in Lines::new(BufReader::new(opened)) {
+    for line in lines {
         let at = || format!("{}: line at byte {}", file.display(), line.offset);
         let json = match &line.json {
             Ok(json) => json,

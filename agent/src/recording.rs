@@ -173,8 +173,6 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::io::BufReader;
     use std::path::Path;
     use std::time::{Duration, Instant};
 
@@ -187,7 +185,7 @@ mod tests {
 
     fn replayed(path: &Path) -> Tally {
         let mut replay = Replay::default();
-        for line in Lines::new(BufReader::new(File::open(path).expect("open"))) {
+        for line in Lines::open(path).expect("open") {
             replay.line(&line.json.expect("a whole line")).expect("readable");
         }
         replay.tally

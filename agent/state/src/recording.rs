@@ -104,6 +104,13 @@ pub struct Lines<R> {
     ended: bool,
 }
 
+impl Lines<io::BufReader<File>> {
+    /// Of a file that a person names.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Lines::new(io::BufReader::new(File::open(path)?)))
+    }
+}
+
 impl<R: BufRead> Lines<R> {
     pub fn new(from: R) -> Lines<R> {
         Lines { from, offset: 0, ended: false }
@@ -184,15 +191,19 @@ mod tests {
         check(&flipped, &[(0, "the line does not match its checksum"), (12, "[1]")]);
     }
 
-    /// No flipped bit goes unnoticed: the line is damaged, or (its end is hit) two lines become one
-    /// damaged line, or the last one is cut off.
+    /// A line is damaged, or (its end is hit) two lines become one damaged line, or the last one is cut
+    /// off. A hexadecimal digit of another case changes nothing.
     #[test]
-    fn every_flipped_bit_is_noticed() {
-        let good = written(&["{\"a\":1}", "[1]", "[2]"]);
+    fn no_flipped_bit_changes_what_is_read() {
+        let texts = ["{\"a\":1}", "[1]", "[2]"];
+        let good = written(&texts);
         for idx in 0..good.len() * 8 {
             let mut flipped = good.clone();
             flipped[idx / 8] ^= 1 << (idx % 8);
-            assert!(read(&flipped).iter().any(|line| line.json.is_err()), "bit {idx}");
+            let lines = read(&flipped);
+            let whole: Vec<&str> =
+                lines.iter().filter_map(|line| line.json.as_deref().ok()).collect();
+            assert!(lines.iter().any(|line| line.json.is_err()) || whole == texts, "bit {idx}");
         }
     }
 

@@ -47,7 +47,7 @@ fn sum(text: &mut String, title: &str, explained: Option<&Explained>) {
 }
 
 fn result(explained: &Option<Explained>) -> String {
-    explained.as_ref().map_or(MISSING.to_owned(), |e| quantity(e.result, &e.unit))
+    explained.as_ref().map_or_else(|| MISSING.to_owned(), |e| quantity(e.result, &e.unit))
 }
 
 fn quantity(value: Option<f64>, unit: &str) -> String {

@@ -17,7 +17,7 @@ pub(crate) fn snapshot(snapshot: &Snapshot, look: Look) -> String {
 }
 
 fn host(snapshot: &Snapshot) -> String {
-    let host = snapshot.host.clone().unwrap_or_default();
+    let host = snapshot.host.unwrap_or_default();
     let ratio = |ratio: Option<f64>| or_missing(ratio, |ratio| percent(ratio * 100.0));
     let signal = snapshot.signal.clone().unwrap_or_default();
     let state = match signal.state() {
@@ -54,7 +54,7 @@ fn workloads(snapshot: &Snapshot, detail: Detail) -> String {
 }
 
 fn row(workload: &Workload, wide: bool) -> Vec<String> {
-    let runq = workload.runq.clone().unwrap_or_default();
+    let runq = workload.runq.unwrap_or_default();
     let mut row = vec![
         workload.name.clone(),
         workload.qos.clone(),
