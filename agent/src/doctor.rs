@@ -1,7 +1,11 @@
 //! `berth doctor`: every precondition of the agent's work on this host, each with the fix for the
 //! case that it does not hold. Asks the host; changes nothing.
 
+mod knobs;
+
 use hostfs::{HostRoot, Layout, detect_layout};
+use model::plan::Plan;
+use model::qos::CgroupPath;
 
 use crate::config::Config;
 use crate::eyes::{Eyes, Witness};
@@ -16,9 +20,9 @@ pub struct StartFacts {
 }
 
 /// All checks, in the order a person would repair them.
-pub fn checks(config: &Config, facts: &StartFacts) -> Vec<Check> {
+pub fn checks(config: &Config, facts: &StartFacts, plan: &Plan) -> Vec<Check> {
     let host = HostRoot::new(&config.host.root);
-    vec![
+    let mut checks = vec![
         cgroup_v2(&host),
         managed_tree(config, &host),
         controllers(config, &host),
@@ -30,7 +34,16 @@ pub fn checks(config: &Config, facts: &StartFacts) -> Vec<Check> {
         memory(facts),
         open_files(),
         runtime_dir(config),
-    ]
+    ];
+    // Without the tree the second check has said what is wrong.
+    if let Ok(tree) = hostfs::CgroupTree::open(&host, &managed(config)) {
+        checks.extend(knobs::checks(&tree, &host, plan));
+    }
+    checks
+}
+
+fn managed(config: &Config) -> CgroupPath {
+    CgroupPath::new(config.host.managed_cgroup.as_str())
 }
 
 fn check(
@@ -60,8 +73,7 @@ fn cgroup_v2(host: &HostRoot) -> Check {
 }
 
 fn managed_tree(config: &Config, host: &HostRoot) -> Check {
-    let managed = model::qos::CgroupPath::new(config.host.managed_cgroup.as_str());
-    let opened = hostfs::CgroupTree::open(host, &managed)
+    let opened = hostfs::CgroupTree::open(host, &managed(config))
         .map_err(|error| error.to_string())
         .and_then(|tree| tree.cgroup(&"/".into()).map_err(|error| error.to_string()));
     let detail = match &opened {
@@ -73,8 +85,7 @@ fn managed_tree(config: &Config, host: &HostRoot) -> Check {
 }
 
 fn controllers(config: &Config, host: &HostRoot) -> Check {
-    let managed = model::qos::CgroupPath::new(config.host.managed_cgroup.as_str());
-    let found = hostfs::CgroupTree::open(host, &managed)
+    let found = hostfs::CgroupTree::open(host, &managed(config))
         .ok()
         .and_then(|tree| tree.cgroup(&"/".into()).ok())
         .and_then(|cgroup| cgroup.subtree_control().ok())

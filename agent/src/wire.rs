@@ -412,7 +412,11 @@ async fn serve_socket(
         return;
     };
     let doctor_config = config.clone();
-    let doctor = Arc::new(move || doctor::checks(&doctor_config, &facts));
+    let planned = state.clone();
+    let doctor = Arc::new(move || {
+        let plan = Arc::clone(&planned.borrow().plan);
+        doctor::checks(&doctor_config, &facts, &plan)
+    });
     let policy = Arc::new(PolicyTable::new(config, config_path));
     let deps = ServeDeps { state, requests, doctor, policy, clock: clock::now };
     if let Err(error) = serve::serve(&config.agent.socket, deps, stop).await {

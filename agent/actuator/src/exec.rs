@@ -1,7 +1,7 @@
 //! One batch of Steps against the files: record the original, write, read back. Idempotent; knows
 //! the two phases and the generation, and nothing else.
 
-use model::knob::{Knob, Lane};
+use model::knob::{Knob, KnobValue, Lane, MemoryLimit};
 use model::plan::{Applied, FailureKind, Generation, Outcome, Phase, Step, StepFailure};
 use model::policy::Mode;
 use model::qos::CgroupPath;
@@ -67,7 +67,59 @@ fn write_one(
     originals: &mut Originals,
     step: &Step,
 ) -> Result<Applied, StepFailure> {
-    let (cgroup, knob) = (&step.cgroup, step.knob());
+    match step.knob() {
+        Knob::OomScoreAdj => write_below(files, originals, step),
+        Knob::MemoryMax => write_memory_max(files, originals, step),
+        _ => write_file(files, originals, step, &step.cgroup),
+    }
+}
+
+/// A knob that is of processes: each group with processes is written, with an original of its own.
+/// One that went away or lost its last process meanwhile has nothing left to write.
+fn write_below(
+    files: &mut dyn KnobFiles,
+    originals: &mut Originals,
+    step: &Step,
+) -> Result<Applied, StepFailure> {
+    let groups = files.groups_with_processes(&step.cgroup)?;
+    let mut applied = None;
+    for group in &groups {
+        match write_file(files, originals, step, group) {
+            Ok(Applied::AlreadyThere) => applied = applied.or(Some(Applied::AlreadyThere)),
+            Ok(other) => applied = Some(other),
+            Err(failure) if failure.kind.is_fatal() => return Err(failure),
+            Err(_gone) => {}
+        }
+    }
+    applied.ok_or_else(|| StepFailure {
+        kind: FailureKind::Unsupported,
+        errno: None,
+        message: format!("{step}: no process is there to have it"),
+    })
+}
+
+/// A limit under what is in use makes the kernel reclaim and then kill; that is said, never silent.
+fn write_memory_max(
+    files: &mut dyn KnobFiles,
+    originals: &mut Originals,
+    step: &Step,
+) -> Result<Applied, StepFailure> {
+    let in_use = files.memory_in_use(&step.cgroup)?;
+    let applied = write_file(files, originals, step, &step.cgroup)?;
+    let below = step.value < KnobValue::MemoryMax(MemoryLimit::Bytes(in_use));
+    Ok(match applied {
+        Applied::Written if below => Applied::WrittenBelowUse { in_use },
+        applied => applied,
+    })
+}
+
+fn write_file(
+    files: &mut dyn KnobFiles,
+    originals: &mut Originals,
+    step: &Step,
+    cgroup: &CgroupPath,
+) -> Result<Applied, StepFailure> {
+    let knob = step.knob();
     let text = step.value.to_string();
     keep_original(files, originals, cgroup, knob)?;
     // A cpuset write walks every task (80-120 ms beside hogs), a read costs microseconds.

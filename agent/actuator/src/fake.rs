@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use model::CgroupId;
 use model::knob::{CpuMax, CpuWeight, Knob, KnobValue};
 use model::plan::{FailureKind, StepFailure};
 use model::qos::CgroupPath;
-use model::units::Micros;
+use model::{Bytes, CgroupId, Micros, NumaSet};
 
 use crate::files::KnobFiles;
 
@@ -21,6 +20,10 @@ pub(crate) struct FakeFiles {
     pub(crate) ignore_writes: bool,
     /// An empty cpuset is ENOSPC, as for a populated group.
     pub(crate) refuse_empty: bool,
+    /// `memory.current` of every group.
+    pub(crate) in_use: u64,
+    /// Groups with processes below a cgroup, beside the cgroup itself.
+    pub(crate) below: BTreeMap<CgroupPath, Vec<CgroupPath>>,
     pub(crate) log: Vec<String>,
     /// The "process" dies before this many writes were made.
     pub(crate) die_after_writes: Option<usize>,
@@ -36,12 +39,30 @@ impl FakeFiles {
                 (Knob::CpuIdle, "0"),
                 (Knob::CpuWeight, "100"),
                 (Knob::CpuMax, "max 100000"),
+                (Knob::CpuMaxBurst, "0"),
                 (Knob::CpusetCpus, ""),
+                (Knob::CpusetMems, ""),
+                (Knob::MemoryMin, "0"),
+                (Knob::MemoryLow, "0"),
+                (Knob::MemoryHigh, "max"),
+                (Knob::MemoryMax, "max"),
+                (Knob::OomScoreAdj, "0"),
             ] {
                 fake.files.insert((cgroup.clone(), knob), text.to_owned());
             }
         }
         fake
+    }
+
+    /// `tg_set_cfs_bandwidth`: a finite quota is never below the burst.
+    fn burst_fits(&self, cgroup: &CgroupPath, knob: Knob, text: &str) -> bool {
+        let file = |wanted: Knob| match knob == wanted {
+            true => text,
+            false => self.files.get(&(cgroup.clone(), wanted)).map_or("0", |text| text),
+        };
+        let quota = file(Knob::CpuMax).split(' ').next().and_then(|quota| quota.parse().ok());
+        let burst: u64 = file(Knob::CpuMaxBurst).parse().unwrap_or(0);
+        quota.is_none_or(|quota: u64| burst <= quota)
     }
 
     fn fail(kind: FailureKind, what: &str) -> StepFailure {
@@ -75,7 +96,14 @@ impl KnobFiles for FakeFiles {
                     period: Micros(period.parse().expect("period")),
                 })
             }
+            Knob::CpuMaxBurst => KnobValue::CpuMaxBurst(Micros(text.parse().expect("burst"))),
             Knob::CpusetCpus => KnobValue::CpusetCpus(text.parse().expect("list")),
+            Knob::CpusetMems => KnobValue::CpusetMems(NumaSet::parse(&text).expect("nodes")),
+            Knob::MemoryMin => KnobValue::MemoryMin(text.parse().expect("limit")),
+            Knob::MemoryLow => KnobValue::MemoryLow(text.parse().expect("limit")),
+            Knob::MemoryHigh => KnobValue::MemoryHigh(text.parse().expect("limit")),
+            Knob::MemoryMax => KnobValue::MemoryMax(text.parse().expect("limit")),
+            Knob::OomScoreAdj => KnobValue::OomScoreAdj(text.parse().expect("score")),
         })
     }
 
@@ -95,6 +123,9 @@ impl KnobFiles for FakeFiles {
         if knob == Knob::CpuWeight && idle {
             return Err(Self::fail(FailureKind::Invalid, "weight of an idle group"));
         }
+        if !self.burst_fits(cgroup, knob, text) {
+            return Err(Self::fail(FailureKind::Invalid, "a burst over the quota"));
+        }
         self.log.push(format!("{cgroup}/{}={text}", knob.file()));
         if !self.ignore_writes {
             self.files.insert((cgroup.clone(), knob), text.to_owned());
@@ -107,8 +138,25 @@ impl KnobFiles for FakeFiles {
         Ok(())
     }
 
-    fn parent_effective(&mut self, _cgroup: &CgroupPath) -> Result<String, StepFailure> {
-        Ok("0-7".to_owned())
+    fn parent_effective(
+        &mut self,
+        _cgroup: &CgroupPath,
+        knob: Knob,
+    ) -> Result<String, StepFailure> {
+        Ok(if knob == Knob::CpusetMems { "0-1" } else { "0-7" }.to_owned())
+    }
+
+    fn memory_in_use(&mut self, cgroup: &CgroupPath) -> Result<Bytes, StepFailure> {
+        self.id(cgroup)?;
+        Ok(Bytes(self.in_use))
+    }
+
+    fn groups_with_processes(
+        &mut self,
+        cgroup: &CgroupPath,
+    ) -> Result<Vec<CgroupPath>, StepFailure> {
+        self.id(cgroup)?;
+        Ok(self.below.get(cgroup).cloned().unwrap_or_else(|| vec![cgroup.clone()]))
     }
 
     fn forget(&mut self, _cgroup: &CgroupPath) {}

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use hostfs::{Cgroup, CgroupFile, CgroupTree, ReadError, WriteError, read_knob};
-use model::CgroupId;
+use hostfs::{
+    Cgroup, CgroupFile, CgroupTree, ReadError, WriteError, knob_file, read_knob, write_text,
+};
 use model::knob::{Knob, KnobValue};
 use model::plan::{FailureKind, StepFailure};
 use model::qos::CgroupPath;
+use model::{Bytes, CgroupId};
 
 use crate::files::KnobFiles;
 
@@ -61,35 +63,58 @@ impl KnobFiles for HostFiles {
     }
 
     fn text(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<String, StepFailure> {
-        self.cgroup(cgroup)?.read(file_of(knob), |text| Ok(text.trim().to_owned())).map_err(unread)
+        let cgroup = self.cgroup(cgroup)?;
+        match knob_file(knob) {
+            Some(file) => cgroup.read(file, |text| Ok(text.trim().to_owned())).map_err(unread),
+            None => match cgroup.first_oom_score().map_err(unread)? {
+                Some(score) => Ok(score.to_string()),
+                None => Err(no_process(cgroup)),
+            },
+        }
     }
 
     fn effective(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<KnobValue, StepFailure> {
         let cgroup = self.cgroup(cgroup)?;
         match knob {
             Knob::CpusetCpus => cgroup.cpuset_effective().map(KnobValue::CpusetCpus),
-            Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax => read_knob(cgroup, knob),
+            Knob::CpusetMems => cgroup.cpuset_mems_effective().map(KnobValue::CpusetMems),
+            Knob::OomScoreAdj => match cgroup.oom_scores().map_err(unread)? {
+                Some(scores) => Ok(KnobValue::OomScoreAdj(scores)),
+                None => return Err(no_process(cgroup)),
+            },
+            knob => read_knob(cgroup, knob),
         }
         .map_err(unread)
     }
 
     fn write(&mut self, cgroup: &CgroupPath, knob: Knob, text: &str) -> Result<(), StepFailure> {
-        // A write of no bytes never reaches the file: an empty value is an empty line.
-        let text = if text.is_empty() { "\n" } else { text };
-        self.cgroup(cgroup)?.write(file_of(knob), text).map_err(unwritten)
+        write_text(self.cgroup(cgroup)?, knob, text).map_err(unwritten)
     }
 
-    fn parent_effective(&mut self, cgroup: &CgroupPath) -> Result<String, StepFailure> {
+    fn parent_effective(&mut self, cgroup: &CgroupPath, knob: Knob) -> Result<String, StepFailure> {
         let parent = match cgroup.as_str().rsplit_once('/') {
             Some((parent, _)) if !parent.is_empty() => CgroupPath::new(parent),
             _ => CgroupPath::new("/"),
         };
+        let file = match knob {
+            Knob::CpusetMems => CgroupFile::CpusetMemsEffective,
+            _ => CgroupFile::CpusetCpusEffective,
+        };
         self.tree
             .cgroup(&parent)
-            .and_then(|parent| {
-                parent.read(CgroupFile::CpusetCpusEffective, |text| Ok(text.trim().to_owned()))
-            })
+            .and_then(|parent| parent.read(file, |text| Ok(text.trim().to_owned())))
             .map_err(unread)
+    }
+
+    fn memory_in_use(&mut self, cgroup: &CgroupPath) -> Result<Bytes, StepFailure> {
+        self.cgroup(cgroup)?.memory_current().map_err(unread)
+    }
+
+    fn groups_with_processes(
+        &mut self,
+        cgroup: &CgroupPath,
+    ) -> Result<Vec<CgroupPath>, StepFailure> {
+        self.cgroup(cgroup)?.groups_with_processes().map_err(unread)
     }
 
     fn forget(&mut self, cgroup: &CgroupPath) {
@@ -97,12 +122,12 @@ impl KnobFiles for HostFiles {
     }
 }
 
-const fn file_of(knob: Knob) -> CgroupFile {
-    match knob {
-        Knob::CpuIdle => CgroupFile::CpuIdle,
-        Knob::CpuWeight => CgroupFile::CpuWeight,
-        Knob::CpuMax => CgroupFile::CpuMax,
-        Knob::CpusetCpus => CgroupFile::CpusetCpus,
+/// It had some when it was listed; nothing is left that could have a score.
+fn no_process(cgroup: &Cgroup) -> StepFailure {
+    StepFailure {
+        kind: FailureKind::Unsupported,
+        errno: None,
+        message: format!("{} has no process, so no oom_score_adj", cgroup.shown().display()),
     }
 }
 

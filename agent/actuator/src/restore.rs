@@ -20,7 +20,10 @@ pub struct Restored {
 pub fn restore(files: &mut dyn KnobFiles, originals: &mut Originals) -> Restored {
     let mut restored = Restored::default();
     let mut entries: Vec<Original> = originals.iter().cloned().collect();
-    entries.sort_by(|a, b| (order(a.knob), &a.cgroup).cmp(&(order(b.knob), &b.cgroup)));
+    entries.sort_by(|a, b| (order(a), &a.cgroup).cmp(&(order(b), &b.cgroup)));
+    for original in entries.iter().filter(|original| original.knob == Knob::CpuMaxBurst) {
+        save_nothing(files, original);
+    }
     for original in &entries {
         match restore_one(files, original) {
             Ok(()) => restored.written += 1,
@@ -40,14 +43,45 @@ pub fn restore(files: &mut dyn KnobFiles, originals: &mut Originals) -> Restored
     restored
 }
 
-/// `cpu.idle` first: while it is 1 the kernel refuses `cpu.weight` (EINVAL).
-fn order(knob: Knob) -> u8 {
-    match knob {
+/// `cpu.idle` first: while it is 1 the kernel refuses `cpu.weight` (EINVAL). The burst behind the
+/// quota it must fit into. An unlimited `memory.max` before `memory.high` and a limited one after it,
+/// so that what is in use meets the limit that reclaims before the limit that kills.
+fn order(original: &Original) -> u8 {
+    match original.knob {
         Knob::CpuIdle => 0,
         Knob::CpuWeight => 1,
         Knob::CpuMax => 2,
-        Knob::CpusetCpus => 3,
+        Knob::CpuMaxBurst => 3,
+        Knob::CpusetCpus => 4,
+        Knob::CpusetMems => 5,
+        Knob::MemoryMin => 6,
+        Knob::MemoryLow => 7,
+        Knob::MemoryMax if original.text == "max" => 8,
+        Knob::MemoryHigh => 9,
+        Knob::MemoryMax => 10,
+        Knob::OomScoreAdj => 11,
     }
+}
+
+/// A burst of ours may be over the quota that comes back, and the kernel refuses a quota below the
+/// burst (EINVAL): it is 0 until its own turn comes, which also tells what failed here.
+fn save_nothing(files: &mut dyn KnobFiles, original: &Original) {
+    let same = files.id(&original.cgroup).is_ok_and(|id| id == original.cgroup_id);
+    let ours = |text: String| text != original.text && text != "0";
+    if same && files.text(&original.cgroup, Knob::CpuMaxBurst).is_ok_and(ours) {
+        let _told_later = files.write(&original.cgroup, Knob::CpuMaxBurst, "0");
+    }
+}
+
+/// Whether there is nothing to put back. A score is of many processes: that the first one has it
+/// says nothing of the others, and where none is left the write finds none.
+fn stands(files: &mut dyn KnobFiles, original: &Original) -> Result<bool, StepFailure> {
+    let (cgroup, knob) = (&original.cgroup, original.knob);
+    if knob == Knob::OomScoreAdj {
+        let now = files.effective(cgroup, knob);
+        return Ok(now.is_ok_and(|now| now.to_string() == original.text));
+    }
+    Ok(files.text(cgroup, knob)? == original.text)
 }
 
 fn restore_one(files: &mut dyn KnobFiles, original: &Original) -> Result<(), StepFailure> {
@@ -60,7 +94,7 @@ fn restore_one(files: &mut dyn KnobFiles, original: &Original) -> Result<(), Ste
         });
     }
     let knob = original.knob;
-    if files.text(cgroup, knob)? == original.text {
+    if stands(files, original)? {
         return Ok(());
     }
     match files.write(cgroup, knob, &original.text) {
@@ -75,7 +109,7 @@ fn restore_one(files: &mut dyn KnobFiles, original: &Original) -> Result<(), Ste
         // An empty cpuset ("inherit") cannot be written to a populated group; what it inherited
         // is the parent's mask.
         Err(failure) if failure.kind == FailureKind::NoSpace => {
-            let inherited = files.parent_effective(cgroup)?;
+            let inherited = files.parent_effective(cgroup, knob)?;
             files.write(cgroup, knob, &inherited)
         }
         result => result,

@@ -56,6 +56,8 @@ fn under(overlay: &Overlay, share: MilliCpu, workload: &WorkloadPlan) -> Workloa
     }
     if overlay.throttle {
         held.cpu_max = held.cpu_max.map(|ceiling| held_down(ceiling, share));
+        // What was saved up would be spent exactly now, and the kernel refuses a quota below it.
+        held.cpu_burst = held.cpu_burst.map(|_saved| Micros(0));
     }
     held
 }

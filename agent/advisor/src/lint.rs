@@ -2,6 +2,8 @@
 //! from the Plan itself. Shares no code with `plan`, so that a mistake there is not repeated here.
 //! A fatal finding keeps the previous Plan.
 
+mod knobs;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::placement::ReclaimReserve;
@@ -31,6 +33,7 @@ pub fn lint(
     check_growth(&facts, &mut found);
     check_workloads(&facts, &mut found);
     check_generation(&facts, &mut found);
+    knobs::check(snapshot, plan, &mut found);
     found
 }
 

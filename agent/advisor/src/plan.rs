@@ -41,6 +41,7 @@ mod need;
 mod region;
 mod reserve;
 mod residents;
+mod resources;
 mod size;
 mod stale;
 mod workloads;

@@ -10,16 +10,31 @@
 //! all is done. A group whose old and new sets share nothing (its CPUs went offline, somebody
 //! else moved it) cannot be cut and moves in phase two.
 //!
+//! Around the CPUs go the memory nodes: first what a group holds *and* will have, then the CPUs
+//! move, then the nodes are cut, so that no CPU of a group is ever without the memory beside it.
+//! Behind them the memory files, in two phases again: protection is lowered and limits are
+//! tightened, `memory.high` before `memory.max` so that the kernel reclaims before it may kill; then
+//! limits are loosened, `memory.max` first, and protection is raised, so that the sum of what is
+//! protected never grows over its end. `memory.low` stays at or above `memory.min` throughout.
+//! `oom_score_adj` is last and waits for nobody.
+//!
 //! # Quirks
+//! The kernel keeps `cpu.max.burst` within a finite quota and refuses either write that would break
+//! it (kernel/sched/core.c, `tg_set_cfs_bandwidth`): a burst shrinks before its quota does and grows
+//! behind it.
+//!
 //! While `cpu.idle` is 1 the kernel refuses `cpu.weight` with EINVAL, and writing 0 puts the
 //! weight back to 100 (kernel/sched/fair.c, `sched_group_set_idle`): 0 comes first and the weight
 //! is written again behind it.
+
+mod memory;
 
 use std::borrow::Cow;
 
 use model::knob::{KnobTable, KnobValue, Knobs};
 use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
 use model::qos::{CgroupPath, WorkloadName};
+use model::{Micros, NumaSet};
 
 /// The writes that turn `believed` into `effective`. A value that is not known is written.
 pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
@@ -34,7 +49,7 @@ pub(crate) fn between<'a>(
     wanted: impl Iterator<Item = (&'a WorkloadName, Cow<'a, WorkloadPlan>)>,
     generation: Generation,
 ) -> Vec<Step> {
-    let mut stages: [Vec<Step>; 4] = Default::default();
+    let mut stages: [Vec<Step>; Stage::Mark as usize + 1] = Default::default();
     for (name, workload) in wanted {
         let now = believed(&workload.cgroup);
         let mut emit = |stage: Stage, rule, value| {
@@ -59,15 +74,22 @@ pub(crate) fn between<'a>(
 enum Stage {
     Tighten,
     Loosen,
+    Reach,
     Shrink,
     Widen,
+    Leave,
+    Limit,
+    Relax,
+    Mark,
 }
 
 impl Stage {
     const fn phase(self) -> Phase {
         match self {
-            Stage::Tighten | Stage::Shrink => Phase::Take,
-            Stage::Loosen | Stage::Widen => Phase::Give,
+            Stage::Tighten | Stage::Reach | Stage::Shrink | Stage::Limit | Stage::Mark => {
+                Phase::Take
+            }
+            Stage::Loosen | Stage::Widen | Stage::Leave | Stage::Relax => Phase::Give,
         }
     }
 }
@@ -80,6 +102,10 @@ fn fast(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'stati
         emit(Stage::Tighten, "suppress", KnobValue::CpuIdle(true));
     }
     let tightens = max.is_some_and(|max| now.cpu_max.is_none_or(|now| is_less(max, now)));
+    let saved = first_burst(now, wanted);
+    if let Some(saved) = saved {
+        emit(Stage::Tighten, "burst-cut", KnobValue::CpuMaxBurst(saved));
+    }
     if let Some(max) = max.filter(|_| tightens) {
         let rule = if wanted.cpu_idle == Some(true) { "suppress" } else { "ceiling" };
         emit(Stage::Tighten, rule, KnobValue::CpuMax(max));
@@ -98,6 +124,23 @@ fn fast(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'stati
     if let Some(max) = max.filter(|_| !tightens) {
         emit(Stage::Loosen, "let-go", KnobValue::CpuMax(max));
     }
+    let stands = saved.or(now.cpu_burst);
+    if let Some(burst) = wanted.cpu_burst.filter(|burst| stands != Some(*burst)) {
+        emit(Stage::Loosen, "burst", KnobValue::CpuMaxBurst(burst));
+    }
+}
+
+/// The burst before the quota moves: smaller ones at once, nothing where it is not known what
+/// stands. One that the Plan leaves alone gives way to the quota, which may be a suppression.
+fn first_burst(now: &Knobs, wanted: &WorkloadPlan) -> Option<Micros> {
+    match (wanted.cpu_burst, now.cpu_burst) {
+        (Some(_), None) => Some(Micros(0)),
+        (Some(wanted), Some(now)) => (wanted < now).then_some(wanted),
+        (None, now) => {
+            let quota = wanted.cpu_max.and_then(|max| max.quota)?;
+            now.filter(|now| *now > quota).map(|_over| quota)
+        }
+    }
 }
 
 /// Whether `a` allows less CPU time than `b`; `max` allows all.
@@ -112,6 +155,15 @@ fn is_less(a: model::knob::CpuMax, b: model::knob::CpuMax) -> bool {
 }
 
 fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
+    cpus(now, wanted, emit);
+    mems(now, wanted, emit);
+    memory::between(now, wanted, emit);
+    if let Some(score) = wanted.oom_score_adj.filter(|score| now.oom_score_adj != Some(*score)) {
+        emit(Stage::Mark, "oom-score", KnobValue::OomScoreAdj(score));
+    }
+}
+
+fn cpus(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
     if wanted.cpus.is_empty() || now.cpuset_cpus == Some(wanted.cpus) {
         return;
     }
@@ -128,6 +180,22 @@ fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'stati
         emit(Stage::Shrink, "pool-shrink", KnobValue::CpusetCpus(kept));
     }
     emit(Stage::Widen, "pool-grow", pool_value);
+}
+
+fn mems(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
+    let Some(wanted) = wanted.mems.filter(|mems| !mems.is_empty()) else { return };
+    if now.cpuset_mems == Some(wanted) {
+        return;
+    }
+    // An unknown or empty (inheriting) set stands for all nodes: any set is a cut of it.
+    let held = now.cpuset_mems.filter(|held| !held.is_empty());
+    let both = held.map_or(NumaSet::EMPTY, |held| held.union(wanted));
+    if held.is_some_and(|held| both != held) {
+        emit(Stage::Reach, "mems-grow", KnobValue::CpusetMems(both));
+    }
+    if both != wanted {
+        emit(Stage::Leave, "mems-shrink", KnobValue::CpusetMems(wanted));
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 use crate::host::fault_of;
 
 /// For what is only shown: `memory.stat` and `io.stat` make the kernel flush counters of every CPU, and
-/// `memory.current` does on some kernels.
+/// `memory.current` does on some kernels. For knobs that only Berth is expected to write, too
+/// (`Knob::is_seldom_read`): seven files more, of which `oom_score_adj` opens two for each container.
 const SELDOM: Nanos = Nanos::from_secs(10);
 
 /// An open cgroup with what was read last.
@@ -81,7 +82,7 @@ impl Files {
     /// Every knob, memory, and what went to and came from disks.
     fn read_seldom(&mut self, at: Timestamp) {
         let mut errors = Errors::default();
-        self.knobs = Knobs::default();
+        self.knobs = Knobs { seldom_at: Some(at), ..Knobs::default() };
         for knob in Knob::ALL {
             self.read_knob(knob, &mut errors);
         }
@@ -100,9 +101,14 @@ impl Files {
     /// should. The kernel's own idea of the cpuset follows the one that was written.
     fn read_planned(&mut self, errors: &mut Errors) {
         let before = self.knobs;
-        self.knobs = Knobs { cpuset_effective: before.cpuset_effective, ..Knobs::default() };
+        self.knobs = Knobs {
+            cpuset_effective: before.cpuset_effective,
+            seldom_at: before.seldom_at,
+            ..Knobs::default()
+        };
         for knob in Knob::ALL {
-            if knob == Knob::CpusetCpus || self.spec.qos.is_reclaimed() {
+            let planned = knob == Knob::CpusetCpus || self.spec.qos.is_reclaimed();
+            if planned && !knob.is_seldom_read() {
                 self.read_knob(knob, errors);
             } else if let Some(value) = before.get(knob) {
                 self.knobs.record(value);

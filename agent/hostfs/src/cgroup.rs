@@ -4,6 +4,7 @@
 pub mod dir;
 pub mod glob;
 pub mod layout;
+pub mod oom;
 pub mod parse;
 pub mod read;
 pub mod tree;

@@ -15,7 +15,7 @@ pub use cgroup::dir::{Cgroup, CgroupFile};
 pub use cgroup::layout::{Layout, detect_layout};
 pub use cgroup::read::{read_knob, read_knobs};
 pub use cgroup::tree::CgroupTree;
-pub use cgroup::write::write_knob;
+pub use cgroup::write::{knob_file, write_knob, write_text};
 pub use error::{ReadError, WriteError};
 pub use root::HostRoot;
 pub use sysfs::topology::{TopologyError, read_topology};

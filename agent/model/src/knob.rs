@@ -1,12 +1,19 @@
 //! The cgroup v2 files the agent writes, as typed values (kernel Documentation/admin-guide/
 //! cgroup-v2.rst). Owns values and their text form; who writes what when is `Step`.
 
+mod memory;
+mod oom;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::cpuset::CpuSet;
+use crate::numa::NumaSet;
 use crate::qos::CgroupPath;
-use crate::units::Micros;
+use crate::units::{Micros, Timestamp};
+
+pub use memory::MemoryLimit;
+pub use oom::{NoScore, OomScoreAdj};
 
 /// `cpu.weight`, 1..=10000, default 100.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,8 +67,18 @@ pub enum KnobValue {
     CpuIdle(bool),
     CpuWeight(CpuWeight),
     CpuMax(CpuMax),
+    /// `cpu.max.burst`: quota that was not used and may be saved up. Over a finite quota it is
+    /// EINVAL, and so is a quota under it.
+    CpuMaxBurst(Micros),
     /// `cpuset.cpus`. Never empty: an empty write to a populated group is ENOSPC.
     CpusetCpus(CpuSet),
+    /// `cpuset.mems`. Never empty, as `cpuset.cpus`.
+    CpusetMems(NumaSet),
+    MemoryMin(MemoryLimit),
+    MemoryLow(MemoryLimit),
+    MemoryHigh(MemoryLimit),
+    MemoryMax(MemoryLimit),
+    OomScoreAdj(OomScoreAdj),
 }
 
 /// Which file a value belongs to.
@@ -70,18 +87,45 @@ pub enum Knob {
     CpuIdle,
     CpuWeight,
     CpuMax,
+    CpuMaxBurst,
     CpusetCpus,
+    CpusetMems,
+    MemoryMin,
+    MemoryLow,
+    MemoryHigh,
+    MemoryMax,
+    /// Of each process of the cgroup and of all groups below: the one knob that is no cgroup file.
+    OomScoreAdj,
 }
 
 impl Knob {
-    pub const ALL: [Knob; 4] = [Knob::CpuIdle, Knob::CpuWeight, Knob::CpuMax, Knob::CpusetCpus];
+    pub const ALL: [Knob; 11] = [
+        Knob::CpuIdle,
+        Knob::CpuWeight,
+        Knob::CpuMax,
+        Knob::CpuMaxBurst,
+        Knob::CpusetCpus,
+        Knob::CpusetMems,
+        Knob::MemoryMin,
+        Knob::MemoryLow,
+        Knob::MemoryHigh,
+        Knob::MemoryMax,
+        Knob::OomScoreAdj,
+    ];
 
     pub const fn file(self) -> &'static str {
         match self {
             Knob::CpuIdle => "cpu.idle",
             Knob::CpuWeight => "cpu.weight",
             Knob::CpuMax => "cpu.max",
+            Knob::CpuMaxBurst => "cpu.max.burst",
             Knob::CpusetCpus => "cpuset.cpus",
+            Knob::CpusetMems => "cpuset.mems",
+            Knob::MemoryMin => "memory.min",
+            Knob::MemoryLow => "memory.low",
+            Knob::MemoryHigh => "memory.high",
+            Knob::MemoryMax => "memory.max",
+            Knob::OomScoreAdj => "oom_score_adj",
         }
     }
 
@@ -90,11 +134,38 @@ impl Knob {
     }
 
     /// Which actuator owns the file. Measured beside 16 hogs, `cpuset.cpus` takes 80-120 ms at
-    /// p99 because it walks every task; the others take 0.4-0.8 ms at p50.
+    /// p99 because it walks every task; the others take 0.4-0.8 ms at p50. `cpuset.mems` migrates
+    /// pages and the memory files reclaim before the write returns. The burst has the lane of the
+    /// quota it depends on.
     pub const fn lane(self) -> Lane {
         match self {
-            Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax => Lane::Fast,
-            Knob::CpusetCpus => Lane::Slow,
+            Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax | Knob::CpuMaxBurst => Lane::Fast,
+            Knob::CpusetCpus
+            | Knob::CpusetMems
+            | Knob::MemoryMin
+            | Knob::MemoryLow
+            | Knob::MemoryHigh
+            | Knob::MemoryMax
+            | Knob::OomScoreAdj => Lane::Slow,
+        }
+    }
+
+    /// Read every ten seconds only: nobody but Berth is expected to write them, and what each
+    /// turn reads is what the agent costs.
+    pub const fn is_seldom_read(self) -> bool {
+        !matches!(self, Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax | Knob::CpusetCpus)
+    }
+
+    /// The controller that has to be in `cgroup.subtree_control` of the group above; `None` for
+    /// what no controller brings.
+    pub const fn controller(self) -> Option<&'static str> {
+        match self {
+            Knob::CpuIdle | Knob::CpuWeight | Knob::CpuMax | Knob::CpuMaxBurst => Some("cpu"),
+            Knob::CpusetCpus | Knob::CpusetMems => Some("cpuset"),
+            Knob::MemoryMin | Knob::MemoryLow | Knob::MemoryHigh | Knob::MemoryMax => {
+                Some("memory")
+            }
+            Knob::OomScoreAdj => None,
         }
     }
 }
@@ -105,7 +176,14 @@ impl KnobValue {
             KnobValue::CpuIdle(_) => Knob::CpuIdle,
             KnobValue::CpuWeight(_) => Knob::CpuWeight,
             KnobValue::CpuMax(_) => Knob::CpuMax,
+            KnobValue::CpuMaxBurst(_) => Knob::CpuMaxBurst,
             KnobValue::CpusetCpus(_) => Knob::CpusetCpus,
+            KnobValue::CpusetMems(_) => Knob::CpusetMems,
+            KnobValue::MemoryMin(_) => Knob::MemoryMin,
+            KnobValue::MemoryLow(_) => Knob::MemoryLow,
+            KnobValue::MemoryHigh(_) => Knob::MemoryHigh,
+            KnobValue::MemoryMax(_) => Knob::MemoryMax,
+            KnobValue::OomScoreAdj(_) => Knob::OomScoreAdj,
         }
     }
 }
@@ -117,7 +195,14 @@ impl fmt::Display for KnobValue {
             KnobValue::CpuIdle(idle) => write!(f, "{}", u8::from(*idle)),
             KnobValue::CpuWeight(weight) => write!(f, "{}", weight.get()),
             KnobValue::CpuMax(max) => write!(f, "{max}"),
+            KnobValue::CpuMaxBurst(burst) => write!(f, "{burst}"),
             KnobValue::CpusetCpus(cpus) => write!(f, "{cpus}"),
+            KnobValue::CpusetMems(mems) => write!(f, "{mems}"),
+            KnobValue::MemoryMin(limit)
+            | KnobValue::MemoryLow(limit)
+            | KnobValue::MemoryHigh(limit)
+            | KnobValue::MemoryMax(limit) => write!(f, "{limit}"),
+            KnobValue::OomScoreAdj(score) => write!(f, "{score}"),
         }
     }
 }
@@ -137,10 +222,21 @@ pub struct Knobs {
     pub cpu_idle: Option<bool>,
     pub cpu_weight: Option<CpuWeight>,
     pub cpu_max: Option<CpuMax>,
+    pub cpu_burst: Option<Micros>,
     /// As written; empty means "inherit".
     pub cpuset_cpus: Option<CpuSet>,
     /// What the kernel made of it.
     pub cpuset_effective: Option<CpuSet>,
+    /// As written; empty means "inherit".
+    pub cpuset_mems: Option<NumaSet>,
+    pub memory_min: Option<MemoryLimit>,
+    pub memory_low: Option<MemoryLimit>,
+    pub memory_high: Option<MemoryLimit>,
+    pub memory_max: Option<MemoryLimit>,
+    /// Of the first process of each group: the others are its children and inherit.
+    pub oom_score_adj: Option<OomScoreAdj>,
+    /// When those were read that seldom are ([`Knob::is_seldom_read`]); `None` is "with the others".
+    pub seldom_at: Option<Timestamp>,
 }
 
 impl Knobs {
@@ -149,7 +245,14 @@ impl Knobs {
             Knob::CpuIdle => self.cpu_idle.map(KnobValue::CpuIdle),
             Knob::CpuWeight => self.cpu_weight.map(KnobValue::CpuWeight),
             Knob::CpuMax => self.cpu_max.map(KnobValue::CpuMax),
+            Knob::CpuMaxBurst => self.cpu_burst.map(KnobValue::CpuMaxBurst),
             Knob::CpusetCpus => self.cpuset_cpus.map(KnobValue::CpusetCpus),
+            Knob::CpusetMems => self.cpuset_mems.map(KnobValue::CpusetMems),
+            Knob::MemoryMin => self.memory_min.map(KnobValue::MemoryMin),
+            Knob::MemoryLow => self.memory_low.map(KnobValue::MemoryLow),
+            Knob::MemoryHigh => self.memory_high.map(KnobValue::MemoryHigh),
+            Knob::MemoryMax => self.memory_max.map(KnobValue::MemoryMax),
+            Knob::OomScoreAdj => self.oom_score_adj.map(KnobValue::OomScoreAdj),
         }
     }
 
@@ -158,7 +261,14 @@ impl Knobs {
             KnobValue::CpuIdle(idle) => self.cpu_idle = Some(idle),
             KnobValue::CpuWeight(weight) => self.cpu_weight = Some(weight),
             KnobValue::CpuMax(max) => self.cpu_max = Some(max),
+            KnobValue::CpuMaxBurst(burst) => self.cpu_burst = Some(burst),
             KnobValue::CpusetCpus(cpus) => self.cpuset_cpus = Some(cpus),
+            KnobValue::CpusetMems(mems) => self.cpuset_mems = Some(mems),
+            KnobValue::MemoryMin(limit) => self.memory_min = Some(limit),
+            KnobValue::MemoryLow(limit) => self.memory_low = Some(limit),
+            KnobValue::MemoryHigh(limit) => self.memory_high = Some(limit),
+            KnobValue::MemoryMax(limit) => self.memory_max = Some(limit),
+            KnobValue::OomScoreAdj(score) => self.oom_score_adj = Some(score),
         }
     }
 }

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::burst::BurstState;
 use crate::cpuset::CpuSet;
 use crate::headroom::{Amount, Headroom, HeadroomState};
-use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane};
+use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane, MemoryLimit, OomScoreAdj};
 use crate::ledger::Ledger;
 use crate::memory::BinderState;
+use crate::numa::NumaSet;
 use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
-use crate::units::{MilliCpu, Nanos, Timestamp};
+use crate::units::{Bytes, Micros, MilliCpu, Nanos, Timestamp};
 
 /// Counts Plans; a Step of an older generation than the newest seen is dropped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -77,6 +78,34 @@ pub struct WorkloadPlan {
     pub cpu_weight: Option<CpuWeight>,
     pub cpu_idle: Option<bool>,
     pub cpu_max: Option<CpuMax>,
+    pub cpu_burst: Option<Micros>,
+    pub mems: Option<NumaSet>,
+    pub memory_min: Option<MemoryLimit>,
+    pub memory_low: Option<MemoryLimit>,
+    pub memory_high: Option<MemoryLimit>,
+    pub memory_max: Option<MemoryLimit>,
+    pub oom_score_adj: Option<OomScoreAdj>,
+}
+
+impl WorkloadPlan {
+    /// What the Plan says of one file.
+    pub fn get(&self, knob: Knob) -> Option<KnobValue> {
+        match knob {
+            Knob::CpuIdle => self.cpu_idle.map(KnobValue::CpuIdle),
+            Knob::CpuWeight => self.cpu_weight.map(KnobValue::CpuWeight),
+            Knob::CpuMax => self.cpu_max.map(KnobValue::CpuMax),
+            Knob::CpuMaxBurst => self.cpu_burst.map(KnobValue::CpuMaxBurst),
+            Knob::CpusetCpus => {
+                Some(self.cpus).filter(|cpus| !cpus.is_empty()).map(KnobValue::CpusetCpus)
+            }
+            Knob::CpusetMems => self.mems.map(KnobValue::CpusetMems),
+            Knob::MemoryMin => self.memory_min.map(KnobValue::MemoryMin),
+            Knob::MemoryLow => self.memory_low.map(KnobValue::MemoryLow),
+            Knob::MemoryHigh => self.memory_high.map(KnobValue::MemoryHigh),
+            Knob::MemoryMax => self.memory_max.map(KnobValue::MemoryMax),
+            Knob::OomScoreAdj => self.oom_score_adj.map(KnobValue::OomScoreAdj),
+        }
+    }
 }
 
 /// The fast path's answer: holds all reclaimed work down until it expires. Effective state is the
@@ -110,9 +139,9 @@ pub struct Step {
     pub rule: &'static str,
 }
 
-/// Which half of a change a Step belongs to. All Takes come before all Gives, and no Give is tried
-/// after a Take failed: what one owner did not let go, another must not receive. Takes do not stop
-/// each other: one pod that cannot be suppressed must not spare the next.
+/// Which half of a change a Step belongs to. All Takes of a resource (CPUs, memory) come before its
+/// Gives, and no Give is tried after a Take failed: what one owner did not let go, another must not
+/// receive. Takes do not stop each other: one pod that cannot be suppressed must not spare the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Take,
@@ -149,6 +178,9 @@ pub struct Outcome {
 pub enum Applied {
     /// Written and read back.
     Written,
+    /// Written and read back, a `memory.max` below what the group used at that moment: the kernel
+    /// reclaims and, where that is not enough, kills.
+    WrittenBelowUse { in_use: Bytes },
     /// The file held the value already.
     AlreadyThere,
     /// Observe mode: nothing was written.

@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use ledger::Ledger;
-pub use plan::{Decision, KnobTable, Knobs, Overlay, Plan, PoolPlan, WorkloadPlan};
+pub use plan::{Decision, KnobTable, Knobs, MoreKnobs, Overlay, Plan, PoolPlan, WorkloadPlan};
 pub use policy::Policy;
 pub use sample::Sample;
 pub use snapshot::Snapshot;

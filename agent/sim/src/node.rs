@@ -70,6 +70,7 @@ impl Node {
             cpu_max: Some(CpuMax::UNLIMITED),
             cpuset_cpus: Some(CpuSet::EMPTY),
             cpuset_effective: Some(self.topology.online()),
+            ..Knobs::default()
         };
         let cgroup = Cgroup {
             spec,
@@ -248,6 +249,17 @@ impl Cgroup {
             KnobValue::CpuMax(max) if max.quota.is_some_and(|q| q < CpuMax::MIN_QUOTA) => {
                 return Err(EINVAL);
             }
+            KnobValue::CpuMax(max)
+                if max.quota < self.knobs.cpu_burst.filter(|_| max.quota.is_some()) =>
+            {
+                return Err(EINVAL);
+            }
+            KnobValue::CpuMaxBurst(burst)
+                if self.knobs.cpu_max.and_then(|max| max.quota).is_some_and(|q| burst > q) =>
+            {
+                return Err(EINVAL);
+            }
+            KnobValue::CpusetMems(mems) if mems.is_empty() => return Err(ENOSPC),
             KnobValue::CpusetCpus(cpus) if cpus.is_empty() => return Err(ENOSPC),
             KnobValue::CpusetCpus(cpus) => {
                 self.knobs.cpuset_effective = Some(cpus.intersection(online));

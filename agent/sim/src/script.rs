@@ -22,7 +22,7 @@ use std::sync::Arc;
 
 use advisor::{Effects, TurnState};
 use model::decision::Decision;
-use model::knob::{CpuMax, CpuWeight, Knob, KnobValue};
+use model::knob::{CpuMax, CpuWeight, Knob, KnobValue, MemoryLimit};
 use model::placement::ReclaimReserve;
 use model::plan::Step;
 use model::policy::{Policy, Reserve};
@@ -30,7 +30,7 @@ use model::qos::{PoolName, QosLevel, WorkloadName};
 use model::record::{Entry, Recorded, Standing};
 use model::sample::{Burst, WorkloadSpec};
 use model::wire::recording::Encoder;
-use model::{CpuId, Micros, MilliCpu, Nanos, SlotId, Timestamp};
+use model::{CpuId, Micros, MilliCpu, Nanos, NumaSet, SlotId, Timestamp};
 
 use crate::node::Node;
 
@@ -363,6 +363,22 @@ fn knob_value(file: &str, text: &str) -> Result<KnobValue, String> {
             let bad = |error: model::cpuset::ParseCpuListError| error.to_string();
             text.parse().map(KnobValue::CpusetCpus).map_err(bad)
         }
+        Some(Knob::CpuMaxBurst) => Ok(KnobValue::CpuMaxBurst(Micros(number(text)?))),
+        Some(Knob::CpusetMems) => NumaSet::parse(text)
+            .map(KnobValue::CpusetMems)
+            .ok_or_else(|| "not a list of memory nodes".to_owned()),
+        Some(Knob::MemoryMin) => limit(text).map(KnobValue::MemoryMin),
+        Some(Knob::MemoryLow) => limit(text).map(KnobValue::MemoryLow),
+        Some(Knob::MemoryHigh) => limit(text).map(KnobValue::MemoryHigh),
+        Some(Knob::MemoryMax) => limit(text).map(KnobValue::MemoryMax),
+        Some(Knob::OomScoreAdj) => text
+            .parse()
+            .map(KnobValue::OomScoreAdj)
+            .map_err(|_no_score| "not -1000..=1000".to_owned()),
         None => Err(format!("no file {file}")),
     }
+}
+
+fn limit(text: &str) -> Result<MemoryLimit, String> {
+    text.parse().map_err(|_no_number| "not bytes or `max`".to_owned())
 }

@@ -206,6 +206,13 @@ fn planned(pool: PoolName, cpus: CpuSet) -> WorkloadPlan {
         cpu_weight: None,
         cpu_idle: None,
         cpu_max: None,
+        cpu_burst: None,
+        mems: None,
+        memory_min: None,
+        memory_low: None,
+        memory_high: None,
+        memory_max: None,
+        oom_score_adj: None,
     }
 }
 

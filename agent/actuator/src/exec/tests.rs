@@ -3,11 +3,11 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use model::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane};
+use model::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane, MemoryLimit, OomScoreAdj};
 use model::plan::{Applied, FailureKind, Generation, Outcome, Phase, Step};
 use model::policy::Mode;
 use model::qos::{CgroupPath, WorkloadName};
-use model::{CpuSet, Micros, Timestamp};
+use model::{Bytes, CpuSet, Micros, NumaSet, Timestamp};
 use state::Originals;
 
 use super::{Batch, carry_out};
@@ -59,7 +59,7 @@ fn journal(dir: &tempfile::TempDir) -> Originals {
 }
 
 /// What a kernel can answer to a write. Which of them a real one gives on which file is tried in the VM
-/// (`cgroup_refusals`): EBUSY and ENOSPC on `cpuset.cpus` alone, EINVAL and EACCES on each.
+/// (`cgroup_refusals`, `knob_refusals`): EBUSY and ENOSPC on cpusets alone, EINVAL and EACCES on each.
 const REFUSALS: [(FailureKind, i32); 5] = [
     (FailureKind::Busy, 16),
     (FailureKind::Invalid, 22),
@@ -68,6 +68,14 @@ const REFUSALS: [(FailureKind, i32); 5] = [
     (FailureKind::Other, 5),
 ];
 
+fn mebibytes(n: u64) -> MemoryLimit {
+    MemoryLimit::at_most(Bytes(n << 20))
+}
+
+fn score(value: i16) -> KnobValue {
+    KnobValue::OomScoreAdj(OomScoreAdj::new(value).expect("in range"))
+}
+
 fn any_value(cgroup: &str, knob: Knob, phase: Phase) -> Step {
     let value = match knob {
         Knob::CpuIdle => KnobValue::CpuIdle(true),
@@ -75,7 +83,14 @@ fn any_value(cgroup: &str, knob: Knob, phase: Phase) -> Step {
         Knob::CpuMax => {
             KnobValue::CpuMax(CpuMax { quota: Some(Micros(2000)), period: CpuMax::PERIOD })
         }
+        Knob::CpuMaxBurst => KnobValue::CpuMaxBurst(Micros(1000)),
         Knob::CpusetCpus => KnobValue::CpusetCpus("1".parse().expect("a CPU list")),
+        Knob::CpusetMems => KnobValue::CpusetMems(NumaSet::parse("1").expect("a node list")),
+        Knob::MemoryMin => KnobValue::MemoryMin(mebibytes(1)),
+        Knob::MemoryLow => KnobValue::MemoryLow(mebibytes(2)),
+        Knob::MemoryHigh => KnobValue::MemoryHigh(mebibytes(3)),
+        Knob::MemoryMax => KnobValue::MemoryMax(mebibytes(4)),
+        Knob::OomScoreAdj => score(500),
     };
     step(cgroup, value, phase)
 }
@@ -232,4 +247,51 @@ fn the_weight_is_recorded_before_cpu_idle_hides_it() {
     run(&mut files, &mut journal, Mode::Enforce, steps);
     assert_eq!(restore(&mut files, &mut journal).failures, []);
     assert_eq!(files.files[&weight], "300");
+}
+
+/// The group is killed for less: whoever lowers the limit below what is in use hears of it.
+#[test]
+fn a_memory_max_below_use_is_told() {
+    let max = |limit| vec![step("/a", KnobValue::MemoryMax(limit), Phase::Take)];
+    for (in_use, limit, expect) in [
+        (4 << 20, mebibytes(4), "Written"),
+        ((4 << 20) + 1, mebibytes(4), "WrittenBelowUse { in_use: Bytes(4194305) }"),
+        (u64::MAX, MemoryLimit::Max, "AlreadyThere"),
+    ] {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut files = FakeFiles { in_use, ..FakeFiles::with(&["/a"]) };
+        let outcomes = run(&mut files, &mut journal(&dir), Mode::Enforce, max(limit));
+        assert_eq!(kinds(&outcomes), [expect]);
+    }
+}
+
+/// A pod whose containers got different scores from their runtime: each gets its own back.
+#[test]
+fn scores_are_kept_for_each_group_with_processes() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/pod", "/pod/pause", "/pod/app", "/pod/gone"]);
+    let below = ["/pod/pause", "/pod/app", "/pod/gone"].map(CgroupPath::from);
+    files.files.insert((below[0].clone(), Knob::OomScoreAdj), "-998".to_owned());
+    files.ids.remove(&below[2]);
+    files.below.insert(CgroupPath::from("/pod"), below.to_vec());
+    let before = files.files.clone();
+    let mut journal = journal(&dir);
+    let steps = || vec![step("/pod", score(900), Phase::Take)];
+    let outcomes = run(&mut files, &mut journal, Mode::Enforce, steps());
+    assert_eq!(kinds(&outcomes), ["Written"]);
+    assert_eq!(files.log, ["/pod/pause/oom_score_adj=900", "/pod/app/oom_score_adj=900"]);
+    let outcomes = run(&mut files, &mut journal, Mode::Enforce, steps());
+    assert_eq!(kinds(&outcomes), ["AlreadyThere"]);
+    assert_eq!(restore(&mut files, &mut journal).failures, vec![]);
+    assert_eq!(files.files, before);
+}
+
+#[test]
+fn scores_of_a_group_without_processes_hold_nobody_back() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a"]);
+    files.below.insert(CgroupPath::from("/a"), Vec::new());
+    let steps = vec![step("/a", score(900), Phase::Take), cpus("/a", "0-3", Phase::Give)];
+    let outcomes = run(&mut files, &mut journal(&dir), Mode::Enforce, steps);
+    assert_eq!(kinds(&outcomes), ["Unsupported", "Written"]);
 }

@@ -45,6 +45,11 @@ fn an_empty_cpuset_of_a_populated_group_becomes_what_it_inherited() {
     let restored = restore(&mut files, &mut journal);
     assert_eq!(restored.failures, vec![]);
     assert_eq!(files.files[&cpuset], "0-7");
+    let nodes = (CgroupPath::from("/a"), Knob::CpusetMems);
+    files.files.insert(nodes.clone(), "1".to_owned());
+    let mut journal = self::journal(&dir, &[("/a", 100, Knob::CpusetMems, "")]);
+    assert_eq!(restore(&mut files, &mut journal).failures, vec![]);
+    assert_eq!(files.files[&nodes], "0-1");
 }
 
 #[test]
@@ -58,4 +63,41 @@ fn a_refusal_keeps_the_journal_and_the_rest_is_still_restored() {
     let restored = restore(&mut files, &mut journal);
     assert_eq!((restored.written, restored.failures.len()), (1, 1));
     assert!(!journal.is_empty(), "the next agent tries again");
+}
+
+/// The kernel wants the burst within the quota at every moment, whichever of the two grows.
+#[test]
+fn quota_and_burst_come_back_in_the_order_the_kernel_takes() {
+    for (ours, theirs) in
+        [(("90000", "80000"), ("20000", "10000")), (("5000", "0"), ("50000", "50000"))]
+    {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut files = FakeFiles::with(&["/a"]);
+        let key = |knob| (CgroupPath::from("/a"), knob);
+        files.files.insert(key(Knob::CpuMax), format!("{} 100000", ours.0));
+        files.files.insert(key(Knob::CpuMaxBurst), ours.1.to_owned());
+        let quota = format!("{} 100000", theirs.0);
+        let entries =
+            [("/a", 100, Knob::CpuMax, &*quota), ("/a", 100, Knob::CpuMaxBurst, theirs.1)];
+        assert_eq!(restore(&mut files, &mut journal(&dir, &entries)).failures, vec![]);
+        assert_eq!(files.files[&key(Knob::CpuMax)], quota);
+        assert_eq!(files.files[&key(Knob::CpuMaxBurst)], theirs.1);
+    }
+}
+
+#[test]
+fn memory_meets_the_limit_that_reclaims_before_the_limit_that_kills() {
+    for (high, max, expect) in [
+        ("max", "max", ["/a/memory.max=max", "/a/memory.high=max"]),
+        ("4096", "8192", ["/a/memory.high=4096", "/a/memory.max=8192"]),
+    ] {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let mut files = FakeFiles::with(&["/a"]);
+        for knob in [Knob::MemoryHigh, Knob::MemoryMax] {
+            files.files.insert((CgroupPath::from("/a"), knob), "65536".to_owned());
+        }
+        let entries = [("/a", 100, Knob::MemoryHigh, high), ("/a", 100, Knob::MemoryMax, max)];
+        assert_eq!(restore(&mut files, &mut journal(&dir, &entries)).failures, vec![]);
+        assert_eq!(files.log, expect);
+    }
 }

@@ -2,7 +2,7 @@
 
 use model::plan::Overlay;
 use model::policy::Policy;
-use model::{MilliCpu, Nanos, Timestamp};
+use model::{Micros, MilliCpu, Nanos, Timestamp};
 
 use super::effective;
 use crate::plan::{PlanInput, plan};
@@ -15,8 +15,10 @@ fn check(n_batch: u16, floor: u64, at_ms: u64, expect: &str) {
     all.extend((0..n_batch).map(|idx| (names[usize::from(idx)], batch(idx + 2))));
     let node = snapshot(1, machine(1, 2, 1), all);
     let policy = Policy::default();
-    let (planned, _) =
+    let (mut planned, _) =
         plan(&PlanInput { now: node.at, snapshot: &node, previous: None, policy: &policy });
+    let b1 = planned.workloads.get_mut("b1").expect("b1");
+    b1.cpu_burst = Some(Micros(7000));
     let overlay = Overlay {
         began_at: Timestamp(0),
         expires_at: Timestamp(0).after(Nanos::from_millis(100)),
@@ -32,6 +34,8 @@ fn check(n_batch: u16, floor: u64, at_ms: u64, expect: &str) {
     let b1 = &laid.workloads["b1"];
     let max = b1.cpu_max.map(|max| max.to_string()).unwrap_or_default();
     assert_eq!(format!("idle {:?} max {max}", b1.cpu_idle), expect);
+    let held = expect.starts_with("idle Some(true)");
+    assert_eq!(b1.cpu_burst, Some(Micros(if held { 0 } else { 7000 })), "nothing is saved up");
     assert_eq!(b1.cpus, planned.workloads["b1"].cpus);
 }
 

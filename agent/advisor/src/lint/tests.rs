@@ -1,10 +1,11 @@
 //! A good Plan is broken in one place at a time; the linter must name exactly that.
 
-use model::Timestamp;
-use model::plan::{Generation, Plan};
+use model::knob::{CpuMax, MemoryLimit, OomScoreAdj};
+use model::plan::{Generation, Plan, WorkloadPlan};
 use model::policy::{Policy, Reserve};
 use model::qos::{PoolName, QosLevel};
 use model::snapshot::Snapshot;
+use model::{Bytes, Micros, NumaSet, Timestamp};
 
 use super::lint;
 use crate::plan::{PlanInput, plan};
@@ -105,4 +106,67 @@ fn growth_is_counted_from_the_previous_plan() {
     set(&mut previous, PoolName::RECLAIM, "3");
     let found = lint(&node, &narrow, Some(&previous), &next);
     assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), ["reclaim-growth"]);
+}
+
+#[track_caller]
+fn check_ml(spoil: impl FnOnce(&mut WorkloadPlan), expect: &[&str]) {
+    check(|_, next| spoil(next.workloads.get_mut("ml").expect("ml")), expect);
+}
+
+fn mebibytes(n: u64) -> Option<MemoryLimit> {
+    Some(MemoryLimit::at_most(Bytes(n << 20)))
+}
+
+#[test]
+fn values_that_contradict_each_other_are_named() {
+    // the ceiling is twice four CPUs: 800 ms of every 100
+    check_ml(|ml| ml.cpu_burst = Some(Micros(800_000)), &[]);
+    check_ml(|ml| ml.cpu_burst = Some(Micros(800_001)), &["burst-over-quota"]);
+    let unlimited = |burst| {
+        move |ml: &mut WorkloadPlan| {
+            ml.cpu_max = Some(CpuMax::UNLIMITED);
+            ml.cpu_burst = Some(Micros(burst));
+        }
+    };
+    check_ml(unlimited(0), &[]);
+    check_ml(unlimited(1), &["burst-over-quota"]);
+    check_ml(|ml| ml.mems = NumaSet::parse("0"), &[]);
+    check_ml(|ml| ml.mems = NumaSet::parse(""), &["mems-empty"]);
+    check_ml(|ml| ml.mems = NumaSet::parse("0-1"), &["mems-without-memory"]);
+    let memory = |[min, low, high, max]: [u64; 4]| {
+        move |ml: &mut WorkloadPlan| {
+            (ml.memory_min, ml.memory_low) = (mebibytes(min), mebibytes(low));
+            (ml.memory_high, ml.memory_max) = (mebibytes(high), mebibytes(max));
+        }
+    };
+    check_ml(memory([1, 1, 2, 2]), &[]);
+    check_ml(memory([2, 1, 2, 2]), &["memory-min-over-low"]);
+    check_ml(memory([1, 1, 3, 2]), &["memory-high-over-max"]);
+    // one of the two alone is nobody's contradiction
+    check_ml(|ml| ml.memory_min = mebibytes(9), &[]);
+    check_ml(
+        |ml| {
+            ml.memory_high = Some(MemoryLimit::Max);
+            ml.memory_max = mebibytes(9);
+        },
+        &["memory-high-over-max"],
+    );
+    check_ml(|ml| ml.oom_score_adj = OomScoreAdj::new(-1000), &[]);
+    check_ml(|ml| ml.oom_score_adj = "0..5".parse().ok(), &["oom-score-range"]);
+}
+
+#[test]
+fn a_node_that_has_no_memory_is_told_from_one_that_does_not_say() {
+    for (memory, expect) in [(Some(Bytes(0)), vec!["mems-without-memory"]), (None, vec![])] {
+        let mut node = node();
+        let topology = std::sync::Arc::make_mut(&mut node.topology);
+        topology.nodes.values_mut().for_each(|node| node.memory = memory);
+        let policy = policy();
+        let input =
+            PlanInput { now: Timestamp(0), snapshot: &node, previous: None, policy: &policy };
+        let (mut planned, _) = plan(&input);
+        planned.workloads.get_mut("ml").expect("ml").mems = NumaSet::parse("0");
+        let found = lint(&node, &policy, None, &planned);
+        assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), expect, "{memory:?}");
+    }
 }

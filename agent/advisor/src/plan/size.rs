@@ -125,8 +125,9 @@ fn lending(
     if before.n == 0 || late_ticks > 0 {
         return Choice { n: before.n.min(most), rule: "overlap-keep", low_since: None };
     }
-    let most = usize::from(input.policy.reclaim.max_growth_per_tick);
-    shrink(input, before, needs.known, (0, most))
+    let growth = usize::from(input.policy.reclaim.max_growth_per_tick);
+    let calm = shrink(input, before, needs.known, (0, growth));
+    Choice { n: calm.n.min(most), ..calm }
 }
 
 /// Share and reclaim divide the usable CPUs.

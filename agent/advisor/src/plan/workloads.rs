@@ -11,6 +11,7 @@ use model::qos::{PoolName, QosLevel, WorkloadName};
 use model::snapshot::WorkloadView;
 
 use super::advice::Said;
+use super::resources::{self, Resources};
 use super::{Node, PlanInput};
 use crate::admit;
 use crate::pool::{self, Placement, Pools};
@@ -30,13 +31,15 @@ pub(super) fn plans(
 ) -> BTreeMap<WorkloadName, WorkloadPlan> {
     let mut plans = BTreeMap::new();
     for (name, view) in &input.snapshot.workloads {
-        let placed = match ledger.pods.get(name.as_str()) {
+        let resident = ledger.pods.get(name.as_str());
+        let placed = match resident {
             Some(resident) => {
                 pool::placement(&node.layout, &node.tally, pools, resident, input.now)
             }
             None => refused(node, view.spec.qos, pools),
         };
-        plans.insert(name.clone(), workload_plan(input, name, view, placed));
+        let files = resources::of(input, node, said, (name, view, resident));
+        plans.insert(name.clone(), workload_plan(input, name, view, (placed, files)));
     }
     plans
 }
@@ -62,7 +65,7 @@ fn workload_plan(
     input: &PlanInput<'_>,
     name: &WorkloadName,
     view: &WorkloadView,
-    placed: Placement,
+    (placed, files): (Placement, Resources),
 ) -> WorkloadPlan {
     let reclaimed = view.spec.qos.is_reclaimed();
     let suppressible = reclaimed && input.policy.suppression.enabled;
@@ -74,6 +77,13 @@ fn workload_plan(
         cpu_weight: reclaimed.then_some(input.policy.reclaim.weight),
         cpu_idle: reclaimed.then_some(false),
         cpu_max: suppressible.then(|| ceiling(input, name, view)),
+        cpu_burst: files.cpu_burst,
+        mems: files.mems,
+        memory_min: files.memory_min,
+        memory_low: files.memory_low,
+        memory_high: files.memory_high,
+        memory_max: files.memory_max,
+        oom_score_adj: files.oom_score_adj,
     }
 }
 

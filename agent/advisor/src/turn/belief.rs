@@ -14,7 +14,7 @@ use model::plan::{
 use model::policy::Mode;
 use model::qos::{CgroupPath, WorkloadName};
 use model::snapshot::WorkloadView;
-use model::{CpuSet, Nanos, Timestamp};
+use model::{Bytes, CpuSet, Nanos, Timestamp};
 
 use crate::steps;
 
@@ -119,16 +119,17 @@ impl Belief {
     fn is_under_way(&mut self, now: Timestamp, steps: &[Step]) -> bool {
         // A file may have two Steps, a cut and a widening; the last one counts.
         let slow = steps.iter().filter(|step| step.lane() == Lane::Slow);
-        let wished: BTreeMap<&CgroupPath, KnobValue> =
-            slow.map(|step| (&step.cgroup, step.value)).collect();
+        let wished: BTreeMap<(&CgroupPath, Knob), KnobValue> =
+            slow.map(|step| ((&step.cgroup, step.knob()), step.value)).collect();
         let mut n_under_way = 0;
         for held in self.cgroups.values_mut() {
             held.drop_overdue(now);
-            n_under_way += usize::from(held.under_way(Knob::CpusetCpus, now).is_some());
+            let slow = Knob::ALL.into_iter().filter(|knob| knob.lane() == Lane::Slow);
+            n_under_way += slow.filter(|knob| held.under_way(*knob, now).is_some()).count();
         }
-        let same = |(cgroup, value): (&&CgroupPath, &KnobValue)| {
+        let same = |((cgroup, knob), value): (&(&CgroupPath, Knob), &KnobValue)| {
             let held = self.cgroups.get(*cgroup);
-            held.and_then(|held| held.under_way(value.knob(), now)) == Some(*value)
+            held.and_then(|held| held.under_way(*knob, now)) == Some(*value)
         };
         n_under_way == wished.len() && wished.iter().all(same)
     }
@@ -164,6 +165,10 @@ impl Belief {
                 held.written(step, outcome.finished_at);
                 None
             }
+            Ok(Applied::WrittenBelowUse { in_use }) => {
+                held.written(step, outcome.finished_at);
+                Some(below_use(step, *in_use))
+            }
             Ok(Applied::DryRun) => {
                 held.dry_run(step);
                 None
@@ -171,6 +176,20 @@ impl Belief {
             Ok(Applied::Superseded) => None,
             Err(failure) => failed(held, failure, outcome),
         }
+    }
+}
+
+fn below_use(step: &Step, in_use: Bytes) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: "memory-max-below-use",
+        subject: step.workload.to_string(),
+        message: format!(
+            "{}/{} was set to {} while {in_use} bytes were in use: the kernel reclaims, and kills where that is not enough",
+            step.cgroup,
+            step.knob().file(),
+            step.value
+        ),
     }
 }
 
@@ -208,3 +227,6 @@ fn foreign(name: &str, cgroup: &CgroupPath, ours: KnobValue, theirs: KnobValue) 
         ),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@ fn read(ms: u64, slot: u16, qos: QosLevel) -> WorkloadSample {
             cpu_weight: Some(CpuWeight::DEFAULT),
             cpu_max: Some(CpuMax::UNLIMITED),
             cpuset_cpus: Some(CpuSet::EMPTY),
-            cpuset_effective: None,
+            ..Knobs::default()
         },
         errors: Vec::new(),
     }

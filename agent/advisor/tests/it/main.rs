@@ -7,3 +7,4 @@ mod planning;
 mod promising;
 mod staleness;
 mod stepping;
+mod stepping_memory;

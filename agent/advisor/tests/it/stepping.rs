@@ -42,6 +42,9 @@ impl Files {
                 prop_assert!(!cpus.is_empty(), "ENOSPC: {}", step);
                 self.cpus.insert(path, ids(cpus));
             }
+            // Memory of a bound workload; no other memory file is planned by these policies.
+            KnobValue::CpusetMems(mems) => prop_assert!(!mems.is_empty(), "ENOSPC: {}", step),
+            other => prop_assert!(false, "nobody planned {}", other),
         }
         Ok(())
     }
@@ -150,6 +153,13 @@ fn arb_sets() -> impl Strategy<Value = Plan> {
                 cpu_weight: None,
                 cpu_idle: None,
                 cpu_max: None,
+                cpu_burst: None,
+                mems: None,
+                memory_min: None,
+                memory_low: None,
+                memory_high: None,
+                memory_max: None,
+                oom_score_adj: None,
             };
             (WorkloadName::new(format!("w{idx}")), workload)
         });

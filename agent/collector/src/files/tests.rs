@@ -86,6 +86,23 @@ fn a_cpuset_that_only_the_kernel_changed_is_seen_seldom() {
     assert_eq!([101, 110].map(&mut effective), ["0-3", "0"].map(|cpus| Some(cpus.to_owned())));
 }
 
+/// Memory and burst files are not read with every turn, and what they said knows when that was.
+#[test]
+fn knobs_that_only_berth_writes_are_read_every_ten_seconds() {
+    let mut folder = Folder::new(QosLevel::ReclaimedCores);
+    folder.write("memory.high", "max\n");
+    folder.write("cpu.max.burst", "0\n");
+    folder.read(100);
+    folder.write("memory.high", "65536\n");
+    folder.write("cpu.max.burst", "5\n");
+    for (at_s, high, burst, seldom_at_s) in [(109, "max", 0, 100), (110, "65536", 5, 110)] {
+        let knobs = folder.read(at_s).knobs;
+        assert_eq!(knobs.memory_high.map(|high| high.to_string()).as_deref(), Some(high));
+        assert_eq!(knobs.cpu_burst, Some(model::Micros(burst)));
+        assert_eq!(knobs.seldom_at, Some(Timestamp(seldom_at_s * 1_000_000_000)));
+    }
+}
+
 #[test]
 fn pressure_is_read_every_turn() {
     let mut folder = Folder::new(QosLevel::SharedCores);

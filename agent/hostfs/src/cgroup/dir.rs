@@ -4,7 +4,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use model::CgroupId;
 use model::qos::CgroupPath;
@@ -45,12 +45,15 @@ files! {
     CpusetCpus = "cpuset.cpus",
     CpusetCpusEffective = "cpuset.cpus.effective",
     // Up to here the descriptors are held, see `CgroupFile::held`.
+    CpuMaxBurst = "cpu.max.burst",
     MemoryPressure = "memory.pressure",
     IoPressure = "io.pressure",
     CpusetCpusPartition = "cpuset.cpus.partition",
     CpusetMems = "cpuset.mems",
     CpusetMemsEffective = "cpuset.mems.effective",
     MemoryStat = "memory.stat",
+    MemoryMin = "memory.min",
+    MemoryLow = "memory.low",
     MemoryHigh = "memory.high",
     MemoryMax = "memory.max",
     IoStat = "io.stat",
@@ -82,6 +85,8 @@ pub struct Cgroup {
     id: CgroupId,
     path: CgroupPath,
     shown: PathBuf,
+    /// The host's `/proc`, where the tree was told of one.
+    proc: Option<Arc<Path>>,
     /// A folder of plain files (tests): a write has to cut the file to its new length.
     plain_files: bool,
     for_read: [OnceLock<OwnedFd>; N_HELD],
@@ -90,7 +95,11 @@ pub struct Cgroup {
 
 impl Cgroup {
     /// Opens the directory `shown`; `path` is how the agent calls it.
-    pub(crate) fn open_dir(shown: PathBuf, path: CgroupPath) -> Result<Cgroup, ReadError> {
+    pub(crate) fn open_dir(
+        shown: PathBuf,
+        path: CgroupPath,
+        proc: Option<Arc<Path>>,
+    ) -> Result<Cgroup, ReadError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let failed = |errno| match errno {
             Errno::NOENT | Errno::NOTDIR => ReadError::Absent { path: shown.clone() },
@@ -105,6 +114,7 @@ impl Cgroup {
             path,
             plain_files: fs.f_type as u64 != CGROUP2_MAGIC,
             shown,
+            proc,
             for_read: Default::default(),
             for_write: Default::default(),
         })
@@ -125,6 +135,10 @@ impl Cgroup {
         &self.shown
     }
 
+    pub(crate) fn proc(&self) -> Option<&Arc<Path>> {
+        self.proc.as_ref()
+    }
+
     pub fn file_path(&self, file: CgroupFile) -> PathBuf {
         self.shown.join(file.name())
     }
@@ -137,6 +151,12 @@ impl Cgroup {
     /// Whether this kernel offers the file for this cgroup.
     pub fn has(&self, file: CgroupFile) -> bool {
         rustix::fs::statat(&self.dir, file.name(), AtFlags::empty()).is_ok()
+    }
+
+    /// Whether the file could be opened for writing: a read-only mount or a missing right shows
+    /// before the first value is decided.
+    pub fn may_write(&self, file: CgroupFile) -> bool {
+        self.open_file(file, OFlags::WRONLY).is_ok()
     }
 
     /// Reads a file and gives its text to `parse`.

@@ -2,29 +2,14 @@
 //! is opened here.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
-use model::knob::{CpuMax, CpuWeight};
+use model::knob::{CpuMax, CpuWeight, OomScoreAdj};
 use model::sample::{CpuStat, IoStat, MemoryStat};
-use model::{Bytes, CpuSet, Micros};
+use model::{Bytes, CpuSet, Micros, NumaSet};
 
 use crate::parse::{ParseError, keyed, number, required};
 
-/// A memory limit file: a number of bytes or `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MemoryLimit {
-    Bytes(Bytes),
-    Max,
-}
-
-impl fmt::Display for MemoryLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            MemoryLimit::Bytes(bytes) => write!(f, "{bytes}"),
-            MemoryLimit::Max => f.write_str("max"),
-        }
-    }
-}
+pub use model::knob::MemoryLimit;
 
 /// `cgroup.events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +84,16 @@ pub fn cpus(text: &str) -> Result<CpuSet, ParseError> {
     text.parse().map_err(|_error| ParseError::new(text, "a CPU list of CPUs below 1024"))
 }
 
-/// A list of memory nodes in the same format, as a set of node ids.
-pub fn mems(text: &str) -> Result<BTreeSet<model::NumaNodeId>, ParseError> {
-    let nodes = text
-        .parse::<CpuSet>()
-        .map_err(|_error| ParseError::new(text, "a list of memory nodes below 1024"))?;
-    Ok(nodes.iter().map(|node| model::NumaNodeId(node.0)).collect())
+/// A list of memory nodes in the same format; an empty file is "inherit" in `cpuset.mems`.
+pub fn mems(text: &str) -> Result<NumaSet, ParseError> {
+    NumaSet::parse(text.trim_end())
+        .ok_or_else(|| ParseError::new(text, "a list of memory nodes below 64"))
+}
+
+/// `/proc/PID/oom_score_adj`.
+pub fn oom_score_adj(text: &str) -> Result<OomScoreAdj, ParseError> {
+    let score = text.trim_end().parse().ok().and_then(OomScoreAdj::new);
+    score.ok_or_else(|| ParseError::new(text, "a score of -1000 to 1000"))
 }
 
 pub fn partition(text: &str) -> Result<Partition, ParseError> {

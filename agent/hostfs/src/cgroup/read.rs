@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use model::knob::{CpuWeight, Knob, KnobValue, Knobs};
 use model::sample::{CpuStat, IoStat, MemoryStat, Pressure};
-use model::{Bytes, CpuSet, NumaNodeId};
+use model::{Bytes, CpuSet, Micros, NumaSet};
 
 use crate::cgroup::dir::{Cgroup, CgroupFile};
 use crate::cgroup::parse::{self, Events, MemoryLimit, Partition};
@@ -19,7 +19,20 @@ pub fn read_knob(cgroup: &Cgroup, knob: Knob) -> Result<KnobValue, ReadError> {
         Knob::CpuIdle => cgroup.cpu_idle().map(KnobValue::CpuIdle),
         Knob::CpuWeight => cgroup.cpu_weight().map(KnobValue::CpuWeight),
         Knob::CpuMax => cgroup.read(CgroupFile::CpuMax, parse::cpu_max).map(KnobValue::CpuMax),
+        Knob::CpuMaxBurst => {
+            cgroup.read(CgroupFile::CpuMaxBurst, single).map(Micros).map(KnobValue::CpuMaxBurst)
+        }
         Knob::CpusetCpus => cgroup.cpuset_cpus().map(KnobValue::CpusetCpus),
+        Knob::CpusetMems => cgroup.cpuset_mems().map(KnobValue::CpusetMems),
+        Knob::MemoryMin => {
+            cgroup.read(CgroupFile::MemoryMin, parse::memory_limit).map(KnobValue::MemoryMin)
+        }
+        Knob::MemoryLow => {
+            cgroup.read(CgroupFile::MemoryLow, parse::memory_limit).map(KnobValue::MemoryLow)
+        }
+        Knob::MemoryHigh => cgroup.memory_high().map(KnobValue::MemoryHigh),
+        Knob::MemoryMax => cgroup.memory_max().map(KnobValue::MemoryMax),
+        Knob::OomScoreAdj => cgroup.leading_oom_scores().map(KnobValue::OomScoreAdj),
     }
 }
 
@@ -102,11 +115,11 @@ impl Cgroup {
         self.read(CgroupFile::CpusetCpusPartition, parse::partition)
     }
 
-    pub fn cpuset_mems(&self) -> Result<BTreeSet<NumaNodeId>, ReadError> {
+    pub fn cpuset_mems(&self) -> Result<NumaSet, ReadError> {
         self.read(CgroupFile::CpusetMems, parse::mems)
     }
 
-    pub fn cpuset_mems_effective(&self) -> Result<BTreeSet<NumaNodeId>, ReadError> {
+    pub fn cpuset_mems_effective(&self) -> Result<NumaSet, ReadError> {
         self.read(CgroupFile::CpusetMemsEffective, parse::mems)
     }
 

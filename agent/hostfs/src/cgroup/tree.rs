@@ -2,6 +2,7 @@
 //! removes no groups: those belong to the runtime or to systemd.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use model::qos::CgroupPath;
 
@@ -14,6 +15,7 @@ use crate::root::HostRoot;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CgroupTree {
     dir: PathBuf,
+    proc: Option<Arc<Path>>,
 }
 
 /// The host has no cgroup v2 that could be managed.
@@ -34,7 +36,7 @@ impl CgroupTree {
             Layout::V2 { mount } => {
                 let below = below(managed)
                     .ok_or_else(|| TreeError::BadPath { path: managed.to_string() })?;
-                Ok(CgroupTree { dir: mount.join(below) })
+                Ok(CgroupTree::at(mount.join(below)).with_proc(host.proc()))
             }
             layout => Err(TreeError::NotV2 { layout }),
         }
@@ -42,7 +44,13 @@ impl CgroupTree {
 
     /// A tree at a known directory, without asking the mount table.
     pub fn at(dir: impl Into<PathBuf>) -> CgroupTree {
-        CgroupTree { dir: dir.into() }
+        CgroupTree { dir: dir.into(), proc: None }
+    }
+
+    /// Where the processes of its groups are; without it `oom_score_adj` is unsupported.
+    #[must_use]
+    pub fn with_proc(self, proc: impl AsRef<Path>) -> CgroupTree {
+        CgroupTree { proc: Some(Arc::from(proc.as_ref())), ..self }
     }
 
     pub fn dir(&self) -> &Path {
@@ -57,7 +65,7 @@ impl CgroupTree {
             expected: "a path with a leading slash and no `..`",
         })?;
         let dir = if below.is_empty() { self.dir.clone() } else { self.dir.join(below) };
-        Cgroup::open_dir(dir, path.clone())
+        Cgroup::open_dir(dir, path.clone(), self.proc.clone())
     }
 }
 

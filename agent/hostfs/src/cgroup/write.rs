@@ -1,51 +1,47 @@
 //! Writing the files of one cgroup. One call is one write of one value; nothing is read back and
 //! nothing is tried twice, both are the actuator's.
 
-use model::CpuSet;
 use model::knob::{Knob, KnobValue};
 
 use crate::cgroup::dir::{Cgroup, CgroupFile};
-use crate::cgroup::parse::MemoryLimit;
 use crate::error::WriteError;
 
 /// Writes one knob.
 pub fn write_knob(cgroup: &Cgroup, value: KnobValue) -> Result<(), WriteError> {
-    let file = knob_file(value.knob());
-    match value {
-        KnobValue::CpusetCpus(cpus) => cgroup.write_list(file, &cpus),
-        value => cgroup.write(file, &value.to_string()),
+    write_text(cgroup, value.knob(), &value.to_string())
+}
+
+/// Writes the text of one knob: what `Display` of a value gives, or what once was read. The memory
+/// files and `cpuset.mems` may reclaim or migrate in the writer, and `memory.max` may kill: slow
+/// lane only.
+pub fn write_text(cgroup: &Cgroup, knob: Knob, text: &str) -> Result<(), WriteError> {
+    match knob_file(knob) {
+        // A write of no bytes never reaches the kernel's handler: the empty list ("inherit") is a
+        // lone newline.
+        Some(file) if text.is_empty() => cgroup.write(file, "\n"),
+        Some(file) => cgroup.write(file, text),
+        None => cgroup.write_oom_score(text),
     }
 }
 
-pub const fn knob_file(knob: Knob) -> CgroupFile {
-    match knob {
+/// `None` for `oom_score_adj`, which each process has and the cgroup has not.
+pub const fn knob_file(knob: Knob) -> Option<CgroupFile> {
+    Some(match knob {
         Knob::CpuIdle => CgroupFile::CpuIdle,
         Knob::CpuWeight => CgroupFile::CpuWeight,
         Knob::CpuMax => CgroupFile::CpuMax,
+        Knob::CpuMaxBurst => CgroupFile::CpuMaxBurst,
         Knob::CpusetCpus => CgroupFile::CpusetCpus,
-    }
+        Knob::CpusetMems => CgroupFile::CpusetMems,
+        Knob::MemoryMin => CgroupFile::MemoryMin,
+        Knob::MemoryLow => CgroupFile::MemoryLow,
+        Knob::MemoryHigh => CgroupFile::MemoryHigh,
+        Knob::MemoryMax => CgroupFile::MemoryMax,
+        Knob::OomScoreAdj => return None,
+    })
 }
 
 impl Cgroup {
-    /// May migrate pages in the writer: slow lane only.
-    pub fn set_cpuset_mems(
-        &self,
-        nodes: impl IntoIterator<Item = model::NumaNodeId>,
-    ) -> Result<(), WriteError> {
-        let list: CpuSet = nodes.into_iter().map(|node| model::CpuId(node.0)).collect();
-        self.write_list(CgroupFile::CpusetMems, &list)
-    }
-
-    /// May reclaim in the writer: slow lane only.
-    pub fn set_memory_high(&self, limit: MemoryLimit) -> Result<(), WriteError> {
-        self.write(CgroupFile::MemoryHigh, &limit.to_string())
-    }
-
-    /// May reclaim in the writer and kill: slow lane only.
-    pub fn set_memory_max(&self, limit: MemoryLimit) -> Result<(), WriteError> {
-        self.write(CgroupFile::MemoryMax, &limit.to_string())
-    }
-
     /// Returns when the kernel has taken the wish; `events().frozen` tells when it is done.
     pub fn freeze(&self) -> Result<(), WriteError> {
         self.write(CgroupFile::Freeze, "1")
@@ -72,14 +68,5 @@ impl Cgroup {
 
     pub fn disable(&self, controller: &str) -> Result<(), WriteError> {
         self.write(CgroupFile::SubtreeControl, &format!("-{controller}"))
-    }
-
-    /// A cpuset list. The empty list ("inherit") is a lone newline: a write of no bytes never
-    /// reaches the kernel's handler.
-    fn write_list(&self, file: CgroupFile, list: &CpuSet) -> Result<(), WriteError> {
-        match list.is_empty() {
-            true => self.write(file, "\n"),
-            false => self.write(file, &list.to_string()),
-        }
     }
 }

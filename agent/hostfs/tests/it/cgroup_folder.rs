@@ -7,10 +7,10 @@ use hostfs::cgroup::read::{PressureOf, read_knobs_noting};
 use hostfs::{
     Cgroup, CgroupFile, CgroupTree, ReadError, WriteError, read_knob, read_knobs, write_knob,
 };
-use model::knob::{CpuMax, CpuWeight, Knob, KnobValue};
+use model::knob::{CpuMax, CpuWeight, Knob, KnobValue, OomScoreAdj};
 use model::plan::FailureKind;
 use model::qos::CgroupPath;
-use model::{CpuSet, Micros};
+use model::{Bytes, CpuSet, Micros, NumaSet};
 
 struct Folder {
     _dir: tempfile::TempDir,
@@ -41,12 +41,18 @@ fn folder(files: &[(&str, &str)]) -> Folder {
     Folder { _dir: dir, path, cgroup }
 }
 
-const KNOBS: [(&str, &str); 5] = [
+const KNOBS: [(&str, &str); 11] = [
     ("cpu.idle", "0\n"),
     ("cpu.weight", "100\n"),
     ("cpu.max", "max 100000\n"),
     ("cpuset.cpus", "\n"),
     ("cpuset.cpus.effective", "0-7\n"),
+    ("cpu.max.burst", "0\n"),
+    ("cpuset.mems", "\n"),
+    ("memory.min", "0\n"),
+    ("memory.low", "0\n"),
+    ("memory.high", "max\n"),
+    ("memory.max", "max\n"),
 ];
 
 fn cpus(list: &str) -> CpuSet {
@@ -65,6 +71,13 @@ fn every_knob_is_written_and_read_back() {
         (KnobValue::CpusetCpus(cpus("0-3,6")), "0-3,6"),
         (KnobValue::CpusetCpus(CpuSet::EMPTY), "\n"),
         (KnobValue::CpuIdle(true), "1"),
+        (KnobValue::CpuMaxBurst(Micros(2500)), "2500"),
+        (KnobValue::CpusetMems(NumaSet::parse("0-1").expect("nodes")), "0-1"),
+        (KnobValue::CpusetMems(NumaSet::EMPTY), "\n"),
+        (KnobValue::MemoryMin(MemoryLimit::Bytes(Bytes(0))), "0"),
+        (KnobValue::MemoryLow(MemoryLimit::Max), "max"),
+        (KnobValue::MemoryHigh(MemoryLimit::Bytes(Bytes(65_536))), "65536"),
+        (KnobValue::MemoryMax(MemoryLimit::Max), "max"),
     ] {
         write_knob(&folder.cgroup, value).expect("write");
         assert_eq!(folder.text(value.knob().file()), text);
@@ -101,7 +114,14 @@ fn what_cannot_be_read_is_none_and_noted() {
         [
             r#"/cpu.weight shows "0" because cpu.idle is 1"#,
             r#"/cpu.max holds "x\n", which is not `QUOTA PERIOD` or `max PERIOD`"#,
+            "/cpu.max.burst is not offered by this kernel",
             "/cpuset.cpus is not offered by this kernel",
+            "/cpuset.mems is not offered by this kernel",
+            "/memory.min is not offered by this kernel",
+            "/memory.low is not offered by this kernel",
+            "/memory.high is not offered by this kernel",
+            "/memory.max is not offered by this kernel",
+            r#"/cgroup.procs shows "" because no process is in it"#,
             "/cpuset.cpus.effective is not offered by this kernel",
         ]
     );
@@ -213,4 +233,66 @@ fn a_file_that_may_not_be_opened_is_refused_with_its_errno() {
     let error = write_knob(&folder.cgroup, KnobValue::CpuMax(CpuMax::UNLIMITED));
     let error = error.expect_err("EISDIR");
     assert_eq!((error.errno(), error.kind()), (Some(21), FailureKind::Other));
+}
+
+/// A pod of two groups; one process is listed and gone already.
+fn pod() -> (Folder, CgroupTree) {
+    let folder = folder(&[]);
+    let root = folder.path.parent().and_then(|pods| pods.parent()).expect("the root").to_owned();
+    for (pid, score) in [(7, "0\n"), (8, "900\n"), (9, "-998\n")] {
+        let process = root.join("proc").join(pid.to_string());
+        std::fs::create_dir_all(&process).expect("a process");
+        std::fs::write(process.join("oom_score_adj"), score).expect("its score");
+    }
+    for (group, procs) in [("app", "7\n8\n4000000\n"), ("pause", "9\n"), ("empty", "")] {
+        let dir = folder.path.join(group);
+        std::fs::create_dir(&dir).expect("a group");
+        std::fs::write(dir.join("cgroup.procs"), procs).expect("its processes");
+    }
+    let tree = CgroupTree::at(&root).with_proc(root.join("proc"));
+    (folder, tree)
+}
+
+fn score(value: i16) -> OomScoreAdj {
+    OomScoreAdj::new(value).expect("in range")
+}
+
+#[test]
+fn scores_are_of_every_process_of_a_group_and_told_for_all_groups_below() {
+    let (_folder, tree) = pod();
+    let open = |path: &str| tree.cgroup(&CgroupPath::from(path)).expect("open");
+    let (whole, app) = (open("/pods/a"), open("/pods/a/app"));
+    let mut groups = whole.groups_with_processes().expect("groups");
+    groups.sort();
+    assert_eq!(groups, ["/pods/a/app", "/pods/a/pause"].map(CgroupPath::from));
+    assert_eq!(app.first_oom_score().expect("read"), Some(score(0)));
+    assert_eq!(app.oom_scores().expect("read"), Some(score(0).with(score(900))));
+    assert_eq!(open("/pods/a/empty").oom_scores().expect("read"), None);
+    // the first process of each group speaks for it
+    let leading = KnobValue::OomScoreAdj(score(-998).with(score(0)));
+    assert_eq!(read_knob(&whole, Knob::OomScoreAdj).expect("read"), leading);
+    write_knob(&app, KnobValue::OomScoreAdj(score(500))).expect("the one that is gone is fine");
+    assert_eq!(app.oom_scores().expect("read"), Some(score(500)));
+    assert_eq!(open("/pods/a/pause").oom_scores().expect("read"), Some(score(-998)), "not below");
+}
+
+#[test]
+fn scores_without_processes_or_without_proc_are_told_apart() {
+    let (folder, tree) = pod();
+    let empty = tree.cgroup(&CgroupPath::from("/pods/a/empty")).expect("open");
+    let error = read_knob(&empty, Knob::OomScoreAdj).expect_err("nobody is in it");
+    assert!(matches!(error, ReadError::Hidden { .. }), "{error:?}");
+    folder.write("cgroup.procs", "7\n");
+    let error = read_knob(&folder.cgroup, Knob::OomScoreAdj).expect_err("no /proc was given");
+    assert!(matches!(error, ReadError::Unsupported { .. }), "{error:?}");
+    let value = KnobValue::OomScoreAdj(score(5));
+    let error = write_knob(&folder.cgroup, value).expect_err("no /proc was given");
+    assert_eq!(error.kind(), FailureKind::Unsupported);
+    let range = KnobValue::OomScoreAdj(score(5).with(score(6)));
+    let error = write_knob(&empty, range).expect_err("a range is not a value");
+    assert_eq!(error.kind(), FailureKind::Invalid);
+    folder.write("app/cgroup.procs", "0\n");
+    let app = tree.cgroup(&CgroupPath::from("/pods/a/app")).expect("open");
+    let error = write_knob(&app, value).expect_err("a process of another pid namespace");
+    assert_eq!(error.kind(), FailureKind::Invalid);
 }

@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::plan::{cpu_max, cpu_weight};
+use super::wish::nodes;
 use super::{WireError, bad, parsed};
 use crate::knob::{Knob, KnobValue};
 use crate::plan::{self as inner, FailureKind, Generation, Phase};
 use crate::qos::{CgroupPath, WorkloadName};
 use crate::sample as source;
-use crate::units::{CpuId, Nanos, SlotId, Timestamp};
+use crate::units::{Bytes, CpuId, Micros, Nanos, SlotId, Timestamp};
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Step {
@@ -40,6 +41,7 @@ pub(super) struct Outcome {
 #[serde(rename_all = "snake_case")]
 enum Said {
     Written,
+    WrittenBelowUse { in_use_bytes: u64 },
     AlreadyThere,
     DryRun,
     Superseded,
@@ -122,7 +124,14 @@ fn value(file: &str, text: &str) -> Result<KnobValue, WireError> {
         },
         Knob::CpuWeight => cpu_weight(parsed("cpu.weight", text)?).map(KnobValue::CpuWeight),
         Knob::CpuMax => cpu_max(text).map(KnobValue::CpuMax),
+        Knob::CpuMaxBurst => parsed("cpu.max.burst", text).map(Micros).map(KnobValue::CpuMaxBurst),
         Knob::CpusetCpus => parsed("cpuset.cpus", text).map(KnobValue::CpusetCpus),
+        Knob::CpusetMems => nodes("cpuset.mems", text).map(KnobValue::CpusetMems),
+        Knob::MemoryMin => parsed("memory.min", text).map(KnobValue::MemoryMin),
+        Knob::MemoryLow => parsed("memory.low", text).map(KnobValue::MemoryLow),
+        Knob::MemoryHigh => parsed("memory.high", text).map(KnobValue::MemoryHigh),
+        Knob::MemoryMax => parsed("memory.max", text).map(KnobValue::MemoryMax),
+        Knob::OomScoreAdj => parsed("oom_score_adj", text).map(KnobValue::OomScoreAdj),
     }
 }
 
@@ -130,6 +139,9 @@ impl From<&inner::Outcome> for Outcome {
     fn from(outcome: &inner::Outcome) -> Outcome {
         let result = match &outcome.result {
             Ok(inner::Applied::Written) => Said::Written,
+            Ok(inner::Applied::WrittenBelowUse { in_use }) => {
+                Said::WrittenBelowUse { in_use_bytes: in_use.0 }
+            }
             Ok(inner::Applied::AlreadyThere) => Said::AlreadyThere,
             Ok(inner::Applied::DryRun) => Said::DryRun,
             Ok(inner::Applied::Superseded) => Said::Superseded,
@@ -157,6 +169,9 @@ impl TryFrom<Outcome> for inner::Outcome {
     fn try_from(outcome: Outcome) -> Result<inner::Outcome, WireError> {
         let result = match outcome.result {
             Said::Written => Ok(inner::Applied::Written),
+            Said::WrittenBelowUse { in_use_bytes } => {
+                Ok(inner::Applied::WrittenBelowUse { in_use: Bytes(in_use_bytes) })
+            }
             Said::AlreadyThere => Ok(inner::Applied::AlreadyThere),
             Said::DryRun => Ok(inner::Applied::DryRun),
             Said::Superseded => Ok(inner::Applied::Superseded),

@@ -10,6 +10,7 @@ use super::{Ledger, WireError, bad, parsed};
 use crate::cpuset::CpuSet;
 use crate::headroom::Amount;
 use crate::knob::{self, CpuMax, CpuWeight};
+use crate::numa::NumaSet;
 use crate::plan::{self as inner, Generation};
 use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
 use crate::units::{Micros, MilliCpu, Timestamp};
@@ -66,6 +67,69 @@ pub struct WorkloadPlan {
     pub cpu_idle: Option<bool>,
     /// As in the file: `QUOTA PERIOD` or `max PERIOD`.
     pub cpu_max: Option<String>,
+    #[serde(flatten)]
+    pub more: MoreKnobs,
+}
+
+/// The knobs that came after the first recorded files: written where they are known, and absent in
+/// older files. Each as in its file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoreKnobs {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_burst_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpuset_mems: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_min: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_low: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_high: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_max: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<String>,
+}
+
+impl From<&knob::Knobs> for MoreKnobs {
+    fn from(knobs: &knob::Knobs) -> MoreKnobs {
+        let text = |limit: Option<knob::MemoryLimit>| limit.map(|limit| limit.to_string());
+        MoreKnobs {
+            cpu_burst_us: knobs.cpu_burst.map(|burst| burst.0),
+            cpuset_mems: knobs.cpuset_mems.map(|mems| mems.to_string()),
+            memory_min: text(knobs.memory_min),
+            memory_low: text(knobs.memory_low),
+            memory_high: text(knobs.memory_high),
+            memory_max: text(knobs.memory_max),
+            oom_score_adj: knobs.oom_score_adj.map(|score| score.to_string()),
+        }
+    }
+}
+
+impl TryFrom<MoreKnobs> for knob::Knobs {
+    type Error = WireError;
+
+    /// The knobs that are not among them stay unknown.
+    fn try_from(more: MoreKnobs) -> Result<knob::Knobs, WireError> {
+        let mems = |text: String| NumaSet::parse(&text).ok_or_else(|| bad("cpuset_mems", text));
+        Ok(knob::Knobs {
+            cpu_burst: more.cpu_burst_us.map(Micros),
+            cpuset_mems: more.cpuset_mems.map(mems).transpose()?,
+            memory_min: maybe("memory_min", more.memory_min)?,
+            memory_low: maybe("memory_low", more.memory_low)?,
+            memory_high: maybe("memory_high", more.memory_high)?,
+            memory_max: maybe("memory_max", more.memory_max)?,
+            oom_score_adj: maybe("oom_score_adj", more.oom_score_adj)?,
+            ..knob::Knobs::default()
+        })
+    }
+}
+
+fn maybe<T: std::str::FromStr>(
+    field: &'static str,
+    text: Option<String>,
+) -> Result<Option<T>, WireError> {
+    text.map(|text| parsed(field, &text)).transpose()
 }
 
 impl From<&inner::Plan> for Plan {
@@ -174,6 +238,16 @@ impl From<&inner::WorkloadPlan> for WorkloadPlan {
             cpu_weight: workload.cpu_weight.map(CpuWeight::get),
             cpu_idle: workload.cpu_idle,
             cpu_max: workload.cpu_max.map(|max| max.to_string()),
+            more: MoreKnobs::from(&knob::Knobs {
+                cpu_burst: workload.cpu_burst,
+                cpuset_mems: workload.mems,
+                memory_min: workload.memory_min,
+                memory_low: workload.memory_low,
+                memory_high: workload.memory_high,
+                memory_max: workload.memory_max,
+                oom_score_adj: workload.oom_score_adj,
+                ..knob::Knobs::default()
+            }),
         }
     }
 }
@@ -182,6 +256,7 @@ impl TryFrom<WorkloadPlan> for inner::WorkloadPlan {
     type Error = WireError;
 
     fn try_from(workload: WorkloadPlan) -> Result<inner::WorkloadPlan, WireError> {
+        let more = knob::Knobs::try_from(workload.more)?;
         Ok(inner::WorkloadPlan {
             qos: qos(&workload.qos)?,
             pool: PoolName::new(workload.pool),
@@ -190,6 +265,13 @@ impl TryFrom<WorkloadPlan> for inner::WorkloadPlan {
             cpu_weight: workload.cpu_weight.map(cpu_weight).transpose()?,
             cpu_idle: workload.cpu_idle,
             cpu_max: workload.cpu_max.as_deref().map(cpu_max).transpose()?,
+            cpu_burst: more.cpu_burst,
+            mems: more.cpuset_mems,
+            memory_min: more.memory_min,
+            memory_low: more.memory_low,
+            memory_high: more.memory_high,
+            memory_max: more.memory_max,
+            oom_score_adj: more.oom_score_adj,
         })
     }
 }
@@ -263,6 +345,10 @@ pub struct Knobs {
     pub cpu_max: Option<String>,
     pub cpuset_cpus: Option<String>,
     pub cpuset_effective: Option<String>,
+    #[serde(flatten)]
+    pub more: MoreKnobs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seldom_at_ns: Option<u64>,
 }
 
 impl From<&knob::KnobTable> for KnobTable {
@@ -288,6 +374,8 @@ impl From<&knob::Knobs> for Knobs {
             cpu_max: knobs.cpu_max.map(|max| max.to_string()),
             cpuset_cpus: knobs.cpuset_cpus.map(|cpus| cpus.to_string()),
             cpuset_effective: knobs.cpuset_effective.map(|cpus| cpus.to_string()),
+            more: MoreKnobs::from(knobs),
+            seldom_at_ns: knobs.seldom_at.map(|at| at.0),
         }
     }
 }
@@ -296,15 +384,14 @@ impl TryFrom<Knobs> for knob::Knobs {
     type Error = WireError;
 
     fn try_from(knobs: Knobs) -> Result<knob::Knobs, WireError> {
-        let cpus = |field, text: Option<String>| -> Result<Option<CpuSet>, WireError> {
-            text.map(|text| parsed(field, &text)).transpose()
-        };
         Ok(knob::Knobs {
             cpu_idle: knobs.cpu_idle,
             cpu_weight: knobs.cpu_weight.map(cpu_weight).transpose()?,
             cpu_max: knobs.cpu_max.as_deref().map(cpu_max).transpose()?,
-            cpuset_cpus: cpus("cpuset_cpus", knobs.cpuset_cpus)?,
-            cpuset_effective: cpus("cpuset_effective", knobs.cpuset_effective)?,
+            cpuset_cpus: maybe("cpuset_cpus", knobs.cpuset_cpus)?,
+            cpuset_effective: maybe("cpuset_effective", knobs.cpuset_effective)?,
+            seldom_at: knobs.seldom_at_ns.map(Timestamp),
+            ..knob::Knobs::try_from(knobs.more)?
         })
     }
 }

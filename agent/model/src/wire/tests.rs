@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::cpuset::CpuSet;
 use crate::enhancement::{BurstPolicy, BurstWish, Enhancements, NetNamespace, NetworkWish};
-use crate::knob::{self, CpuMax, CpuWeight};
+use crate::knob::{self, CpuMax, CpuWeight, MemoryLimit, OomScoreAdj};
 use crate::ledger::{Ledger, Place, Remembered, Resident};
 use crate::numa::NumaSet;
 use crate::plan::{self as inner, Generation};
@@ -29,21 +29,44 @@ fn arb_max() -> impl Strategy<Value = CpuMax> {
         .prop_map(|(quota, period)| CpuMax { quota: quota.map(Micros), period: Micros(period) })
 }
 
+fn arb_limit() -> impl Strategy<Value = Option<MemoryLimit>> {
+    proptest::option::of(
+        any::<Option<u64>>().prop_map(|bytes| {
+            bytes.map_or(MemoryLimit::Max, |bytes| MemoryLimit::Bytes(Bytes(bytes)))
+        }),
+    )
+}
+
+fn arb_scores() -> impl Strategy<Value = Option<OomScoreAdj>> {
+    let one = || (-1000i16..=1000).prop_map(|value| OomScoreAdj::new(value).expect("in range"));
+    proptest::option::of((one(), one()).prop_map(|(a, b)| a.with(b)))
+}
+
 fn arb_knobs() -> impl Strategy<Value = knob::Knobs> {
-    (
+    let cpu = (
         any::<Option<bool>>(),
         proptest::option::of(1u16..=10_000),
         proptest::option::of(arb_max()),
         proptest::option::of(arb_cpus()),
         proptest::option::of(arb_cpus()),
-    )
-        .prop_map(|(cpu_idle, weight, cpu_max, cpuset_cpus, cpuset_effective)| knob::Knobs {
-            cpu_idle,
-            cpu_weight: weight.and_then(CpuWeight::new),
-            cpu_max,
-            cpuset_cpus,
-            cpuset_effective,
-        })
+    );
+    let memory = (arb_limit(), arb_limit(), arb_limit(), arb_limit(), arb_scores());
+    let mems = proptest::option::of(proptest::collection::btree_set(0u16..64, 0..4));
+    (cpu, memory, mems, any::<[Option<u64>; 2]>()).prop_map(|(cpu, memory, mems, n)| knob::Knobs {
+        cpu_idle: cpu.0,
+        cpu_weight: cpu.1.and_then(CpuWeight::new),
+        cpu_max: cpu.2,
+        cpu_burst: n[0].map(Micros),
+        cpuset_cpus: cpu.3,
+        cpuset_effective: cpu.4,
+        cpuset_mems: mems.map(|mems| mems.into_iter().map(NumaNodeId).collect::<NumaSet>()),
+        memory_min: memory.0,
+        memory_low: memory.1,
+        memory_high: memory.2,
+        memory_max: memory.3,
+        oom_score_adj: memory.4,
+        seldom_at: n[1].map(Timestamp),
+    })
 }
 
 fn arb_qos() -> impl Strategy<Value = QosLevel> {
@@ -60,6 +83,13 @@ fn arb_workload_plan() -> impl Strategy<Value = inner::WorkloadPlan> {
             cpu_weight: knobs.cpu_weight,
             cpu_idle: knobs.cpu_idle,
             cpu_max: knobs.cpu_max,
+            cpu_burst: knobs.cpu_burst,
+            mems: knobs.cpuset_mems,
+            memory_min: knobs.memory_min,
+            memory_low: knobs.memory_low,
+            memory_high: knobs.memory_high,
+            memory_max: knobs.memory_max,
+            oom_score_adj: knobs.oom_score_adj,
         },
     )
 }
@@ -309,6 +339,13 @@ fn recorded_plan() -> inner::Plan {
         cpu_weight: Some(CpuWeight::MIN),
         cpu_idle: Some(false),
         cpu_max: Some(CpuMax { quota: Some(Micros(800_000)), period: CpuMax::PERIOD }),
+        cpu_burst: None,
+        mems: None,
+        memory_min: None,
+        memory_low: None,
+        memory_high: None,
+        memory_max: None,
+        oom_score_adj: None,
     };
     let pool = inner::PoolPlan { cpus: workload.cpus, need: MilliCpu(2500) };
     inner::Plan {
@@ -344,6 +381,25 @@ fn files_of_schema_1_are_read() {
     let decision: Decision =
         from_json(include_bytes!("../../testdata/decision.v1.json")).expect("read");
     assert_eq!(decision.rule, "share-need");
+}
+
+/// Files with the knobs that came later, under the same schema number: the older ones above lack
+/// their fields, and a Plan without them is written as it always was.
+#[test]
+fn files_with_burst_memory_and_oom_knobs_are_read() {
+    let knobs: KnobTable =
+        from_json(include_bytes!("../../testdata/knobs-memory.v1.json")).expect("read");
+    let knobs = knob::KnobTable::try_from(knobs).expect("knobs");
+    let ml = &knobs["/batch/ml"];
+    assert_eq!((ml.cpu_burst, ml.seldom_at), (Some(Micros(20_000)), Some(Timestamp(9))));
+    assert_eq!(ml.cpuset_mems, NumaSet::parse("0-1"));
+    assert_eq!((ml.memory_min, ml.memory_low), (Some(MemoryLimit::Bytes(Bytes(0))), None));
+    assert_eq!(ml.memory_high, Some(MemoryLimit::Bytes(Bytes(1 << 30))));
+    assert_eq!(ml.memory_max, Some(MemoryLimit::Max));
+    assert_eq!(ml.oom_score_adj.map(|score| score.to_string()).as_deref(), Some("-998..969"));
+    let written = to_json(&Plan::from(&recorded_plan())).expect("written");
+    let recorded = include_str!("../../testdata/plan.v1.json");
+    assert_eq!(written, recorded.trim_end(), "what is not planned takes no room");
 }
 
 #[track_caller]
@@ -386,5 +442,17 @@ fn a_value_out_of_range_names_its_field() {
     check_bad_plan(|p| ml(p, |w| w.qos = "best".to_owned()), "qos cannot be \"best\"");
     check_bad_plan(|p| ml(p, |w| w.cpu_weight = Some(0)), "cpu_weight cannot be \"0\"");
     check_bad_plan(|p| ml(p, |w| w.cpu_max = Some("max".to_owned())), "cpu_max cannot be \"max\"");
+    check_bad_plan(
+        |p| ml(p, |w| w.more.memory_max = Some("1G".to_owned())),
+        "memory_max cannot be \"1G\"",
+    );
+    check_bad_plan(
+        |p| ml(p, |w| w.more.cpuset_mems = Some("64".to_owned())),
+        "cpuset_mems cannot be \"64\"",
+    );
+    check_bad_plan(
+        |p| ml(p, |w| w.more.oom_score_adj = Some("1001".to_owned())),
+        "oom_score_adj cannot be \"1001\"",
+    );
     check_bad_plan(|p| ml(p, |w| w.cpus = "3-1".to_owned()), "workload.cpus cannot be \"3-1\"");
 }

@@ -14,14 +14,14 @@ use vmtest::{TestCgroup, wait_until};
 use crate::cgroup_knobs::{cpus, open, quota, weight};
 
 const ENOENT: i32 = 2;
-const EACCES: i32 = 13;
+pub(crate) const EACCES: i32 = 13;
 const EBUSY: i32 = 16;
-const EINVAL: i32 = 22;
-const ENOSPC: i32 = 28;
+pub(crate) const EINVAL: i32 = 22;
+pub(crate) const ENOSPC: i32 = 28;
 const ERANGE: i32 = 34;
 
 #[track_caller]
-fn check(result: Result<(), WriteError>, kind: FailureKind, errno: i32) {
+pub(crate) fn check(result: Result<(), WriteError>, kind: FailureKind, errno: i32) {
     let error = result.expect_err("the kernel must refuse this");
     assert_eq!((error.kind(), error.errno()), (kind, Some(errno)), "{error:?}");
 }
@@ -47,7 +47,8 @@ fn smoke_cgroup_values_that_do_not_fit_are_einval() {
     ] {
         check(cgroup.write(file, value), FailureKind::Invalid, errno);
     }
-    check(cgroup.set_cpuset_mems([model::NumaNodeId(5)]), FailureKind::Invalid, EINVAL);
+    let absent = KnobValue::CpusetMems(model::NumaSet::single(model::NumaNodeId(5)));
+    check(write_knob(&cgroup, absent), FailureKind::Invalid, EINVAL);
     check(cgroup.attach(4_000_000), FailureKind::Other, 3);
     let knobs = hostfs::read_knobs(&cgroup);
     assert_eq!(knobs.cpu_max, Some(model::knob::CpuMax::UNLIMITED), "a refused write left a trace");

@@ -12,6 +12,7 @@ mod agent_soak;
 mod cgroup_faults;
 mod cgroup_knobs;
 mod cgroup_refusals;
+mod cgroup_resources;
 mod cgroup_signals;
 mod environment;
 mod probe_accounting;

@@ -100,7 +100,9 @@ impl Held {
             return None;
         }
         let written_at = file.written_at;
-        if written_at.is_some_and(|written| view.knobs_at < written.after(SETTLED)) {
+        let seldom_at = view.knobs.seldom_at.filter(|_| knob.is_seldom_read());
+        let read_at = seldom_at.unwrap_or(view.knobs_at);
+        if written_at.is_some_and(|written| read_at < written.after(SETTLED)) {
             return None;
         }
         let believed = self.knobs.get(knob);

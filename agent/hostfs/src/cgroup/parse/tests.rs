@@ -89,7 +89,18 @@ fn lists_of_cpus_and_nodes_may_be_empty() {
         ],
     );
     let nodes = |ids: &[u16]| Some(ids.iter().copied().map(model::NumaNodeId).collect());
-    check(mems, &[("0-1,33\n", nodes(&[0, 1, 33])), ("\n", nodes(&[])), ("0;1", None)]);
+    check(
+        mems,
+        &[("0-1,33\n", nodes(&[0, 1, 33])), ("\n", nodes(&[])), ("0;1", None), ("64", None)],
+    );
+}
+
+#[test]
+fn a_score_is_within_a_thousand_on_both_sides() {
+    let score = |value| model::knob::OomScoreAdj::new(value);
+    let rows = [("-1000\n", score(-1000)), ("1000\n", score(1000)), ("0", score(0))];
+    check(oom_score_adj, &rows);
+    check(oom_score_adj, &[("1001\n", None), ("", None), ("0..5", None)]);
 }
 
 #[test]
@@ -190,7 +201,7 @@ fn io_stat_may_name_a_device_without_values() {
 proptest! {
     #[test]
     fn no_text_panics(text in crate::parse::tests::arb_text()) {
-        let _ = (cpu_stat(&text), cpu_weight(&text), cpu_max(&text), cpus(&text), mems(&text));
+        let _ = (cpu_stat(&text), cpu_weight(&text), cpu_max(&text), cpus(&text), mems(&text), oom_score_adj(&text));
         let _ = (partition(&text), memory_limit(&text), memory_stat(&text), events(&text));
         let _ = (procs(&text), controllers(&text), io_stat(&text));
     }
