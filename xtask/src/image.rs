@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::setup::kubernetes::Kubernetes;
 use crate::setup::{self, kernel, shell, versions};
 use crate::{node, place};
 use layout::Files;
@@ -53,7 +54,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::ensure(setup::Group::Kube)?;
     let out = args.out.clone().unwrap_or_else(|| place::target().join(args.name.file_name()));
     let cache = place::cache()?;
-    let pause = node::folder(&cache, &versions::pinned()?)?.join("pause");
+    let pause = node::folder(&cache, &versions::pinned()?, &Kubernetes::usual())?.join("pause");
     let archive = build(args.name, &cache, &pause)?;
     fs::write(&out, archive).with_context(|| format!("write {}", out.display()))?;
     println!("{} in {}", args.name.reference(), out.display());

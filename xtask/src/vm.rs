@@ -19,6 +19,7 @@ use clap::ValueEnum;
 
 use crate::kube::playground::{self, Shape};
 use crate::place;
+use crate::setup::kubernetes::Choice;
 use crate::setup::{self, kernel, shell, versions};
 
 /// How long a guest may take after its command ended: to pack /out and power off.
@@ -249,6 +250,7 @@ fn run_in_node(args: &Args) -> anyhow::Result<ExitCode> {
         numa_nodes: args.nodes,
         memory: args.memory,
         store: None,
+        kubernetes: Choice::default(),
     };
     playground::one_command(&shape, command)
 }

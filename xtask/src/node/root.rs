@@ -11,8 +11,6 @@ use anyhow::Context as _;
 use crate::setup::{kernel, packages, shell};
 use crate::vm::libs;
 
-/// Modules of `xtask/kube`.
-pub(super) const MODULES: [&str; 3] = ["kubernetes", "containerd", "cni"];
 /// Group of Debian's programs.
 pub(super) const PACKAGES: &str = "kube";
 

@@ -11,7 +11,7 @@ use anyhow::Context as _;
 
 use super::debs::Archive;
 use super::kernel::remove;
-use super::step::Step;
+use super::step::{Needs, Step};
 use super::versions::Versions;
 
 /// The root that the packages of a group are unpacked into: `usr/bin` and so on are below it.
@@ -34,6 +34,7 @@ pub(crate) fn library_path(root: &Path) -> OsString {
 pub(super) fn step<'a>(cache: &'a Path, group: &'a str, versions: &'a Versions) -> Step<'a> {
     Step {
         name: format!("Debian programs of group {group}"),
+        needs: Needs::Archive,
         is_present: Box::new(move || is_present(cache, group, versions)),
         install: Box::new(move || install(cache, group, versions)),
     }

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node as Object, Pod};
 use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, PostParams};
-use kube::{Api, ResourceExt as _};
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
 use tokio::io::AsyncReadExt as _;
@@ -25,8 +25,12 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
     let mut node = cluster.add_node(&bench, &settings).await.unwrap();
     let ready_s = node.timings().ready.as_secs_f64();
     let mib = node.memory_kib().unwrap() / 1024;
-    bench.note(&format!("a restored node is Ready after {ready_s:.1} s, {mib} MiB")).unwrap();
-    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
+    let client = cluster.client().await.unwrap();
+    let versions = versions(&client, &node).await;
+    bench
+        .note(&format!("{versions}: a restored node is Ready after {ready_s:.1} s, {mib} MiB"))
+        .unwrap();
+    let pods: Api<Pod> = Api::default_namespaced(client);
 
     let guaranteed = run(
         &bench,
@@ -112,6 +116,17 @@ fn spread(replicas: i32) -> Deployment {
         "spec": { "replicas": replicas, "selector": { "matchLabels": labels }, "template": template },
     });
     serde_json::from_value(object).unwrap()
+}
+
+/// What the apiserver and a node say that they are.
+async fn versions(client: &Client, node: &Node) -> String {
+    let nodes: Api<Object> = Api::all(client.clone());
+    let object = nodes.get(&node.name()).await.unwrap();
+    let kubelet = object.status.unwrap().node_info.unwrap().kubelet_version;
+    format!(
+        "apiserver {}, kubelet {kubelet}",
+        client.apiserver_version().await.unwrap().git_version
+    )
 }
 
 fn phase(pod: &Pod) -> Option<&str> {
