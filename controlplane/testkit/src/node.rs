@@ -146,7 +146,7 @@ struct Place<'a> {
 /// It says so among the figures.
 const BOOT_ATTEMPTS: u32 = 3;
 
-/// A machine whose kubelet has been started, and when it was.
+/// A machine whose kubelet has its configuration, and when the machine was started.
 async fn boot(
     bench: &Bench,
     settings: &Settings,
@@ -170,13 +170,13 @@ async fn boot_once(settings: &Settings, place: &Place<'_>) -> anyhow::Result<(Ma
         let state = saved::ensure(image, shape).await?;
         let began = Instant::now();
         let mut machine = Machine::restore(folder, image, shape, name, files, &state)?;
-        machine.start_kubelet().await?;
+        machine.configure().await?;
         return Ok((machine, began));
     }
     let began = Instant::now();
     let mut machine = Machine::boot(folder, image, shape, name, files)?;
     machine.wait_until_booted().await?;
-    machine.start_kubelet().await?;
+    machine.configure().await?;
     Ok((machine, began))
 }
 

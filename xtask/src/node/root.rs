@@ -18,7 +18,7 @@ pub(super) const PACKAGES: &str = "kube";
 pub(super) const SOURCE: &str = include_str!("root.rs");
 
 /// Scripts and settings: where they go in the node, may they be run, their text.
-pub(super) const FILES: [(&str, u32, &str); 13] = [
+pub(super) const FILES: [(&str, u32, &str); 14] = [
     ("etc/inittab", 0o644, include_str!("root/inittab")),
     ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
     ("etc/group", 0o644, "root:x:0:\n"),
@@ -30,6 +30,7 @@ pub(super) const FILES: [(&str, u32, &str); 13] = [
     ("etc/node/prepare", 0o755, include_str!("root/prepare.sh")),
     ("etc/node/containerd", 0o755, include_str!("root/containerd.sh")),
     ("etc/node/ssh", 0o755, include_str!("root/ssh.sh")),
+    ("etc/node/configure", 0o755, include_str!("root/configure.sh")),
     ("etc/node/kubelet", 0o755, include_str!("root/kubelet.sh")),
     ("etc/containerd/config.toml", 0o644, include_str!("root/containerd.toml")),
     ("etc/cni/net.d/10-bench.conflist", 0o644, include_str!("root/network.conflist")),

@@ -15,13 +15,13 @@ pub(crate) struct Choice {
     #[arg(long, value_name = "MINOR")]
     kubernetes: Option<String>,
     /// The same for the nodes alone: a kubelet may be older than its control plane
-    #[arg(long = "nodes-kubernetes", value_name = "MINOR")]
-    nodes: Option<String>,
+    #[arg(long = "node-kubernetes", value_name = "MINOR")]
+    node_kubernetes: Option<String>,
 }
 
 impl Choice {
     pub(crate) fn is_usual(&self) -> bool {
-        self.kubernetes.is_none() && self.nodes.is_none()
+        self.kubernetes.is_none() && self.node_kubernetes.is_none()
     }
 
     pub(crate) fn among(&self, versions: &Versions) -> anyhow::Result<Kubernetes> {
@@ -29,7 +29,7 @@ impl Choice {
             minor.as_deref().map(|minor| named(minor, versions)).transpose()
         };
         let servers = named(&self.kubernetes)?.unwrap_or_else(|| USUAL.to_owned());
-        let nodes = named(&self.nodes)?.unwrap_or_else(|| servers.clone());
+        let nodes = named(&self.node_kubernetes)?.unwrap_or_else(|| servers.clone());
         Ok(Kubernetes { servers, nodes })
     }
 }
@@ -101,8 +101,10 @@ mod tests {
 
     #[track_caller]
     fn check(kubernetes: Option<&str>, nodes: Option<&str>, expected: (&str, &str)) {
-        let choice =
-            Choice { kubernetes: kubernetes.map(str::to_owned), nodes: nodes.map(str::to_owned) };
+        let choice = Choice {
+            kubernetes: kubernetes.map(str::to_owned),
+            node_kubernetes: nodes.map(str::to_owned),
+        };
         let chosen = choice.among(&versions::pinned().unwrap()).unwrap();
         assert_eq!((chosen.servers.as_str(), chosen.nodes.as_str()), expected);
     }
@@ -118,7 +120,7 @@ mod tests {
     #[test]
     fn a_release_that_there_is_not_is_refused_with_those_that_there_are() {
         for minor in ["1.3", "1.35.", "", "v1.35", "9.9"] {
-            let choice = Choice { kubernetes: Some(minor.to_owned()), nodes: None };
+            let choice = Choice { kubernetes: Some(minor.to_owned()), node_kubernetes: None };
             let said = choice.among(&versions::pinned().unwrap()).unwrap_err().to_string();
             assert!(said.contains(&format!("{minor:?}")) && said.contains("1.36.3"), "{said}");
         }

@@ -13,7 +13,8 @@ mount -t debugfs debugfs /sys/kernel/debug
 mount -t tracefs tracefs /sys/kernel/tracing
 mount --make-rshared /
 ln -sf /proc/self/fd /dev/fd
-mkdir -p /run/node
+mkdir -p /run/node /run/config
+mkfifo /run/config/kubelet.json
 stty -F /dev/ttyS1 raw -echo clocal
 # Where the host keeps a file of its own for each: /dev/virtio-ports is udev's work elsewhere.
 mkdir -p /dev/virtio-ports
