@@ -25,13 +25,13 @@ pub(crate) struct Shape {
     #[arg(long, default_value_t = 1)]
     pub(crate) nodes: u32,
     /// CPUs of a node
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     pub(crate) cpus: u32,
     /// NUMA nodes of a node, over which CPUs and memory are split evenly
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     pub(crate) numa_nodes: u32,
-    /// Memory of a node; it takes what it uses, about 800 MiB
-    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    /// Memory of a node; it takes what it uses, about 500 MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(crate) memory: u32,
     /// Use this store instead of an etcd of its own, such as http://127.0.0.1:2379
     #[arg(long, value_name = "ENDPOINT")]

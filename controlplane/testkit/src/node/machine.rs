@@ -26,13 +26,13 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { cpus: 8, numa_nodes: 2, memory_mib: 4096 }
+        Self { cpus: 4, numa_nodes: 1, memory_mib: 2048 }
     }
 }
 
 impl Shape {
-    /// For tests with several nodes.
-    pub const SMALL: Shape = Shape { cpus: 4, numa_nodes: 1, memory_mib: 1536 };
+    /// For tests in which it matters where memory and CPUs are.
+    pub const NUMA: Shape = Shape { cpus: 8, numa_nodes: 2, memory_mib: 4096 };
 }
 
 #[derive(Debug)]
@@ -113,8 +113,8 @@ impl Machine {
         self.wait_for("ready", 1).await
     }
 
-    /// Tells the node the time and to give its kubelet the configuration.
-    pub(super) async fn configure(&mut self) -> anyhow::Result<()> {
+    /// Tells the node the time and to give its kubelet the configuration, which is so long.
+    pub(super) async fn configure(&mut self, kib: u64) -> anyhow::Result<()> {
         // While a saved state is read, the serial line loses what is written to it, half a word even.
         let began = Instant::now();
         while self.count_of("configured")? == 0 {
@@ -125,7 +125,7 @@ impl Machine {
             );
             self.check_runs()?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
-            self.process.say(&format!("\nstart {}", now.as_secs()))?;
+            self.process.say(&format!("\nstart {} {kib}", now.as_secs()))?;
             tokio::time::sleep(SAY_AGAIN).await;
         }
         Ok(())

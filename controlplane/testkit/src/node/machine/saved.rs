@@ -52,7 +52,7 @@ async fn make(image: &Path, shape: &Shape, place: &Path) -> anyhow::Result<()> {
     copy_sparse(&image.join("disk"), &staging.join("disk"))?;
     let empty = configuration::save(&staging.join("configuration.tar"), &[])?;
     let disk = format!("file={},format=raw", escaped(&staging.join("disk")));
-    let line = arguments(image, shape, &disk, Memory::KeptIn(&staging), &empty, None)?;
+    let line = arguments(image, shape, &disk, Memory::KeptIn(&staging), &empty.path, None)?;
     let mut machine = Machine::spawn(&staging, line)?;
     machine.wait_for("ready", 1).await?;
     machine.process.say("warm")?;
@@ -60,7 +60,21 @@ async fn make(image: &Path, shape: &Shape, place: &Path) -> anyhow::Result<()> {
     save(&mut machine).await?;
     let length = fs::metadata(staging.join(STATE)).map_or(0, |it| it.len());
     ensure!(length > 0, "QEMU wrote no state\n{}", machine.process.end_of_log());
+    flush(&staging)?;
     fs::rename(&staging, place).with_context(|| format!("move into {}", place.display()))
+}
+
+/// Half a gigabyte. The first node would wait for the disk otherwise, and after a power cut a state would look whole.
+fn flush(folder: &Path) -> anyhow::Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    for path in entries.map(|entry| entry.map(|entry| entry.path())) {
+        let path = path.with_context(|| format!("list {}", folder.display()))?;
+        if path.is_file() {
+            let file = File::open(&path).and_then(|file| file.sync_all());
+            file.with_context(|| format!("write {} to the disk", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// All but the memory, which lies in files already: those that the machine kept it in.
