@@ -1,4 +1,4 @@
-//! The image of a node VM: `node/<key>/` below the cache, with the kernel, a small initramfs and a disk that holds containerd, the
+//! The image of a node VM: `node/<key>/` below the cache, with the kernel, its parameters, a small initramfs and a disk that holds containerd, the
 //! kubelet and the container images. Made once of what set-up brought; the crate `testkit` boots it.
 
 mod disk;
@@ -17,6 +17,7 @@ use crate::setup::kernel::{self, remove};
 use crate::setup::kubernetes::Kubernetes;
 use crate::setup::versions::Versions;
 use crate::setup::{kube, shell};
+use crate::vm::qemu::KERNEL_LINE;
 use crate::vm::{self, Kernel};
 
 /// The kernel that nodes run. It is the older one: what works there works on 6.12.
@@ -34,7 +35,8 @@ pub(crate) fn folder(
     }
     (&versions.kernel, &versions.modules, &versions.unpacked).hash(&mut hasher);
     versions.packages.get(root::PACKAGES).hash(&mut hasher);
-    (root::SOURCE, root::FILES, disk::IMPORT, image::SOURCES, INITRAMFS).hash(&mut hasher);
+    (root::SOURCE, root::FILES, disk::IMPORT, image::SOURCES).hash(&mut hasher);
+    (INITRAMFS, KERNEL_LINE).hash(&mut hasher);
     Ok(cache.join("node").join(format!("{:016x}", hasher.finish())))
 }
 
@@ -82,6 +84,7 @@ fn write(
 ) -> anyhow::Result<()> {
     let parts = parts(cache, versions, kubernetes)?;
     let kernel = kernel::folder(cache, KERNEL.series(), versions);
+    fs::write(staging.join("parameters"), KERNEL_LINE).context("write the kernel's parameters")?;
     fs::copy(kernel.join("vmlinuz"), staging.join("vmlinuz")).context("copy the node's kernel")?;
     let initramfs = vm::initrd::minimal(cache, &kernel, INITRAMFS.as_bytes())?;
     fs::write(staging.join("initramfs"), initramfs).context("write the node's initramfs")?;

@@ -5,7 +5,7 @@ mod cpio;
 mod hang;
 pub(crate) mod initrd;
 pub(crate) mod libs;
-mod qemu;
+pub(crate) mod qemu;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};

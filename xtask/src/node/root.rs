@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use crate::setup::{kernel, packages, shell};
-use crate::vm::libs;
+use crate::vm::{initrd, libs};
 
 /// Group of Debian's programs.
 pub(super) const PACKAGES: &str = "kube";
@@ -18,7 +18,7 @@ pub(super) const PACKAGES: &str = "kube";
 pub(super) const SOURCE: &str = include_str!("root.rs");
 
 /// Scripts and settings: where they go in the node, may they be run, their text.
-pub(super) const FILES: [(&str, u32, &str); 14] = [
+pub(super) const FILES: [(&str, u32, &str); 15] = [
     ("etc/inittab", 0o644, include_str!("root/inittab")),
     ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
     ("etc/group", 0o644, "root:x:0:\n"),
@@ -27,6 +27,7 @@ pub(super) const FILES: [(&str, u32, &str); 14] = [
     ("etc/resolv.conf", 0o644, "nameserver 10.0.2.3\n"),
     ("etc/machine-id", 0o644, "00000000000000000000000000000001\n"),
     ("etc/node/environment", 0o644, include_str!("root/environment")),
+    ("etc/node/common", 0o644, initrd::COMMON),
     ("etc/node/prepare", 0o755, include_str!("root/prepare.sh")),
     ("etc/node/containerd", 0o755, include_str!("root/containerd.sh")),
     ("etc/node/ssh", 0o755, include_str!("root/ssh.sh")),

@@ -13,6 +13,9 @@ use super::qemu::Workplace;
 use super::{Guest, Session, libs};
 use crate::setup::{kernel, shell};
 
+/// What the first script of a guest begins with, also that of a node.
+pub(crate) const COMMON: &str = include_str!("common.sh");
+
 /// The initramfs of one guest, as bytes. The folder of `place` is for files on the way.
 pub(super) fn build(guest: &Guest, cache: &Path, place: &Workplace) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
@@ -22,6 +25,7 @@ pub(super) fn build(guest: &Guest, cache: &Path, place: &Workplace) -> anyhow::R
     archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("/etc/group", 0o644, b"root:x:0:\n");
     add_system(&mut archive, cache, &place.kernel, include_bytes!("init.sh"))?;
+    archive.file("/etc/guest/common", 0o644, COMMON.as_bytes());
     for (host, path) in &guest.files {
         add_path(&mut archive, host, path, &place.folder)?;
     }

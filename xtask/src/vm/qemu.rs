@@ -206,7 +206,8 @@ pub(super) fn complaints(place: &Workplace) -> Vec<String> {
 /// `tsc=reliable`: emulated CPUs share the host's clock, and the check of it misfires when the host is busy, after
 /// which every look at the clock would leave the guest. `unknown_nmi_panic panic_print=1`: `hang` ends a guest that
 /// stands with an NMI, and then the kernel lists its tasks.
-const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests no_timer_check \
+/// Nodes boot with them too.
+pub(crate) const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests no_timer_check \
     rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1 unknown_nmi_panic panic_print=1";
 
 /// Of a parameter given twice the kernel takes the last.

@@ -53,10 +53,6 @@ enum Memory<'a> {
     CopyOf(&'a Path),
 }
 
-/// Two serial lines, a console and the one on which the node says how far it is; two files for logs.
-const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests \
-    no_timer_check rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1";
-
 /// A boot takes 3 to 5 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// Between two orders to start.
@@ -198,6 +194,9 @@ fn arguments(
         shape.cpus,
         shape.numa_nodes
     );
+    let parameters = image.join("parameters");
+    let parameters = fs::read_to_string(&parameters)
+        .with_context(|| format!("read the kernel's parameters in {}", parameters.display()))?;
     let network: String = address
         .into_iter()
         .flat_map(|address| PORTS.map(|port| format!(",hostfwd=tcp:{address}:{port}-:{port}")))
@@ -208,7 +207,7 @@ fn arguments(
     line.extend(numa(shape, memory));
     line.extend(["-kernel".to_owned(), image.join("vmlinuz").display().to_string()]);
     line.extend(["-initrd".to_owned(), image.join("initramfs").display().to_string()]);
-    line.extend(["-append".to_owned(), KERNEL_LINE.to_owned()]);
+    line.extend(["-append".to_owned(), parameters]);
     line.extend(["-drive".to_owned(), format!("{disk},if=none,id=disk,cache=unsafe")]);
     line.extend([
         "-drive".to_owned(),
@@ -282,14 +281,22 @@ fn escaped(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use super::{Memory, Shape, arguments};
 
+    /// What the image says is read, the rest is only named.
+    fn image() -> PathBuf {
+        let image = std::env::temp_dir().join(format!("testkit-image-{}", std::process::id()));
+        std::fs::create_dir_all(&image).unwrap();
+        std::fs::write(image.join("parameters"), "quiet psi=1").unwrap();
+        image
+    }
+
     #[track_caller]
-    fn check(cpus: u32, numa_nodes: u32, expected: Option<&str>) {
+    fn check(image: &Path, (cpus, numa_nodes): (u32, u32), expected: Option<&str>) {
         let shape = Shape { cpus, numa_nodes, memory_mib: 1024 };
-        let (image, memory) = (Path::new("/i"), Memory::CopyOf(Path::new("/s")));
+        let memory = Memory::CopyOf(Path::new("/s"));
         let address = Some("127.0.0.2");
         let line = arguments(image, &shape, "file=d", memory, Path::new("/c,d"), address);
         match expected {
@@ -300,13 +307,17 @@ mod tests {
 
     #[test]
     fn rows() {
-        check(8, 2, Some("-smp 8,sockets=2,cores=4 -m 1024"));
-        check(8, 2, Some("-numa node,nodeid=1,cpus=4-7,memdev=m1"));
-        check(1, 1, Some("hostfwd=tcp:127.0.0.2:10250-:10250"));
-        check(1, 1, Some("file=/c,,d"));
-        check(8, 2, Some("memory-backend-file,id=m1,size=512M,mem-path=/s/memory1,share=off"));
-        check(7, 2, None);
-        check(0, 1, None);
-        check(4, 0, None);
+        let image = image();
+        check(&image, (8, 2), Some("-smp 8,sockets=2,cores=4 -m 1024"));
+        check(&image, (8, 2), Some("-numa node,nodeid=1,cpus=4-7,memdev=m1"));
+        let memory = "memory-backend-file,id=m1,size=512M,mem-path=/s/memory1,share=off";
+        check(&image, (8, 2), Some(memory));
+        check(&image, (1, 1), Some("hostfwd=tcp:127.0.0.2:10250-:10250"));
+        check(&image, (1, 1), Some("file=/c,,d"));
+        check(&image, (1, 1), Some("-append quiet psi=1 -drive"));
+        check(&image, (7, 2), None);
+        check(&image, (0, 1), None);
+        check(&image, (4, 0), None);
+        std::fs::remove_dir_all(image).unwrap();
     }
 }

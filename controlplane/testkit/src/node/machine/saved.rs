@@ -38,7 +38,7 @@ fn name(shape: &Shape) -> anyhow::Result<String> {
     let version = Command::new("qemu-system-x86_64").arg("--version").output();
     let version = version.context("run qemu-system-x86_64 (`cargo xtask setup --group kube`)")?;
     let mut hasher = DefaultHasher::new();
-    (super::KERNEL_LINE, include_str!("saved.rs"), version.stdout).hash(&mut hasher);
+    (include_str!("saved.rs"), version.stdout).hash(&mut hasher);
     let Shape { cpus, numa_nodes, memory_mib } = shape;
     Ok(format!("{cpus}x{numa_nodes}-{memory_mib}-{:08x}", hasher.finish() as u32))
 }
