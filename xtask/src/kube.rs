@@ -76,6 +76,6 @@ pub(crate) fn folders(kubernetes: &Kubernetes) -> anyhow::Result<Vec<PathBuf>> {
     let (cache, versions) = (place::cache()?, setup::versions::pinned()?);
     let mut folders = setup::kube::folders(&cache, &versions, kubernetes)?;
     folders.push(node::folder(&cache, &versions, kubernetes)?);
-    folders.push(setup::packages::folder(&cache, "kube"));
+    folders.push(setup::packages::folder(&cache, "kube", &versions));
     Ok(folders)
 }

@@ -33,7 +33,7 @@ pub(crate) fn folder(
     for folder in parts(cache, versions, kubernetes)? {
         folder.file_name().hash(&mut hasher);
     }
-    (&versions.kernel, &versions.modules, &versions.unpacked).hash(&mut hasher);
+    (&versions.kernel, &versions.modules, versions.packages.get("guest")).hash(&mut hasher);
     versions.packages.get(root::PACKAGES).hash(&mut hasher);
     (root::SOURCE, root::FILES, disk::IMPORT, image::SOURCES).hash(&mut hasher);
     (INITRAMFS, KERNEL_LINE).hash(&mut hasher);
@@ -83,19 +83,20 @@ fn write(
     kubernetes: &Kubernetes,
 ) -> anyhow::Result<()> {
     let parts = parts(cache, versions, kubernetes)?;
+    let busybox = kernel::busybox(cache, versions);
     let kernel = kernel::folder(cache, KERNEL.series(), versions);
     fs::write(staging.join("parameters"), KERNEL_LINE).context("write the kernel's parameters")?;
     fs::copy(kernel.join("vmlinuz"), staging.join("vmlinuz")).context("copy the node's kernel")?;
-    let initramfs = vm::initrd::minimal(cache, &kernel, INITRAMFS.as_bytes())?;
+    let initramfs = vm::initrd::minimal(&busybox, &kernel, INITRAMFS.as_bytes())?;
     fs::write(staging.join("initramfs"), initramfs).context("write the node's initramfs")?;
     compile_pause(cache, versions, &kubernetes.nodes, &staging.join("pause"))?;
-    let keys = root::Keys::make(cache, staging)?;
+    let keys = root::Keys::make(cache, versions, staging)?;
     let images = [Name::Pause, Name::Box].map(|name| {
-        image::build(name, cache, &staging.join("pause")).map(|bytes| (name.file_name(), bytes))
+        image::build(name, &busybox, &staging.join("pause")).map(|bytes| (name.file_name(), bytes))
     });
     let images = images.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let folder = staging.join("root");
-    root::lay_out(&folder, cache, &parts, &keys, &images)?;
+    root::lay_out(&folder, cache, versions, &parts, &keys, &images)?;
     disk::make(&folder, &staging.join("disk"), KERNEL)?;
     remove(&folder)
 }

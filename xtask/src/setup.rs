@@ -114,7 +114,7 @@ fn node_steps<'a>(
 
 /// What every VM needs.
 fn guest_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
-    let mut steps = vec![step::apt("vm", versions), busybox(cache, versions)];
+    let mut steps = vec![step::apt("vm", versions), kernel::busybox_step(cache, versions)];
     for series in versions.kernel.keys() {
         steps.push(Step {
             name: format!("kernel {series} for the VM"),
@@ -129,23 +129,8 @@ fn guest_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
 fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
     let mut steps = guest_steps(cache, versions);
     steps.push(step::apt("agent", versions));
-    steps.push(Step {
-        name: "QEMU for guests with a clock of their own".to_owned(),
-        needs: Needs::Archive,
-        is_present: Box::new(move || qemu::is_present(cache, versions)),
-        install: Box::new(move || qemu::install(cache, versions)),
-    });
+    steps.push(qemu::step(cache, versions));
     steps.push(bpf::llvm(cache, versions));
     steps.push(bpf::linker(cache, versions));
     steps
-}
-
-fn busybox<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
-    let version = versions.unpacked.get("busybox-static").map_or("", |pin| pin.version.as_str());
-    Step {
-        name: "busybox for the VM".to_owned(),
-        needs: Needs::Archive,
-        is_present: Box::new(move || kernel::busybox_is_present(cache, version)),
-        install: Box::new(move || kernel::install_busybox(cache, version)),
-    }
 }

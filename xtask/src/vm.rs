@@ -144,13 +144,15 @@ pub(crate) fn boot(guest: &Guest, sink: &mut dyn FnMut(Stream, &[u8])) -> anyhow
     );
     let cache = place::cache()?;
     let began = Instant::now();
-    let kernel = kernel::folder(&cache, guest.kernel.series(), &versions::pinned()?);
+    let versions = versions::pinned()?;
+    let kernel = kernel::folder(&cache, guest.kernel.series(), &versions);
+    let busybox = kernel::busybox(&cache, &versions);
     let scratch = Scratch::new(kernel)?;
-    fs::write(scratch.0.path("initrd"), initrd::build(guest, &cache, &scratch.0)?)
+    fs::write(scratch.0.path("initrd"), initrd::build(guest, &busybox, &scratch.0)?)
         .context("write the initramfs")?;
     let disk = File::create(scratch.0.path("out.tar")).context("create the out disk")?;
     disk.set_len(OUT_BYTES).context("size the out disk")?;
-    let marks = qemu::run(guest, &cache, &scratch.0, sink)?;
+    let marks = qemu::run(guest, &scratch.0, sink)?;
     let exit_code = marks.exit.context("the guest gave no exit code")?;
     for line in qemu::complaints(&scratch.0) {
         eprintln!("vm: the guest's kernel says: {line}");

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use crate::setup::versions::Versions;
 use crate::setup::{kernel, packages, shell};
 use crate::vm::{initrd, libs};
 
@@ -78,10 +79,10 @@ pub(super) struct Keys {
 impl Keys {
     /// Leaves in `staging` what the client takes: its private key `ssh_key`, readable by its owner only, and
     /// `.ssh/known_hosts`, in which every address that a node may get has this key.
-    pub(super) fn make(cache: &Path, staging: &Path) -> anyhow::Result<Keys> {
+    pub(super) fn make(cache: &Path, versions: &Versions, staging: &Path) -> anyhow::Result<Keys> {
         let host = staging.join("host_key");
-        let of_node = make_key(cache, &host)?;
-        let authorized = make_key(cache, &staging.join("ssh_key"))?;
+        let of_node = make_key(cache, versions, &host)?;
+        let authorized = make_key(cache, versions, &staging.join("ssh_key"))?;
         let known = (2..=254).map(|last| format!("127.0.0.{last} {of_node}\n"));
         write(&staging.join(".ssh/known_hosts"), known.collect::<String>().as_bytes(), 0o644)?;
         Ok(Keys { host, authorized })
@@ -89,8 +90,8 @@ impl Keys {
 }
 
 /// Returns the public key as one line.
-fn make_key(cache: &Path, path: &Path) -> anyhow::Result<String> {
-    let packages = packages::folder(cache, PACKAGES);
+fn make_key(cache: &Path, versions: &Versions, path: &Path) -> anyhow::Result<String> {
+    let packages = packages::folder(cache, PACKAGES, versions);
     let mut make = Command::new(packages.join("usr/bin/dropbearkey"));
     make.env("LD_LIBRARY_PATH", packages::library_path(&packages));
     let said = shell::output(make.args(["-t", "ed25519", "-f"]).arg(path))?;
@@ -104,6 +105,7 @@ fn make_key(cache: &Path, path: &Path) -> anyhow::Result<String> {
 pub(super) fn lay_out(
     root: &Path,
     cache: &Path,
+    versions: &Versions,
     modules: &[PathBuf],
     keys: &Keys,
     images: &[(&str, Vec<u8>)],
@@ -120,8 +122,8 @@ pub(super) fn lay_out(
     for (name, image) in images {
         write(&root.join("images").join(name), image, 0o644)?;
     }
-    add_busybox(root, &kernel::busybox(cache))?;
-    add_programs(root, cache, modules)
+    add_busybox(root, &kernel::busybox(cache, versions))?;
+    add_programs(root, cache, versions, modules)
 }
 
 fn add_busybox(root: &Path, busybox: &Path) -> anyhow::Result<()> {
@@ -137,14 +139,19 @@ fn add_busybox(root: &Path, busybox: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn add_programs(root: &Path, cache: &Path, modules: &[PathBuf]) -> anyhow::Result<()> {
+fn add_programs(
+    root: &Path,
+    cache: &Path,
+    versions: &Versions,
+    modules: &[PathBuf],
+) -> anyhow::Result<()> {
     for (program, place) in PROGRAMS {
         let mut found = modules.iter().map(|folder| folder.join(program));
         let from = found.find(|path| path.exists());
         let from = from.with_context(|| format!("{program} is in none of {modules:?}"))?;
         copy(&from, &root.join(place).join(program), 0o755)?;
     }
-    let packages = packages::folder(cache, PACKAGES);
+    let packages = packages::folder(cache, PACKAGES, versions);
     let search = packages::library_path(&packages);
     for path in DEBIAN_PROGRAMS {
         let program = packages.join(path);
