@@ -3,6 +3,7 @@
 
 pub(crate) mod playground;
 pub(crate) mod servers;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::servers;
+use super::{servers, store};
 use crate::setup::kubernetes::Choice;
 use crate::setup::{shell, versions};
 use crate::test::build;
@@ -33,7 +33,7 @@ pub(crate) struct Shape {
     /// Memory of a node; it takes what it uses, about 500 MiB
     #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(crate) memory: u32,
-    /// Use this store instead of an etcd of its own, such as http://127.0.0.1:2379
+    /// Use this store instead of an etcd of its own: http://HOST:PORT or unix:///PATH of an etcd or a kine without TLS
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) store: Option<String>,
     #[command(flatten)]
@@ -60,6 +60,7 @@ fn start(
     shape: &Shape,
     spawned: impl FnOnce(u32) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Child, PathBuf)> {
+    shape.store.as_deref().map_or(Ok(()), store::check)?;
     let kubernetes = shape.kubernetes.among(&versions::pinned()?)?;
     setup::ensure_nodes(&kubernetes)?;
     let program = build::bench_servers()?;
