@@ -119,7 +119,8 @@ mod tests {
         let cache = Path::new("/c");
         for group in ["kube", "guest", qemu::SUITE] {
             let before = folder(cache, group, &versions);
-            let pins = versions.packages.get_mut(group).or(versions.suite.get_mut(group));
+            let named = versions.packages.get_mut(group);
+            let pins = named.or_else(|| versions.suite.get_mut(group));
             pins.unwrap().insert("another".to_owned(), "1".to_owned());
             assert_ne!(folder(cache, group, &versions), before, "{group}");
         }

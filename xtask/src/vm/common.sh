@@ -1,3 +1,5 @@
+#!/bin/sh
+# no set -e: it is sourced by scripts that go on and report whatever fails.
 # Sourced by the first script of every guest, with /proc, /sys and /dev mounted: the file systems and the quota that each needs.
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
