@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::setup::kubernetes::Kubernetes;
 use crate::setup::{self, kernel, shell, versions};
 use crate::{node, place};
 use layout::Files;
@@ -52,9 +53,9 @@ impl Name {
 pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     setup::ensure(setup::Group::Kube)?;
     let out = args.out.clone().unwrap_or_else(|| place::target().join(args.name.file_name()));
-    let cache = place::cache()?;
-    let pause = node::folder(&cache, &versions::pinned()?)?.join("pause");
-    let archive = build(args.name, &cache, &pause)?;
+    let (cache, versions) = (place::cache()?, versions::pinned()?);
+    let pause = node::folder(&cache, &versions, &Kubernetes::usual())?.join("pause");
+    let archive = build(args.name, &kernel::busybox(&cache, &versions), &pause)?;
     fs::write(&out, archive).with_context(|| format!("write {}", out.display()))?;
     println!("{} in {}", args.name.reference(), out.display());
     Ok(())
@@ -63,11 +64,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 /// What decides of an archive's bytes beside the programs.
 pub(crate) const SOURCES: [&str; 2] = [include_str!("image.rs"), include_str!("image/layout.rs")];
 
-/// The archive of one image. The same bytes for the same programs, of which `pause` is one.
-pub(crate) fn build(name: Name, cache: &Path, pause: &Path) -> anyhow::Result<Vec<u8>> {
+/// The archive of one image. The same bytes for the same programs.
+pub(crate) fn build(name: Name, busybox: &Path, pause: &Path) -> anyhow::Result<Vec<u8>> {
     match name {
         Name::Pause => pause_image(pause),
-        Name::Box => tool_box(cache),
+        Name::Box => tool_box(busybox),
     }
 }
 
@@ -78,16 +79,15 @@ fn pause_image(program: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Any command of busybox is there under its name; without one the container waits.
-fn tool_box(cache: &Path) -> anyhow::Result<Vec<u8>> {
-    let busybox = kernel::busybox(cache);
+fn tool_box(busybox: &Path) -> anyhow::Result<Vec<u8>> {
     let mut files = Files::default();
     for folder in ["bin", "etc", "proc", "root", "sys", "tmp", "dev"] {
         files.folder(folder)?;
     }
-    files.file("bin/busybox", 0o755, &read(&busybox)?)?;
+    files.file("bin/busybox", 0o755, &read(busybox)?)?;
     files.file("etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n")?;
     files.file("etc/group", 0o644, b"root:x:0:\n")?;
-    for applet in shell::output(Command::new(&busybox).arg("--list"))?.lines() {
+    for applet in shell::output(Command::new(busybox).arg("--list"))?.lines() {
         if applet != "busybox" {
             files.link(&format!("bin/{applet}"), "busybox")?;
         }

@@ -3,12 +3,14 @@
 
 pub(crate) mod playground;
 pub(crate) mod servers;
+mod store;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use crate::setup::kubernetes::Kubernetes;
 use crate::{node, place, setup};
 
 #[derive(Debug, clap::Args)]
@@ -64,17 +66,17 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 fn programs() -> anyhow::Result<()> {
     setup::ensure(setup::Group::Kube)?;
-    for folder in folders()? {
+    for folder in folders(&Kubernetes::usual())? {
         println!("{}", folder.display());
     }
     Ok(())
 }
 
 /// Where the test kit finds what it starts: the programs, a node's image, Debian's programs for a node.
-pub(crate) fn folders() -> anyhow::Result<Vec<PathBuf>> {
+pub(crate) fn folders(kubernetes: &Kubernetes) -> anyhow::Result<Vec<PathBuf>> {
     let (cache, versions) = (place::cache()?, setup::versions::pinned()?);
-    let mut folders = setup::kube::folders(&cache, &versions)?;
-    folders.push(node::folder(&cache, &versions)?);
-    folders.push(setup::packages::folder(&cache, "kube"));
+    let mut folders = setup::kube::folders(&cache, &versions, kubernetes)?;
+    folders.push(node::folder(&cache, &versions, kubernetes)?);
+    folders.push(setup::packages::folder(&cache, "kube", &versions));
     Ok(folders)
 }

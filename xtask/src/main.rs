@@ -84,3 +84,14 @@ fn run() -> anyhow::Result<ExitCode> {
     };
     done.map(|()| ExitCode::SUCCESS)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    /// Two options of one name, for example, are found by nobody before the command runs.
+    #[test]
+    fn every_command_line_is_one_that_can_be_read() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -4,6 +4,7 @@
 pub(crate) mod bpf;
 pub(crate) mod kernel;
 pub(crate) mod kube;
+pub(crate) mod kubernetes;
 pub(crate) mod packages;
 pub(crate) mod qemu;
 pub(crate) mod shell;
@@ -16,11 +17,11 @@ mod step;
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use clap::ValueEnum;
 
 use crate::{node, place};
-use step::Step;
+use kubernetes::Kubernetes;
+use step::{Needs, Step};
 use versions::Versions;
 
 #[derive(Debug, clap::Args)]
@@ -39,7 +40,7 @@ pub(crate) enum Group {
     Bench,
     /// Real peers of the e2e tests, built with Go: etcd and Kubernetes. Needs no root
     ControlPlane,
-    /// The same and a node in a VM: containerd, network plugins, the node's disk
+    /// The same and a node in a VM: containerd, network plugins, the node's disk. Needs root for QEMU only
     Kube,
     /// Other stores and what stands between them and an apiserver: PostgreSQL, kine
     Store,
@@ -66,17 +67,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Makes sure a group is set up; other commands call this before they need its tools.
 pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
+    ensure_with(group, &Kubernetes::usual())
+}
+
+/// The group `Kube` with another Kubernetes than the usual one.
+pub(crate) fn ensure_nodes(kubernetes: &Kubernetes) -> anyhow::Result<()> {
+    ensure_with(Group::Kube, kubernetes)
+}
+
+fn ensure_with(group: Group, kubernetes: &Kubernetes) -> anyhow::Result<()> {
     let cache = place::cache()?;
     let versions = versions::pinned()?;
     let steps = match group {
         Group::Agent => agent_steps(&cache, &versions),
         Group::Bench => vec![step::apt("bench", &versions)],
-        Group::ControlPlane => {
-            // Nothing of the machine is changed, so any machine will do.
-            let steps = kube::steps(&cache, &versions, &kube::CONTROL_PLANE);
-            return step::run_missing(&steps, || Ok(()));
-        }
-        Group::Kube => node_steps(&cache, &versions),
+        Group::ControlPlane => kube::steps(&cache, &versions, &kube::control_plane(kubernetes)),
+        Group::Kube => node_steps(&cache, &versions, kubernetes),
         Group::Store => {
             let mut steps = kube::steps(&cache, &versions, &kube::STORE);
             steps.push(packages::step(&cache, "store", &versions));
@@ -85,31 +91,34 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
         Group::Gateway => vec![packages::step(&cache, "gateway", &versions)],
         Group::Ui => vec![packages::step(&cache, "ui", &versions)],
     };
-    step::run_missing(&steps, || {
-        machine::check(&versions.debian, &steps)?;
-        debs::ensure_lists().context("fetch Debian's package lists")
-    })
+    step::run_missing(&steps, |missing| machine::prepare(&versions.debian, missing))
 }
 
 /// The disk comes last: it is made of the others.
-fn node_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
-    let mut steps = kube::steps(cache, versions, &kube::NODE);
+fn node_steps<'a>(
+    cache: &'a Path,
+    versions: &'a Versions,
+    kubernetes: &'a Kubernetes,
+) -> Vec<Step<'a>> {
+    let mut steps = kube::steps(cache, versions, &kube::with_node(kubernetes));
     steps.extend(guest_steps(cache, versions));
     steps.push(packages::step(cache, "kube", versions));
     steps.push(Step {
         name: "the disk of a node (boots it once)".to_owned(),
-        is_present: Box::new(move || node::is_present(cache, versions)),
-        install: Box::new(move || node::install(cache, versions)),
+        needs: Needs::Nothing,
+        is_present: Box::new(move || node::is_present(cache, versions, kubernetes)),
+        install: Box::new(move || node::install(cache, versions, kubernetes)),
     });
     steps
 }
 
 /// What every VM needs.
 fn guest_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
-    let mut steps = vec![step::apt("vm", versions), busybox(cache, versions)];
+    let mut steps = vec![step::apt("vm", versions), kernel::busybox_step(cache, versions)];
     for series in versions.kernel.keys() {
         steps.push(Step {
             name: format!("kernel {series} for the VM"),
+            needs: Needs::Archive,
             is_present: Box::new(move || kernel::is_present(cache, series, versions)),
             install: Box::new(move || kernel::install(cache, series, versions)),
         });
@@ -120,21 +129,8 @@ fn guest_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
 fn agent_steps<'a>(cache: &'a Path, versions: &'a Versions) -> Vec<Step<'a>> {
     let mut steps = guest_steps(cache, versions);
     steps.push(step::apt("agent", versions));
-    steps.push(Step {
-        name: "QEMU for guests with a clock of their own".to_owned(),
-        is_present: Box::new(move || qemu::is_present(cache, versions)),
-        install: Box::new(move || qemu::install(cache, versions)),
-    });
+    steps.push(qemu::step(cache, versions));
     steps.push(bpf::llvm(cache, versions));
     steps.push(bpf::linker(cache, versions));
     steps
-}
-
-fn busybox<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
-    let version = versions.unpacked.get("busybox-static").map_or("", |pin| pin.version.as_str());
-    Step {
-        name: "busybox for the VM".to_owned(),
-        is_present: Box::new(move || kernel::busybox_is_present(cache, version)),
-        install: Box::new(move || kernel::install_busybox(cache, version)),
-    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::setup::kubernetes::Choice;
 use crate::test::{self, Cases};
 use crate::vm::Kernel;
 
@@ -22,6 +23,8 @@ pub(crate) struct Args {
     /// Only this fuzz target
     #[arg(long)]
     target: Option<String>,
+    #[command(flatten)]
+    kubernetes: Choice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -30,7 +33,7 @@ enum Soak {
     Vm,
     /// VM cases too long for every change, those whose name contains `soak_`: the agent under churn for five minutes
     Long,
-    /// Cases with several nodes, and the whole e2e tier again and again until one fails
+    /// The e2e tier on each other Kubernetes, cases with several nodes, and the whole tier again and again until one fails
     Kube,
     /// The parsers of host files on what a fuzzer makes up
     Fuzz,
@@ -43,7 +46,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let kernels = [Kernel::V6_1, Kernel::V6_12];
             test::run_vm_cases(&kernels.map(test::every_case).concat())
         }
-        Soak::Kube => test::run_e2e_rounds(args.rounds),
+        Soak::Kube => test::run_e2e_rounds(args.rounds, &args.kubernetes),
         Soak::Fuzz => fuzz::run(Duration::from_secs(args.seconds), args.target.as_deref()),
     }
 }

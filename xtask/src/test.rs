@@ -12,6 +12,8 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::setup::kubernetes::{Choice, Kubernetes};
+use crate::setup::versions;
 use crate::vm::Kernel;
 use crate::{ebpf, place, setup};
 use libtest::Tally;
@@ -24,6 +26,9 @@ pub(crate) struct Args {
     tier: Option<Tier>,
     /// Only tests whose name contains this
     filter: Option<String>,
+    /// For the e2e tier
+    #[command(flatten)]
+    kubernetes: Choice,
     /// Only this guest kernel, for the VM tier
     #[arg(long)]
     kernel: Option<Kernel>,
@@ -56,29 +61,41 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         run_guests(&mut report, &guests_of(args));
     }
     if wanted(Tier::E2e) {
-        run_e2e(&mut report, args.filter.as_deref(), 1);
+        let kubernetes = args.kubernetes.among(&versions::pinned()?)?;
+        run_e2e(&mut report, &kubernetes, args.filter.as_deref(), 1);
     }
     report.close()
 }
 
-/// The cases with several nodes and then the whole tier, so often. For soak.
-pub(crate) fn run_e2e_rounds(rounds: u32) -> anyhow::Result<ExitCode> {
+/// The tier on every other Kubernetes, the cases with several nodes, and then the whole tier so often. For soak. A choice
+/// takes the place of every Kubernetes.
+pub(crate) fn run_e2e_rounds(rounds: u32, choice: &Choice) -> anyhow::Result<ExitCode> {
+    let versions = versions::pinned()?;
+    let chosen = choice.among(&versions)?;
     let mut report = Report::default();
-    run_e2e(&mut report, Some(tier::LONG), 1);
-    run_e2e(&mut report, None, rounds);
+    if choice.is_usual() {
+        for other in Kubernetes::others(&versions) {
+            run_e2e(&mut report, &other, None, 1);
+        }
+    }
+    run_e2e(&mut report, &chosen, Some(tier::LONG), 1);
+    run_e2e(&mut report, &chosen, None, rounds);
     report.close()
 }
 
-fn run_e2e(report: &mut Report, filter: Option<&str>, rounds: u32) {
+fn run_e2e(report: &mut Report, kubernetes: &Kubernetes, filter: Option<&str>, rounds: u32) {
     let mut is_set_up = false;
+    let mut title = String::new();
     report.phase("set-up of real peers", || {
-        setup::ensure(setup::Group::Kube)?;
+        setup::ensure_nodes(kubernetes)?;
+        title = kubernetes.title(&versions::pinned()?);
         is_set_up = true;
         Ok(Tally::default())
     });
     for round in 1..=rounds {
         if is_set_up && report.tally.failed == 0 {
-            report.phase(&format!("e2e {round}/{rounds}"), || tier::e2e(filter));
+            report
+                .phase(&format!("e2e {title}, {round}/{rounds}"), || tier::e2e(kubernetes, filter));
         }
     }
 }
@@ -147,7 +164,7 @@ impl Report {
             Tally { failed: 1, ..Tally::default() }
         });
         self.lines.push(format!(
-            "{name:<24} {:>5.1} min   {}",
+            "{name:<32} {:>5.1} min   {}",
             began.elapsed().as_secs_f64() / 60.0,
             tally.line()
         ));

@@ -5,7 +5,7 @@ mod cpio;
 mod hang;
 pub(crate) mod initrd;
 pub(crate) mod libs;
-mod qemu;
+pub(crate) mod qemu;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -19,6 +19,7 @@ use clap::ValueEnum;
 
 use crate::kube::playground::{self, Shape};
 use crate::place;
+use crate::setup::kubernetes::Choice;
 use crate::setup::{self, kernel, shell, versions};
 
 /// How long a guest may take after its command ended: to pack /out and power off.
@@ -143,13 +144,15 @@ pub(crate) fn boot(guest: &Guest, sink: &mut dyn FnMut(Stream, &[u8])) -> anyhow
     );
     let cache = place::cache()?;
     let began = Instant::now();
-    let kernel = kernel::folder(&cache, guest.kernel.series(), &versions::pinned()?);
+    let versions = versions::pinned()?;
+    let kernel = kernel::folder(&cache, guest.kernel.series(), &versions);
+    let busybox = kernel::busybox(&cache, &versions);
     let scratch = Scratch::new(kernel)?;
-    fs::write(scratch.0.path("initrd"), initrd::build(guest, &cache, &scratch.0)?)
+    fs::write(scratch.0.path("initrd"), initrd::build(guest, &busybox, &scratch.0)?)
         .context("write the initramfs")?;
     let disk = File::create(scratch.0.path("out.tar")).context("create the out disk")?;
     disk.set_len(OUT_BYTES).context("size the out disk")?;
-    let marks = qemu::run(guest, &cache, &scratch.0, sink)?;
+    let marks = qemu::run(guest, &scratch.0, sink)?;
     let exit_code = marks.exit.context("the guest gave no exit code")?;
     for line in qemu::complaints(&scratch.0) {
         eprintln!("vm: the guest's kernel says: {line}");
@@ -249,6 +252,7 @@ fn run_in_node(args: &Args) -> anyhow::Result<ExitCode> {
         numa_nodes: args.nodes,
         memory: args.memory,
         store: None,
+        kubernetes: Choice::default(),
     };
     playground::one_command(&shape, command)
 }

@@ -20,11 +20,12 @@ use crate::bench::Bench;
 use crate::kubeconfig::Kubeconfig;
 use crate::ready::eventually;
 use address::Address;
+use configuration::Disk;
 pub use machine::Shape;
 use machine::{Machine, saved};
 pub use shell::{Output, Shell};
 
-/// What a node is to be. `Settings::default()` is eight CPUs on two NUMA nodes with the kubelet's own policies.
+/// What a node is to be. `Settings::default()` is four CPUs with the kubelet's own policies.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub shape: Shape,
@@ -139,14 +140,14 @@ struct Place<'a> {
     image: &'a Path,
     name: &'a str,
     /// The disk with the node's configuration.
-    files: PathBuf,
+    files: Disk,
 }
 
 /// An emulated guest on a busy machine now and then does not come up; a person waits for the next one, so a test does too.
 /// It says so among the figures.
 const BOOT_ATTEMPTS: u32 = 3;
 
-/// A machine whose kubelet has been started, and when it was.
+/// A machine whose kubelet has its configuration, and when the machine was started.
 async fn boot(
     bench: &Bench,
     settings: &Settings,
@@ -169,14 +170,14 @@ async fn boot_once(settings: &Settings, place: &Place<'_>) -> anyhow::Result<(Ma
     if settings.restored {
         let state = saved::ensure(image, shape).await?;
         let began = Instant::now();
-        let mut machine = Machine::restore(folder, image, shape, name, files, &state)?;
-        machine.start_kubelet().await?;
+        let mut machine = Machine::restore(folder, image, shape, name, &files.path, &state)?;
+        machine.configure(files.used_kib).await?;
         return Ok((machine, began));
     }
     let began = Instant::now();
-    let mut machine = Machine::boot(folder, image, shape, name, files)?;
+    let mut machine = Machine::boot(folder, image, shape, name, &files.path)?;
     machine.wait_until_booted().await?;
-    machine.start_kubelet().await?;
+    machine.configure(files.used_kib).await?;
     Ok((machine, began))
 }
 

@@ -1,6 +1,9 @@
 //! A cluster that stays up between commands. Its state is one folder of the build output: a pid, logs, a kubeconfig.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs::{self, File};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -9,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::servers;
-use crate::setup::shell;
+use super::{servers, store};
+use crate::setup::kubernetes::Choice;
+use crate::setup::{shell, versions};
 use crate::test::build;
 use crate::{place, setup};
 
@@ -21,17 +25,19 @@ pub(crate) struct Shape {
     #[arg(long, default_value_t = 1)]
     pub(crate) nodes: u32,
     /// CPUs of a node
-    #[arg(long, default_value_t = 8)]
+    #[arg(long, default_value_t = 4)]
     pub(crate) cpus: u32,
     /// NUMA nodes of a node, over which CPUs and memory are split evenly
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 1)]
     pub(crate) numa_nodes: u32,
-    /// Memory of a node; it takes what it uses, about 800 MiB
-    #[arg(long, value_name = "MIB", default_value_t = 4096)]
+    /// Memory of a node; it takes what it uses, about 500 MiB
+    #[arg(long, value_name = "MIB", default_value_t = 2048)]
     pub(crate) memory: u32,
-    /// Use this store instead of an etcd of its own, such as http://127.0.0.1:2379
+    /// Use this store instead of an etcd of its own: http://HOST:PORT or unix:///PATH of an etcd or a kine without TLS
     #[arg(long, value_name = "ENDPOINT")]
     pub(crate) store: Option<String>,
+    #[command(flatten)]
+    pub(crate) kubernetes: Choice,
 }
 
 pub(super) fn up(shape: &Shape) -> anyhow::Result<()> {
@@ -54,9 +60,14 @@ fn start(
     shape: &Shape,
     spawned: impl FnOnce(u32) -> anyhow::Result<()>,
 ) -> anyhow::Result<(Child, PathBuf)> {
-    setup::ensure(setup::Group::Kube)?;
+    shape.store.as_deref().map_or(Ok(()), store::check)?;
+    let kubernetes = shape.kubernetes.among(&versions::pinned()?)?;
+    setup::ensure_nodes(&kubernetes)?;
     let program = build::bench_servers()?;
     fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
+    // For later commands, which belong to this cluster whatever is pinned then.
+    let programs = servers::programs(&kubernetes)?;
+    fs::write(folder.join(PROGRAMS), programs.as_bytes()).context("write where programs lie")?;
     let errors = folder.join("errors");
     let file = File::create(&errors).with_context(|| format!("create {}", errors.display()))?;
     let mut command = Command::new(&program);
@@ -65,7 +76,7 @@ fn start(
     command.arg(format!("--numa-nodes={}", shape.numa_nodes));
     command.arg(format!("--memory-mib={}", shape.memory));
     command.args(shape.store.iter().map(|store| format!("--store={store}")));
-    command.envs(servers::environment(folder)?).stdin(Stdio::null()).stderr(file);
+    command.envs(servers::environment(folder, &programs)).stdin(Stdio::null()).stderr(file);
     servers::until_ready(command, spawned)
         .with_context(|| fs::read_to_string(&errors).unwrap_or_default())
 }
@@ -74,15 +85,16 @@ fn start(
 pub(crate) fn one_command(shape: &Shape, words: &[String]) -> anyhow::Result<ExitCode> {
     let folder = place::target().join("kube-vm");
     let (mut child, kubeconfig) = start(&folder, shape, |_| Ok(()))?;
-    let outcome = first_node(&kubeconfig).and_then(|node| exec(child.id(), &folder, &node, words));
+    let outcome =
+        first_node(&folder, &kubeconfig).and_then(|node| exec(child.id(), &folder, &node, words));
     signal("TERM", child.id())?;
     child.wait().context("wait for the cluster to end")?;
     outcome
 }
 
-fn first_node(kubeconfig: &Path) -> anyhow::Result<String> {
+fn first_node(folder: &Path, kubeconfig: &Path) -> anyhow::Result<String> {
     let names = "jsonpath={.items[0].metadata.name}";
-    let mut ask = kubectl_command(kubeconfig)?;
+    let mut ask = kubectl_command(folder, kubeconfig)?;
     shell::output(ask.args(["get", "nodes", "-o", names]))
 }
 
@@ -125,11 +137,12 @@ pub(super) fn kubectl(arguments: &[String]) -> anyhow::Result<ExitCode> {
     if running().is_none() {
         bail!("no cluster is up; `cargo xtask kube up` starts one");
     }
-    pass_code(kubectl_command(&kubeconfig())?.args(arguments))
+    pass_code(kubectl_command(&folder(), &kubeconfig())?.args(arguments))
 }
 
-fn kubectl_command(kubeconfig: &Path) -> anyhow::Result<Command> {
-    let mut programs = super::folders()?.into_iter().map(|folder| folder.join("kube"));
+fn kubectl_command(folder: &Path, kubeconfig: &Path) -> anyhow::Result<Command> {
+    let programs = programs_of(folder)?;
+    let mut programs = env::split_paths(&programs).map(|folder| folder.join("kube"));
     let program = programs.find(|path| path.is_file());
     let program = program.context("kubectl is not built; `cargo xtask setup --group kube`")?;
     let mut command = Command::new(program);
@@ -146,8 +159,18 @@ pub(super) fn node_exec(node: &str, words: &[String]) -> anyhow::Result<ExitCode
 /// The program that runs as `pid`, even when its file has been built anew: nothing is built for a look into a node.
 fn exec(pid: u32, folder: &Path, node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let mut command = Command::new(format!("/proc/{pid}/exe"));
-    command.args(["exec", node, "--"]).args(words).envs(servers::environment(folder)?);
+    command.args(["exec", node, "--"]).args(words);
+    command.envs(servers::environment(folder, &programs_of(folder)?));
     pass_code(&mut command)
+}
+
+/// The file in which a cluster remembers the folders with its programs.
+const PROGRAMS: &str = "programs";
+
+fn programs_of(folder: &Path) -> anyhow::Result<OsString> {
+    let path = folder.join(PROGRAMS);
+    let text = fs::read(&path).with_context(|| format!("read {}", path.display()))?;
+    Ok(OsString::from_vec(text))
 }
 
 /// Runs to the end; the exit code is ours, that of a signal as a shell tells it.

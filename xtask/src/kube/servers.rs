@@ -2,7 +2,7 @@
 //! `testkit`; here is its process.
 
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, bail};
 
 use crate::place;
+use crate::setup::kubernetes::Kubernetes;
 
 /// Running servers. They end with this value, and by themselves when xtask is killed: their standard input closes.
 #[derive(Debug)]
@@ -21,9 +22,10 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// etcd and an apiserver for the tests of one run. Returns when the apiserver is ready.
-    pub(crate) fn start(program: &Path, logs: &Path) -> anyhow::Result<Servers> {
+    pub(crate) fn start(program: &Path, logs: &Path, programs: &OsStr) -> anyhow::Result<Servers> {
         let mut command = Command::new(program);
-        command.args(["servers", "--folder"]).arg(logs.join("shared")).envs(environment(logs)?);
+        command.args(["servers", "--folder"]).arg(logs.join("shared"));
+        command.envs(environment(logs, programs));
         command.stdin(Stdio::piped());
         let (child, kubeconfig) = until_ready(command, |_| Ok(()))?;
         Ok(Servers { child, kubeconfig })
@@ -61,10 +63,16 @@ pub(super) fn until_ready(
 }
 
 /// What the test kit wants to know: where the programs lie and where logs go.
-pub(crate) fn environment(logs: &Path) -> anyhow::Result<[(&'static str, OsString); 2]> {
-    let folders =
-        env::join_paths(super::folders()?).context("a cache folder's name contains `:`")?;
-    Ok([("BERTH_KUBE_PROGRAMS", folders), ("BERTH_E2E_LOGS", logs.as_os_str().to_owned())])
+pub(crate) fn environment<'a>(
+    logs: &'a Path,
+    programs: &'a OsStr,
+) -> [(&'static str, &'a OsStr); 2] {
+    [("BERTH_KUBE_PROGRAMS", programs), ("BERTH_E2E_LOGS", logs.as_os_str())]
+}
+
+/// The folders with the programs, as the test kit takes them.
+pub(crate) fn programs(kubernetes: &Kubernetes) -> anyhow::Result<OsString> {
+    env::join_paths(super::folders(kubernetes)?).context("a cache folder's name contains `:`")
 }
 
 /// An empty folder for the logs of one run.

@@ -8,11 +8,10 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
+use crate::setup::versions::Versions;
 use crate::setup::{kernel, packages, shell};
-use crate::vm::libs;
+use crate::vm::{initrd, libs};
 
-/// Modules of `xtask/kube`.
-pub(super) const MODULES: [&str; 3] = ["kubernetes", "containerd", "cni"];
 /// Group of Debian's programs.
 pub(super) const PACKAGES: &str = "kube";
 
@@ -20,7 +19,7 @@ pub(super) const PACKAGES: &str = "kube";
 pub(super) const SOURCE: &str = include_str!("root.rs");
 
 /// Scripts and settings: where they go in the node, may they be run, their text.
-pub(super) const FILES: [(&str, u32, &str); 13] = [
+pub(super) const FILES: [(&str, u32, &str); 15] = [
     ("etc/inittab", 0o644, include_str!("root/inittab")),
     ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
     ("etc/group", 0o644, "root:x:0:\n"),
@@ -29,9 +28,11 @@ pub(super) const FILES: [(&str, u32, &str); 13] = [
     ("etc/resolv.conf", 0o644, "nameserver 10.0.2.3\n"),
     ("etc/machine-id", 0o644, "00000000000000000000000000000001\n"),
     ("etc/node/environment", 0o644, include_str!("root/environment")),
+    ("etc/node/common", 0o644, initrd::COMMON),
     ("etc/node/prepare", 0o755, include_str!("root/prepare.sh")),
     ("etc/node/containerd", 0o755, include_str!("root/containerd.sh")),
     ("etc/node/ssh", 0o755, include_str!("root/ssh.sh")),
+    ("etc/node/configure", 0o755, include_str!("root/configure.sh")),
     ("etc/node/kubelet", 0o755, include_str!("root/kubelet.sh")),
     ("etc/containerd/config.toml", 0o644, include_str!("root/containerd.toml")),
     ("etc/cni/net.d/10-bench.conflist", 0o644, include_str!("root/network.conflist")),
@@ -78,10 +79,10 @@ pub(super) struct Keys {
 impl Keys {
     /// Leaves in `staging` what the client takes: its private key `ssh_key`, readable by its owner only, and
     /// `.ssh/known_hosts`, in which every address that a node may get has this key.
-    pub(super) fn make(cache: &Path, staging: &Path) -> anyhow::Result<Keys> {
+    pub(super) fn make(cache: &Path, versions: &Versions, staging: &Path) -> anyhow::Result<Keys> {
         let host = staging.join("host_key");
-        let of_node = make_key(cache, &host)?;
-        let authorized = make_key(cache, &staging.join("ssh_key"))?;
+        let of_node = make_key(cache, versions, &host)?;
+        let authorized = make_key(cache, versions, &staging.join("ssh_key"))?;
         let known = (2..=254).map(|last| format!("127.0.0.{last} {of_node}\n"));
         write(&staging.join(".ssh/known_hosts"), known.collect::<String>().as_bytes(), 0o644)?;
         Ok(Keys { host, authorized })
@@ -89,8 +90,8 @@ impl Keys {
 }
 
 /// Returns the public key as one line.
-fn make_key(cache: &Path, path: &Path) -> anyhow::Result<String> {
-    let packages = packages::folder(cache, PACKAGES);
+fn make_key(cache: &Path, versions: &Versions, path: &Path) -> anyhow::Result<String> {
+    let packages = packages::folder(cache, PACKAGES, versions);
     let mut make = Command::new(packages.join("usr/bin/dropbearkey"));
     make.env("LD_LIBRARY_PATH", packages::library_path(&packages));
     let said = shell::output(make.args(["-t", "ed25519", "-f"]).arg(path))?;
@@ -104,6 +105,7 @@ fn make_key(cache: &Path, path: &Path) -> anyhow::Result<String> {
 pub(super) fn lay_out(
     root: &Path,
     cache: &Path,
+    versions: &Versions,
     modules: &[PathBuf],
     keys: &Keys,
     images: &[(&str, Vec<u8>)],
@@ -120,8 +122,8 @@ pub(super) fn lay_out(
     for (name, image) in images {
         write(&root.join("images").join(name), image, 0o644)?;
     }
-    add_busybox(root, &kernel::busybox(cache))?;
-    add_programs(root, cache, modules)
+    add_busybox(root, &kernel::busybox(cache, versions))?;
+    add_programs(root, cache, versions, modules)
 }
 
 fn add_busybox(root: &Path, busybox: &Path) -> anyhow::Result<()> {
@@ -137,14 +139,19 @@ fn add_busybox(root: &Path, busybox: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn add_programs(root: &Path, cache: &Path, modules: &[PathBuf]) -> anyhow::Result<()> {
+fn add_programs(
+    root: &Path,
+    cache: &Path,
+    versions: &Versions,
+    modules: &[PathBuf],
+) -> anyhow::Result<()> {
     for (program, place) in PROGRAMS {
         let mut found = modules.iter().map(|folder| folder.join(program));
         let from = found.find(|path| path.exists());
         let from = from.with_context(|| format!("{program} is in none of {modules:?}"))?;
         copy(&from, &root.join(place).join(program), 0o755)?;
     }
-    let packages = packages::folder(cache, PACKAGES);
+    let packages = packages::folder(cache, PACKAGES, versions);
     let search = packages::library_path(&packages);
     for path in DEBIAN_PROGRAMS {
         let program = packages.join(path);

@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::Context as _;
 
 use super::shell;
-use super::step::Step;
+use super::step::{Needs, Step};
 use super::versions::{CargoTool, Versions};
 
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
@@ -37,6 +37,7 @@ pub(super) fn llvm<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
     let seen = link.clone();
     Step {
         name: "link to Debian's LLVM".to_owned(),
+        needs: Needs::Nothing,
         is_present: Box::new(move || seen.exists()),
         install: Box::new(move || {
             let library = Path::new(LIBRARIES).join(&pin(versions)?.llvm);
@@ -53,6 +54,7 @@ pub(super) fn llvm<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
 pub(super) fn linker<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
     Step {
         name: "bpf-linker".to_owned(),
+        needs: Needs::Nothing,
         is_present: Box::new(move || {
             pin(versions).is_ok_and(|pin| is_installed(cache, &pin.version))
         }),

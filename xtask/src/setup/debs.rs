@@ -24,7 +24,11 @@ pub(super) fn ensure_lists() -> anyhow::Result<()> {
     let has_lists = fs::read_dir(lists).is_ok_and(|entries| {
         entries.flatten().any(|entry| entry.file_name().to_string_lossy().contains("_Packages"))
     });
-    if has_lists { Ok(()) } else { shell::quiet(Command::new("apt-get").arg("update")) }
+    if has_lists {
+        return Ok(());
+    }
+    shell::quiet(Command::new("apt-get").arg("update"))
+        .context("this machine has none; root brings them with `apt-get update`")
 }
 
 /// Where packages are looked for.
@@ -119,6 +123,8 @@ impl Archive {
         fs::create_dir_all(&partial).with_context(|| format!("create {}", partial.display()))?;
         let mut download = self.apt("apt-get");
         download.arg(format!("-oDir::Cache::Archives={}", archives.display()));
+        // dpkg's lock is root's, and nothing of dpkg's is written here.
+        download.arg("-oDebug::NoLocking=1");
         // Reinstall: what is installed already comes as well, so that it lies where the others are.
         download.args(["install", "--reinstall", "--download-only", "--no-install-recommends"]);
         shell::quiet(download.args(["--allow-downgrades", "-y"]).args(targets))?;

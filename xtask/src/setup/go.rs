@@ -8,13 +8,14 @@ use anyhow::Context as _;
 
 use super::kernel::remove;
 use super::shell;
-use super::step::Step;
+use super::step::{Needs, Step};
 use super::versions::{Go, Versions};
 
 pub(super) fn step<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
     let pin = &versions.go;
     Step {
         name: format!("Go {}", pin.version),
+        needs: Needs::Nothing,
         is_present: Box::new(move || machine_has(pin) || cached(cache, pin).exists()),
         install: Box::new(move || install(cache, pin)),
     }

@@ -10,8 +10,9 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use super::debs::Archive;
-use super::shell;
+use super::step::Step;
 use super::versions::{KernelPin, Versions};
+use super::{packages, shell};
 
 /// Where the kernel of a series ("6.1") lies once set up. Clones of the repository that pin other modules share the cache, so
 /// the name tells what was pinned.
@@ -142,22 +143,17 @@ fn dependencies(module: &[u8]) -> Vec<String> {
     text.split(',').filter(|name| !name.is_empty()).map(|name| name.replace('-', "_")).collect()
 }
 
-/// Kept here because set-up and the VM both run it: the busybox that was unpacked into the cache.
-pub(crate) fn busybox(cache: &Path) -> PathBuf {
-    cache.join("busybox-static/bin/busybox")
+/// The group of Debian's programs that every guest runs.
+const GUEST: &str = "guest";
+
+/// Set-up and the VM both run it.
+pub(crate) fn busybox(cache: &Path, versions: &Versions) -> PathBuf {
+    packages::folder(cache, GUEST, versions).join("bin/busybox")
 }
 
-pub(super) fn busybox_is_present(cache: &Path, version: &str) -> bool {
-    fs::read_to_string(cache.join("busybox-static/package")).is_ok_and(|stamp| stamp == version)
-}
-
-pub(super) fn install_busybox(cache: &Path, version: &str) -> anyhow::Result<()> {
-    let place = cache.join("busybox-static");
-    remove(&place)?;
-    let archive = Archive::of_machine();
-    archive.fetch_and_unpack(&archive.pinned_or_newest("busybox-static", version)?, &place)?;
-    shell::quiet(Command::new(busybox(cache)).arg("true"))?;
-    fs::write(place.join("package"), version).context("write busybox' stamp")
+pub(super) fn busybox_step<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
+    let check = |root: &Path| shell::quiet(Command::new(root.join("bin/busybox")).arg("true"));
+    packages::checked_step(cache, GUEST, versions, check)
 }
 
 #[cfg(test)]

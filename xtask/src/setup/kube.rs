@@ -9,15 +9,22 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::kernel::remove;
-use super::step::Step;
+use super::kubernetes::{Kubernetes, module};
+use super::step::{Needs, Step};
 use super::versions::{GoModule, Versions};
 use super::{go, shell};
 use crate::place;
 
 /// What tests without nodes need.
-pub(super) const CONTROL_PLANE: [&str; 2] = ["etcd", "kubernetes"];
+pub(super) fn control_plane(kubernetes: &Kubernetes) -> [&str; 2] {
+    ["etcd", &kubernetes.servers]
+}
+
 /// The same with a node.
-pub(super) const NODE: [&str; 4] = ["etcd", "kubernetes", "containerd", "cni"];
+pub(super) fn with_node(kubernetes: &Kubernetes) -> [&str; 5] {
+    ["etcd", &kubernetes.servers, &kubernetes.nodes, "containerd", "cni"]
+}
+
 /// What an apiserver can store its objects with.
 pub(super) const STORE: [&str; 2] = ["etcd", "kine"];
 
@@ -27,6 +34,7 @@ pub(super) fn steps<'a>(cache: &'a Path, versions: &'a Versions, names: &[&str])
         if names.contains(&name.as_str()) {
             steps.push(Step {
                 name: format!("{name} {} (compiles it once)", module.version),
+                needs: Needs::Nothing,
                 is_present: Box::new(move || {
                     folder(cache, name, module).is_ok_and(|it| it.exists())
                 }),
@@ -37,9 +45,15 @@ pub(super) fn steps<'a>(cache: &'a Path, versions: &'a Versions, names: &[&str])
     steps
 }
 
-/// The folders with the programs, once set up.
-pub(crate) fn folders(cache: &Path, versions: &Versions) -> anyhow::Result<Vec<PathBuf>> {
-    versions.kube.iter().map(|(name, module)| folder(cache, name, module)).collect()
+/// The folders with the programs, once set up: of several releases, that of the servers.
+pub(crate) fn folders(
+    cache: &Path,
+    versions: &Versions,
+    kubernetes: &Kubernetes,
+) -> anyhow::Result<Vec<PathBuf>> {
+    let all = versions.kube.iter();
+    let needed = all.filter(|(name, _)| !kubernetes.is_other_than_servers(name, versions));
+    needed.map(|(name, module)| folder(cache, name, module)).collect()
 }
 
 /// One line per component, for people.
@@ -53,13 +67,12 @@ pub(crate) fn table(versions: &Versions) -> String {
 
 /// The folder of one component's programs.
 pub(crate) fn folder_of(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<PathBuf> {
-    let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
-    folder(cache, name, module)
+    folder(cache, name, module(versions, name)?)
 }
 
 /// Where Go keeps the sources that a component is built of; fetches them when they have gone.
 pub(crate) fn source_of(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<PathBuf> {
-    let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
+    let module = module(versions, name)?;
     let mut ask = go::command(cache, versions);
     ask.current_dir(source(name)).args(["mod", "download", "-json", &module.module]);
     let answer: Download = serde_json::from_str(&shell::output(&mut ask)?)
@@ -107,8 +120,8 @@ fn linker_flags(module: &GoModule) -> String {
 }
 
 fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> {
-    let module = versions.kube.get(name).with_context(|| format!("no {name} in versions.toml"))?;
-    let place = folder_of(cache, versions, name)?;
+    let module = module(versions, name)?;
+    let place = folder(cache, name, module)?;
     let shelf = cache.join("kube");
     fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
     let _only_one = lock(&shelf)?;

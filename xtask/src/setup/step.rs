@@ -13,15 +13,27 @@ use super::{debs, shell};
 
 pub(super) struct Step<'a> {
     pub(super) name: String,
+    pub(super) needs: Needs,
     pub(super) is_present: Box<dyn Fn() -> bool + 'a>,
     pub(super) install: Box<dyn Fn() -> anyhow::Result<()> + 'a>,
 }
 
-/// Runs the steps that are not done, in order. `prepare_machine` is called only when there is something to do, so
-/// that a prepared machine of any kind works.
+/// What a step asks of the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Anybody can do it anywhere.
+    Nothing,
+    /// Unpacks Debian's packages below the cache: the release that the pins belong to, as any user.
+    Archive,
+    /// Installs Debian's packages: the same as root.
+    Root,
+}
+
+/// Runs the steps that are not done, in order. `prepare_machine` is called with all of them, and only when there is something
+/// to do, so that a prepared machine of any kind works.
 pub(super) fn run_missing(
     steps: &[Step<'_>],
-    prepare_machine: impl Fn() -> anyhow::Result<()>,
+    prepare_machine: impl Fn(&[&Step<'_>]) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let mut prepared = false;
     let total = steps.len();
@@ -31,7 +43,8 @@ pub(super) fn run_missing(
             continue;
         }
         if !prepared {
-            prepare_machine()?;
+            let missing = |step: &&Step<'_>| !(step.is_present)();
+            prepare_machine(&steps.iter().filter(missing).collect::<Vec<_>>())?;
             prepared = true;
         }
         let began = Instant::now();
@@ -66,6 +79,7 @@ pub(super) fn apt<'a>(group: &'a str, versions: &'a Versions) -> Step<'a> {
     };
     Step {
         name: format!("Debian packages of group {group}"),
+        needs: Needs::Root,
         is_present: Box::new(move || missing().is_empty()),
         install: Box::new(move || {
             let archive = Archive::of_machine();

@@ -13,7 +13,6 @@ pub(crate) struct Versions {
     pub(crate) apt: BTreeMap<String, BTreeMap<String, String>>,
     /// Group, package, version.
     pub(crate) packages: BTreeMap<String, BTreeMap<String, String>>,
-    pub(crate) unpacked: BTreeMap<String, Unpacked>,
     /// Suite, package, version.
     pub(crate) suite: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) kernel: BTreeMap<String, KernelPin>,
@@ -29,12 +28,6 @@ pub(crate) struct Versions {
 pub(crate) struct Debian {
     pub(crate) id: String,
     pub(crate) version_id: String,
-}
-
-#[derive(Debug, Hash, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Unpacked {
-    pub(crate) version: String,
 }
 
 #[derive(Debug, Hash, Deserialize)]
@@ -92,7 +85,7 @@ mod tests {
     fn the_file_parses_and_pins_both_kernels() {
         let versions = super::pinned().unwrap();
         assert_eq!(versions.kernel.keys().collect::<Vec<_>>(), ["6.1", "6.12"]);
-        assert!(versions.unpacked.contains_key("busybox-static"));
+        assert!(versions.packages["guest"].contains_key("busybox-static"));
         assert!(versions.suite[crate::setup::qemu::SUITE].contains_key("qemu-system-x86"));
     }
 }

@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use super::build::{self, TEST_BINARY};
 use super::libtest::{self, Tally};
 use crate::kube::servers::{self, Servers};
+use crate::setup::kubernetes::Kubernetes;
 use crate::vm::{self, Clock, Guest, Kernel, Stream};
 
 /// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
@@ -28,10 +29,11 @@ pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
 }
 
 /// The test kit's own tests, then those against the real components, all beside one shared apiserver.
-pub(super) fn e2e(filter: Option<&str>) -> anyhow::Result<Tally> {
+pub(super) fn e2e(kubernetes: &Kubernetes, filter: Option<&str>) -> anyhow::Result<Tally> {
     let program = build::bench_servers()?;
     let logs = servers::logs()?;
-    let shared = Servers::start(&program, &logs)?;
+    let programs = servers::programs(kubernetes)?;
+    let shared = Servers::start(&program, &logs, &programs)?;
     let mut cargo = build::cargo("test");
     cargo.args(["--no-fail-fast", "-p", "testkit", "-p", "e2e"]).args(filter);
     // Each thread may have a control plane of its own, 600 MB and a core while it starts.
@@ -39,7 +41,8 @@ pub(super) fn e2e(filter: Option<&str>) -> anyhow::Result<Tally> {
     if !filter.is_some_and(|filter| filter.contains(LONG)) {
         cargo.args(["--skip", LONG]);
     }
-    cargo.envs(servers::environment(&logs)?).env("BERTH_E2E_KUBECONFIG", shared.kubeconfig());
+    cargo.envs(servers::environment(&logs, &programs));
+    cargo.env("BERTH_E2E_KUBECONFIG", shared.kubeconfig());
     let tally = run_tests(cargo, "e2e: cargo test");
     // What tests measured; there is no file when none of those ran.
     print!("{}", fs::read_to_string(logs.join("figures")).unwrap_or_default());

@@ -11,17 +11,21 @@ use anyhow::Context as _;
 use super::cpio::Archive;
 use super::qemu::Workplace;
 use super::{Guest, Session, libs};
-use crate::setup::{kernel, shell};
+use crate::setup::shell;
+
+/// What the first script of a guest begins with, also that of a node.
+pub(crate) const COMMON: &str = include_str!("common.sh");
 
 /// The initramfs of one guest, as bytes. The folder of `place` is for files on the way.
-pub(super) fn build(guest: &Guest, cache: &Path, place: &Workplace) -> anyhow::Result<Vec<u8>> {
+pub(super) fn build(guest: &Guest, busybox: &Path, place: &Workplace) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
     for directory in ["/tmp", "/run", "/out"] {
         archive.directory(directory);
     }
     archive.file("/etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\n");
     archive.file("/etc/group", 0o644, b"root:x:0:\n");
-    add_system(&mut archive, cache, &place.kernel, include_bytes!("init.sh"))?;
+    add_system(&mut archive, busybox, &place.kernel, include_bytes!("init.sh"))?;
+    archive.file("/etc/guest/common", 0o644, COMMON.as_bytes());
     for (host, path) in &guest.files {
         add_path(&mut archive, host, path, &place.folder)?;
     }
@@ -30,15 +34,15 @@ pub(super) fn build(guest: &Guest, cache: &Path, place: &Workplace) -> anyhow::R
 }
 
 /// An initramfs with `init`, busybox and the modules alone, for a guest that has the rest on a disk.
-pub(crate) fn minimal(cache: &Path, kernel: &Path, init: &[u8]) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn minimal(busybox: &Path, kernel: &Path, init: &[u8]) -> anyhow::Result<Vec<u8>> {
     let mut archive = Archive::default();
-    add_system(&mut archive, cache, kernel, init)?;
+    add_system(&mut archive, busybox, kernel, init)?;
     Ok(archive.finish())
 }
 
 fn add_system(
     archive: &mut Archive,
-    cache: &Path,
+    busybox: &Path,
     kernel: &Path,
     init: &[u8],
 ) -> anyhow::Result<()> {
@@ -48,7 +52,7 @@ fn add_system(
     // The kernel opens it for init before any file system is mounted.
     archive.character_device("/dev/console", 5, 1);
     archive.file("/init", 0o755, init);
-    add_busybox(archive, &kernel::busybox(cache))?;
+    add_busybox(archive, busybox)?;
     add_modules(archive, kernel)
 }
 

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use super::{Clock, GRACE, Guest, Session, Stream, hang};
-use crate::setup::qemu;
+use crate::place;
+use crate::setup::{qemu, versions};
 
 /// How often the files behind the serial ports are looked at. Short against a guest's boot, long against the
 /// cost of three reads.
@@ -51,12 +52,11 @@ const BOOT_ATTEMPTS: u32 = 3;
 /// has begun is booted again, and says so.
 pub(super) fn run(
     guest: &Guest,
-    cache: &Path,
     place: &Workplace,
     sink: &mut dyn FnMut(Stream, &[u8]),
 ) -> anyhow::Result<Marks> {
     for attempt in 1..=BOOT_ATTEMPTS {
-        let state = match run_once(guest, cache, place, sink)? {
+        let state = match run_once(guest, place, sink)? {
             Followed::Ended(marks) => return Ok(marks),
             Followed::NeverReady { state } => state,
         };
@@ -75,7 +75,6 @@ enum Followed {
 
 fn run_once(
     guest: &Guest,
-    cache: &Path,
     place: &Workplace,
     sink: &mut dyn FnMut(Stream, &[u8]),
 ) -> anyhow::Result<Followed> {
@@ -83,7 +82,7 @@ fn run_once(
     for name in ["console", "stdout", "stderr", "status"] {
         File::create(place.path(name)).with_context(|| format!("create {name}"))?;
     }
-    let mut command = command_line(guest, cache, place);
+    let mut command = command_line(guest, place)?;
     let is_batch = guest.session == Session::Batch;
     // QEMU's monitor, for a guest that stands; a file, for QEMU would otherwise hold the caller's pipe open.
     let stdin = if is_batch { Stdio::piped() } else { Stdio::inherit() };
@@ -206,7 +205,8 @@ pub(super) fn complaints(place: &Workplace) -> Vec<String> {
 /// `tsc=reliable`: emulated CPUs share the host's clock, and the check of it misfires when the host is busy, after
 /// which every look at the clock would leave the guest. `unknown_nmi_panic panic_print=1`: `hang` ends a guest that
 /// stands with an NMI, and then the kernel lists its tasks.
-const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests no_timer_check \
+/// Nodes boot with them too.
+pub(crate) const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests no_timer_check \
     rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1 unknown_nmi_panic panic_print=1";
 
 /// Of a parameter given twice the kernel takes the last.
@@ -215,8 +215,8 @@ fn kernel_line(guest: &Guest) -> String {
     guest.parameters.iter().fold(known, |line, word| line + " " + word)
 }
 
-fn command_line(guest: &Guest, cache: &Path, place: &Workplace) -> Command {
-    let mut qemu = with_clock(guest, cache);
+fn command_line(guest: &Guest, place: &Workplace) -> anyhow::Result<Command> {
+    let mut qemu = with_clock(guest)?;
     // Nehalem, not max: emulating AVX and XSAVE doubles the time of everything.
     qemu.args(["-cpu", "Nehalem-v1", "-machine", "q35"]);
     qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
@@ -237,7 +237,7 @@ fn command_line(guest: &Guest, cache: &Path, place: &Workplace) -> Command {
     for (number, disk) in guest.disks.iter().enumerate() {
         add_disk(&mut qemu, &format!("disk{number}"), disk);
     }
-    qemu
+    Ok(qemu)
 }
 
 fn add_disk(qemu: &mut Command, name: &str, file: &Path) {
@@ -250,15 +250,15 @@ fn add_disk(qemu: &mut Command, name: &str, file: &Path) {
 /// A virtual clock counts instructions, 2^shift ns each, and jumps to the next timer when all CPUs idle. QEMU lets one
 /// CPU run until the next timer or its part of the time to there, so a timer of our own bounds how long the others
 /// stand still: that of a network filter with nothing to filter, which the guest does not see.
-fn with_clock(guest: &Guest, cache: &Path) -> Command {
-    match guest.clock {
+fn with_clock(guest: &Guest) -> anyhow::Result<Command> {
+    Ok(match guest.clock {
         Clock::Host => {
             let mut qemu = Command::new("qemu-system-x86_64");
             qemu.args(["-accel", "tcg,thread=multi,tb-size=512"]);
             qemu
         }
         Clock::Virtual => {
-            let mut qemu = qemu::command(cache);
+            let mut qemu = qemu::command(&place::cache()?, &versions::pinned()?);
             qemu.args(["-accel", "tcg,thread=single,tb-size=512"]);
             qemu.args(["-icount", "shift=0,align=off,sleep=off"]);
             qemu.args(["-netdev", "hubport,id=turns,hubid=0"]);
@@ -267,7 +267,7 @@ fn with_clock(guest: &Guest, cache: &Path) -> Command {
             qemu.args(["-object", &timer]);
             qemu
         }
-    }
+    })
 }
 
 /// A CPU runs so long at a stretch. Short against what a scheduler does (a tick is 4 ms), long enough to cost little.

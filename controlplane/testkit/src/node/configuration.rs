@@ -18,13 +18,21 @@ const DISK_BYTES: u64 = 256 << 20;
 /// Where the node unpacks it.
 const FOLDER: &str = "/run/config";
 
-/// Writes the disk and returns its path.
+/// The disk of a node's configuration.
+#[derive(Debug)]
+pub(super) struct Disk {
+    pub(super) path: PathBuf,
+    /// From its start to the end of the archive, in KiB. Busybox' tar reads a disk to its end otherwise, which takes seconds.
+    pub(super) used_kib: u64,
+}
+
+/// Writes the disk.
 pub(super) fn write(
     folder: &Path,
     apiserver: &Apiserver,
     name: &str,
     settings: &Settings,
-) -> anyhow::Result<PathBuf> {
+) -> anyhow::Result<Disk> {
     let pki = apiserver.pki();
     let client =
         pki.client(&format!("node-{name}"), &format!("system:node:{name}"), Some("system:nodes"))?;
@@ -69,7 +77,7 @@ fn add(
     archive.append_data(&mut header, path, content).with_context(|| format!("add {path}"))
 }
 
-pub(super) fn save(path: &Path, archive: &[u8]) -> anyhow::Result<PathBuf> {
+pub(super) fn save(path: &Path, archive: &[u8]) -> anyhow::Result<Disk> {
     ensure!(
         archive.len() as u64 <= DISK_BYTES,
         "the files of a node are {} bytes, and its disk for them has {DISK_BYTES}",
@@ -79,7 +87,7 @@ pub(super) fn save(path: &Path, archive: &[u8]) -> anyhow::Result<PathBuf> {
     let disk = File::options().write(true).open(path);
     disk.and_then(|disk| disk.set_len(DISK_BYTES))
         .with_context(|| format!("size {}", path.display()))?;
-    Ok(path.to_owned())
+    Ok(Disk { path: path.to_owned(), used_kib: archive.len().div_ceil(1024) as u64 })
 }
 
 /// The bench's configuration with the test's keys over it.

@@ -3,8 +3,10 @@
 
 pub(super) mod saved;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -24,29 +26,37 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { cpus: 8, numa_nodes: 2, memory_mib: 4096 }
+        Self { cpus: 4, numa_nodes: 1, memory_mib: 2048 }
     }
 }
 
 impl Shape {
-    /// For tests with several nodes.
-    pub const SMALL: Shape = Shape { cpus: 4, numa_nodes: 1, memory_mib: 1536 };
+    /// For tests in which it matters where memory and CPUs are.
+    pub const NUMA: Shape = Shape { cpus: 8, numa_nodes: 2, memory_mib: 4096 };
 }
 
 #[derive(Debug)]
 pub(super) struct Machine {
     process: Process,
     folder: PathBuf,
+    /// What is written there QEMU takes as orders.
+    monitor: File,
 }
 
-/// Two serial lines, a console and the one on which the node says how far it is; two files for logs.
-const KERNEL_LINE: &str = "console=ttyS0 loglevel=5 tsc=reliable panic=-1 oops=panic mitigations=off nokaslr cryptomgr.notests \
-    no_timer_check rcupdate.rcu_expedited=1 nowatchdog apparmor=0 audit=0 numa_balancing=disable psi=1";
+/// What a machine's memory is at its start.
+#[derive(Clone, Copy, Debug)]
+enum Memory<'a> {
+    Empty,
+    /// Empty, and what the machine writes stays in files of this folder.
+    KeptIn(&'a Path),
+    /// What such files say; what the machine writes goes with it. Only pages that it touches cost anything.
+    CopyOf(&'a Path),
+}
 
 /// A boot takes 3 to 5 s.
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// Between two orders to start.
-const SAY_AGAIN: Duration = Duration::from_millis(200);
+const SAY_AGAIN: Duration = Duration::from_millis(100);
 const KUBELET_LIMIT: Duration = Duration::from_secs(30);
 
 impl Machine {
@@ -59,7 +69,8 @@ impl Machine {
         configuration: &Path,
     ) -> anyhow::Result<Machine> {
         let disk = throw_away(&image.join("disk"));
-        Self::spawn(folder, arguments(image, shape, &disk, configuration, Some(address))?)
+        let memory = Memory::Empty;
+        Self::spawn(folder, arguments(image, shape, &disk, memory, configuration, Some(address))?)
     }
 
     /// Goes on from a saved state of the same shape. It has said "ready" there.
@@ -72,16 +83,25 @@ impl Machine {
         state: &Path,
     ) -> anyhow::Result<Machine> {
         let disk = throw_away(&state.join("disk"));
-        let mut line = arguments(image, shape, &disk, configuration, Some(address))?;
-        let memory = state.join("memory");
-        line.extend(["-incoming".to_owned(), format!("exec:cat '{}'", memory.display())]);
-        Self::spawn(folder, line)
+        let memory = Memory::CopyOf(state);
+        let mut line = arguments(image, shape, &disk, memory, configuration, Some(address))?;
+        line.extend(words("-incoming defer"));
+        let mut machine = Self::spawn(folder, line)?;
+        machine.order(&saved::orders_to_go_on(state))?;
+        Ok(machine)
     }
 
-    fn spawn(folder: &Path, arguments: Vec<String>) -> anyhow::Result<Machine> {
+    fn spawn(folder: &Path, mut arguments: Vec<String>) -> anyhow::Result<Machine> {
+        let monitor = monitor(folder)?;
+        arguments.extend(words("-chardev pipe,id=monitor,path=monitor -mon chardev=monitor"));
         let program = Path::new("qemu-system-x86_64");
         let process = Process::start_in(folder, program, arguments)?;
-        Ok(Machine { process, folder: folder.to_owned() })
+        Ok(Machine { process, folder: folder.to_owned(), monitor })
+    }
+
+    /// Lines for QEMU's monitor. It reads them when it is up.
+    fn order(&mut self, lines: &str) -> anyhow::Result<()> {
+        self.monitor.write_all(lines.as_bytes()).context("give QEMU an order")
     }
 
     /// Waits until it has booted: containerd listens.
@@ -89,19 +109,19 @@ impl Machine {
         self.wait_for("ready", 1).await
     }
 
-    /// Tells the node the time and to start its kubelet.
-    pub(super) async fn start_kubelet(&mut self) -> anyhow::Result<()> {
+    /// Tells the node the time and to give its kubelet the configuration, which is so long.
+    pub(super) async fn configure(&mut self, kib: u64) -> anyhow::Result<()> {
         // While a saved state is read, the serial line loses what is written to it, half a word even.
         let began = Instant::now();
-        while self.count_of("kubelet")? == 0 {
+        while self.count_of("configured")? == 0 {
             ensure!(
                 began.elapsed() < KUBELET_LIMIT,
-                "no kubelet after {KUBELET_LIMIT:?}\n{}",
+                "not configured after {KUBELET_LIMIT:?}\n{}",
                 self.end_of_logs()
             );
             self.check_runs()?;
             let now = SystemTime::now().duration_since(UNIX_EPOCH).context("read the clock")?;
-            self.process.say(&format!("\nstart {}", now.as_secs()))?;
+            self.process.say(&format!("\nstart {} {kib}", now.as_secs()))?;
             tokio::time::sleep(SAY_AGAIN).await;
         }
         Ok(())
@@ -164,6 +184,7 @@ fn arguments(
     image: &Path,
     shape: &Shape,
     disk: &str,
+    memory: Memory<'_>,
     configuration: &Path,
     address: Option<&str>,
 ) -> anyhow::Result<Vec<String>> {
@@ -173,6 +194,9 @@ fn arguments(
         shape.cpus,
         shape.numa_nodes
     );
+    let parameters = image.join("parameters");
+    let parameters = fs::read_to_string(&parameters)
+        .with_context(|| format!("read the kernel's parameters in {}", parameters.display()))?;
     let network: String = address
         .into_iter()
         .flat_map(|address| PORTS.map(|port| format!(",hostfwd=tcp:{address}:{port}-:{port}")))
@@ -180,10 +204,10 @@ fn arguments(
     let configuration = escaped(configuration);
     let mut line = words("-machine q35 -accel tcg,thread=multi,tb-size=512 -cpu Nehalem-v1");
     line.extend(words("-nodefaults -no-user-config -display none -no-reboot"));
-    line.extend(numa(shape));
+    line.extend(numa(shape, memory));
     line.extend(["-kernel".to_owned(), image.join("vmlinuz").display().to_string()]);
     line.extend(["-initrd".to_owned(), image.join("initramfs").display().to_string()]);
-    line.extend(["-append".to_owned(), KERNEL_LINE.to_owned()]);
+    line.extend(["-append".to_owned(), parameters]);
     line.extend(["-drive".to_owned(), format!("{disk},if=none,id=disk,cache=unsafe")]);
     line.extend([
         "-drive".to_owned(),
@@ -203,7 +227,7 @@ fn arguments(
     Ok(line)
 }
 
-fn numa(shape: &Shape) -> Vec<String> {
+fn numa(shape: &Shape, memory: Memory<'_>) -> Vec<String> {
     let cores = shape.cpus / shape.numa_nodes;
     let mib = shape.memory_mib / shape.numa_nodes;
     let total = mib * shape.numa_nodes;
@@ -213,10 +237,32 @@ fn numa(shape: &Shape) -> Vec<String> {
     ));
     for node in 0..shape.numa_nodes {
         let (first, last) = (node * cores, (node + 1) * cores - 1);
-        line.extend(words(&format!("-object memory-backend-ram,id=m{node},size={mib}M")));
+        line.extend(["-object".to_owned(), backend(memory, node, mib)]);
         line.extend(words(&format!("-numa node,nodeid={node},cpus={first}-{last},memdev=m{node}")));
     }
     line
+}
+
+fn backend(memory: Memory<'_>, node: u32, mib: u32) -> String {
+    let (folder, share) = match memory {
+        Memory::Empty => return format!("memory-backend-ram,id=m{node},size={mib}M"),
+        Memory::KeptIn(folder) => (folder, "on"),
+        Memory::CopyOf(folder) => (folder, "off"),
+    };
+    let file = escaped(&folder.join(format!("memory{node}")));
+    format!("memory-backend-file,id=m{node},size={mib}M,mem-path={file},share={share}")
+}
+
+/// QEMU reads orders from NAME.in and answers in NAME.out. Opened for both, so that nobody waits for the other.
+fn monitor(folder: &Path) -> anyhow::Result<File> {
+    let ends = ["monitor.in", "monitor.out"].map(|name| folder.join(name));
+    for end in ends.iter().filter(|end| end.exists()) {
+        fs::remove_file(end).with_context(|| format!("remove {}", end.display()))?;
+    }
+    let made = Command::new("mkfifo").args(&ends).status().context("run mkfifo")?;
+    ensure!(made.success(), "mkfifo ended with {made}");
+    let orders = File::options().read(true).write(true).open(&ends[0]);
+    orders.with_context(|| format!("open {}", ends[0].display()))
 }
 
 fn words(line: &str) -> Vec<String> {
@@ -235,15 +281,24 @@ fn escaped(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
-    use super::{Shape, arguments};
+    use super::{Memory, Shape, arguments};
+
+    /// What the image says is read, the rest is only named.
+    fn image() -> PathBuf {
+        let image = std::env::temp_dir().join(format!("testkit-image-{}", std::process::id()));
+        std::fs::create_dir_all(&image).unwrap();
+        std::fs::write(image.join("parameters"), "quiet psi=1").unwrap();
+        image
+    }
 
     #[track_caller]
-    fn check(cpus: u32, numa_nodes: u32, expected: Option<&str>) {
+    fn check(image: &Path, (cpus, numa_nodes): (u32, u32), expected: Option<&str>) {
         let shape = Shape { cpus, numa_nodes, memory_mib: 1024 };
-        let line =
-            arguments(Path::new("/i"), &shape, "file=d", Path::new("/c,d"), Some("127.0.0.2"));
+        let memory = Memory::CopyOf(Path::new("/s"));
+        let address = Some("127.0.0.2");
+        let line = arguments(image, &shape, "file=d", memory, Path::new("/c,d"), address);
         match expected {
             Some(part) => assert!(line.unwrap().join(" ").contains(part)),
             None => drop(line.unwrap_err()),
@@ -252,12 +307,17 @@ mod tests {
 
     #[test]
     fn rows() {
-        check(8, 2, Some("-smp 8,sockets=2,cores=4 -m 1024"));
-        check(8, 2, Some("-numa node,nodeid=1,cpus=4-7,memdev=m1"));
-        check(1, 1, Some("hostfwd=tcp:127.0.0.2:10250-:10250"));
-        check(1, 1, Some("file=/c,,d"));
-        check(7, 2, None);
-        check(0, 1, None);
-        check(4, 0, None);
+        let image = image();
+        check(&image, (8, 2), Some("-smp 8,sockets=2,cores=4 -m 1024"));
+        check(&image, (8, 2), Some("-numa node,nodeid=1,cpus=4-7,memdev=m1"));
+        let memory = "memory-backend-file,id=m1,size=512M,mem-path=/s/memory1,share=off";
+        check(&image, (8, 2), Some(memory));
+        check(&image, (1, 1), Some("hostfwd=tcp:127.0.0.2:10250-:10250"));
+        check(&image, (1, 1), Some("file=/c,,d"));
+        check(&image, (1, 1), Some("-append quiet psi=1 -drive"));
+        check(&image, (7, 2), None);
+        check(&image, (0, 1), None);
+        check(&image, (4, 0), None);
+        std::fs::remove_dir_all(image).unwrap();
     }
 }

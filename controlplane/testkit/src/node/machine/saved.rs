@@ -1,9 +1,8 @@
-//! A machine that was stopped when containerd was up, and goes on from there as often as somebody wants: the memory in one file,
-//! the disk in another. Made once for a shape and a version of QEMU; lies beside the image it was booted from.
+//! A machine that was stopped when containerd was up, and goes on from there as often as somebody wants: memory, disk and the rest
+//! in a file each. Made once for a shape and a version of QEMU; lies beside the image it was booted from.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 
 use super::super::configuration;
-use super::{Machine, Shape, arguments, escaped};
+use super::{Machine, Memory, Shape, arguments, escaped};
 use crate::ready::eventually;
 
 /// Writing 300 MB takes a second or two.
@@ -39,7 +38,7 @@ fn name(shape: &Shape) -> anyhow::Result<String> {
     let version = Command::new("qemu-system-x86_64").arg("--version").output();
     let version = version.context("run qemu-system-x86_64 (`cargo xtask setup --group kube`)")?;
     let mut hasher = DefaultHasher::new();
-    (super::KERNEL_LINE, version.stdout).hash(&mut hasher);
+    (include_str!("saved.rs"), version.stdout).hash(&mut hasher);
     let Shape { cpus, numa_nodes, memory_mib } = shape;
     Ok(format!("{cpus}x{numa_nodes}-{memory_mib}-{:08x}", hasher.finish() as u32))
 }
@@ -52,41 +51,49 @@ async fn make(image: &Path, shape: &Shape, place: &Path) -> anyhow::Result<()> {
     fs::create_dir(&staging).with_context(|| format!("create {}", staging.display()))?;
     copy_sparse(&image.join("disk"), &staging.join("disk"))?;
     let empty = configuration::save(&staging.join("configuration.tar"), &[])?;
-    let monitor = monitor(&staging)?;
     let disk = format!("file={},format=raw", escaped(&staging.join("disk")));
-    let mut line = arguments(image, shape, &disk, &empty, None)?;
-    line.extend(
-        ["-chardev", "pipe,id=monitor,path=monitor", "-mon", "chardev=monitor"].map(str::to_owned),
-    );
+    let line = arguments(image, shape, &disk, Memory::KeptIn(&staging), &empty.path, None)?;
     let mut machine = Machine::spawn(&staging, line)?;
     machine.wait_for("ready", 1).await?;
     machine.process.say("warm")?;
     machine.wait_for("warm", 1).await?;
-    save(&mut machine, &monitor).await?;
-    let length = fs::metadata(staging.join("memory")).map_or(0, |it| it.len());
+    save(&mut machine).await?;
+    let length = fs::metadata(staging.join(STATE)).map_or(0, |it| it.len());
     ensure!(length > 0, "QEMU wrote no state\n{}", machine.process.end_of_log());
+    flush(&staging)?;
     fs::rename(&staging, place).with_context(|| format!("move into {}", place.display()))
 }
 
-/// The machine runs on while its memory is written, so its state says that it runs and nobody has to wake it.
-async fn save(machine: &mut Machine, monitor: &Path) -> anyhow::Result<()> {
-    let orders = "migrate_set_parameter max-bandwidth 8G\nmigrate \"exec:cat > memory\"\nquit\n";
-    let pipe = File::options().write(true).open(monitor);
-    pipe.and_then(|mut pipe| pipe.write_all(orders.as_bytes()))
-        .with_context(|| format!("write to {}", monitor.display()))?;
+/// Half a gigabyte. The first node would wait for the disk otherwise, and after a power cut a state would look whole.
+fn flush(folder: &Path) -> anyhow::Result<()> {
+    let entries = fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))?;
+    for path in entries.map(|entry| entry.map(|entry| entry.path())) {
+        let path = path.with_context(|| format!("list {}", folder.display()))?;
+        if path.is_file() {
+            let file = File::open(&path).and_then(|file| file.sync_all());
+            file.with_context(|| format!("write {} to the disk", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// All but the memory, which lies in files already: those that the machine kept it in.
+const STATE: &str = "state";
+/// QEMU neither writes nor reads memory that lies in a file.
+const WITHOUT_MEMORY: &str = "migrate_set_capability x-ignore-shared on\n";
+
+/// The machine runs until its state is written, so that says that it runs and nobody has to wake it.
+async fn save(machine: &mut Machine) -> anyhow::Result<()> {
+    machine.order(&format!("{WITHOUT_MEMORY}migrate \"exec:cat > {STATE}\"\nquit\n"))?;
     eventually("QEMU to save its state and end", SAVE_LIMIT, async || {
         Ok(machine.process.ended()?.map(drop))
     })
     .await
 }
 
-/// QEMU reads orders from NAME.in and answers in NAME.out.
-fn monitor(folder: &Path) -> anyhow::Result<PathBuf> {
-    let ends = ["monitor.in", "monitor.out"].map(|name| folder.join(name));
-    let made = Command::new("mkfifo").args(&ends).status().context("run mkfifo")?;
-    ensure!(made.success(), "mkfifo ended with {made}");
-    let [orders, _] = ends;
-    Ok(orders)
+/// What a machine is told that has the memory of a saved one.
+pub(super) fn orders_to_go_on(place: &Path) -> String {
+    format!("{WITHOUT_MEMORY}migrate_incoming \"exec:cat '{}'\"\n", place.join(STATE).display())
 }
 
 /// Two gigabytes of which a tenth is written.
