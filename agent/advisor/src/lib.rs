@@ -10,6 +10,7 @@ pub mod layout;
 pub mod lint;
 pub mod plan;
 pub mod pool;
+pub mod provision;
 pub mod steps;
 pub mod suppress;
 pub mod take;

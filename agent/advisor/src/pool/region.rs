@@ -3,11 +3,12 @@
 
 use model::placement::PlacementPolicy;
 use model::plan::PoolPlan;
+use model::provision::ReclaimKnob;
 use model::qos::PoolName;
-use model::{CpuSet, MilliCpu, NumaNodeId};
+use model::{CpuSet, NumaNodeId};
 
 use super::bound_name;
-use super::size::{expand, regulate};
+use super::size::{Space, Want, assemble, overlap_sizes};
 use crate::layout::Layout;
 use crate::take::{self, End};
 use crate::tally::{PoolTally, Tally};
@@ -18,6 +19,7 @@ pub(super) struct Region<'a> {
     pub(super) node: Option<NumaNodeId>,
     pub(super) cpus: CpuSet,
     pools: Vec<&'a PoolTally>,
+    knob: ReclaimKnob,
 }
 
 /// A region divided.
@@ -38,8 +40,10 @@ pub(super) fn regions<'a>(layout: &Layout, tally: &'a Tally) -> Vec<Region<'a>> 
         node: Some(room.id),
         cpus: room.cpus.intersection(&tally.free),
         pools: settled(&node.pools),
+        knob: tally.knob,
     });
-    let unbound = Region { node: None, cpus: tally.unbound, pools: settled(&tally.pools) };
+    let (cpus, pools) = (tally.unbound, settled(&tally.pools));
+    let unbound = Region { node: None, cpus, pools, knob: tally.knob };
     let mut regions: Vec<Region<'_>> = bound.chain([unbound]).collect();
     regions.retain(|region| !region.pools.is_empty());
     for region in &mut regions {
@@ -64,43 +68,85 @@ pub(super) fn cut(
     region: &Region<'_>,
     keep: &CpuSet,
 ) -> Cut {
-    let n_cpus = region.cpus.len();
-    let asked: Vec<MilliCpu> = region.pools.iter().map(|pool| pool.sized).collect();
-    let Some(sizes) = regulate(n_cpus, &asked) else {
+    let n_kept = region.cpus.intersection(keep).len();
+    let wants: Vec<Want> = region.pools.iter().map(|pool| Want::of(pool)).collect();
+    let Some(sizes) = assemble(space(policy, region, n_kept), &wants) else {
         return crowded(region);
     };
-    let n_kept = region.cpus.intersection(keep).len();
-    let sizes = match (policy.overlap_shared_reclaim, policy.reclaim_enabled) {
-        (true, _) => expand(n_cpus, &asked, &sizes),
-        (false, false) => expand(n_cpus.saturating_sub(n_kept), &asked, &sizes),
-        (false, true) => sizes,
-    };
+    let overlaps = overlaps(policy, region, &wants, &sizes, n_kept);
     let mut cut = Cut { pools: Vec::new(), left: region.cpus, unasked: CpuSet::EMPTY };
-    for (pool, size) in region.pools.iter().zip(sizes) {
+    for ((pool, size), overlap) in region.pools.iter().zip(sizes).zip(overlaps) {
         let cpus = take::balanced(layout, &cut.left, size, End::Low).unwrap_or(cut.left);
         cut.left = cut.left.difference(&cpus);
-        if policy.overlap_shared_reclaim && policy.reclaim_enabled {
-            cut.unasked = cut.unasked.union(&unasked(layout, pool, &cpus));
-        }
+        let lent = take::balanced(layout, &cpus, overlap.min(cpus.len()), End::High);
+        cut.unasked = cut.unasked.union(&lent.unwrap_or_default());
         let plan = PoolPlan { cpus, need: pool.asked };
-        cut.pools.push((bound_name(&pool.name, region.node), plan));
+        cut.pools.push((name_of(pool, region), plan));
     }
     cut
+}
+
+/// How many CPUs the pools may divide, and how far they grow. Measured sizes leave reclaimed work
+/// what it keeps, as long as each pool has a CPU.
+fn space(policy: &PlacementPolicy, region: &Region<'_>, n_kept: usize) -> Space {
+    let n_cpus = region.cpus.len();
+    let left = n_cpus.saturating_sub(n_kept);
+    let overlapping = policy.overlap_shared_reclaim || region.knob == ReclaimKnob::Quota;
+    match (overlapping, region.knob) {
+        (true, _) => Space { n_cpus, grow_to: Some(n_cpus) },
+        (false, ReclaimKnob::Requests) => {
+            Space { n_cpus, grow_to: (!policy.reclaim_enabled).then_some(left) }
+        }
+        (false, _) => {
+            let n_cpus = if left < region.pools.len() { n_cpus } else { left };
+            Space { n_cpus, grow_to: (!policy.reclaim_enabled).then_some(n_cpus) }
+        }
+    }
+}
+
+/// How many CPUs of each pool reclaimed work runs on as well.
+fn overlaps(
+    policy: &PlacementPolicy,
+    region: &Region<'_>,
+    wants: &[Want],
+    sizes: &[usize],
+    n_kept: usize,
+) -> Vec<usize> {
+    let shared = |idx: usize| if wants[idx].upper.is_none() { sizes[idx] } else { 0 };
+    let pools: Vec<usize> = (0..sizes.len()).map(shared).collect();
+    match (region.knob, policy.reclaim_enabled) {
+        (_, false) => vec![0; sizes.len()],
+        (ReclaimKnob::Quota, true) => pools,
+        _ if !policy.overlap_shared_reclaim => vec![0; sizes.len()],
+        (ReclaimKnob::Requests, true) => {
+            region.pools.iter().zip(pools).map(|(pool, size)| unasked(pool, size)).collect()
+        }
+        (ReclaimKnob::Cpus, true) => {
+            let total: usize = pools.iter().sum();
+            let needs = wants.iter().filter(|want| want.upper.is_none());
+            let need = needs.fold(0, |sum: usize, want| sum.saturating_add(want.n_sized()));
+            let lent = total.saturating_sub(need).max(n_kept).min(total);
+            overlap_sizes(lent, &pools).unwrap_or(pools)
+        }
+    }
+}
+
+/// A pool's name here; the pool of an isolated pod is named after the pod alone.
+fn name_of(pool: &PoolTally, region: &Region<'_>) -> PoolName {
+    bound_name(&pool.name, region.node.filter(|_| pool.upper.is_none()))
 }
 
 /// Fewer CPUs than pools: all of them share all.
 fn crowded(region: &Region<'_>) -> Cut {
     let pools = region.pools.iter().map(|pool| {
         let plan = PoolPlan { cpus: region.cpus, need: pool.asked };
-        (bound_name(&pool.name, region.node), plan)
+        (name_of(pool, region), plan)
     });
     Cut { pools: pools.collect(), left: CpuSet::EMPTY, unasked: CpuSet::EMPTY }
 }
 
-/// The part of a pool that its requests leave, from the highest ids: ceil(size * (1 - asked/size)),
-/// which is size - floor(asked).
-fn unasked(layout: &Layout, pool: &PoolTally, cpus: &CpuSet) -> CpuSet {
-    let size = cpus.len();
-    let whole = usize::try_from(pool.asked.0 / 1000).unwrap_or(usize::MAX);
-    take::balanced(layout, cpus, size.saturating_sub(whole), End::High).unwrap_or_default()
+/// The part of a pool that its requests leave: ceil(size * (1 - asked/size)), which is
+/// size - floor(asked).
+fn unasked(pool: &PoolTally, size: usize) -> usize {
+    size.saturating_sub(usize::try_from(pool.asked.0 / 1000).unwrap_or(usize::MAX))
 }
