@@ -6,8 +6,10 @@ mod answer;
 mod desk;
 mod field;
 mod machine;
+mod measured;
 mod pod;
 mod policy;
+mod provision;
 mod step;
 mod value;
 
@@ -50,11 +52,8 @@ fn run(text: &str, read_tree: &ReadTree<'_>) -> Result<String, String> {
     root.check_keys(&["machine", "policy", "steps"])?;
     let machine = root.required("machine")?;
     let topology = machine::read(&machine, read_tree)?;
-    let policy = match root.get("policy")? {
-        Some(policy) => policy::read(&policy)?,
-        None => policy::read(&Field::empty("policy"))?,
-    };
-    let mut desk = Desk::new(topology, policy)?;
+    let policy = root.get("policy")?.unwrap_or_else(|| Field::empty("policy"));
+    let mut desk = Desk::new(topology, policy::read(&policy)?, provision::read(&policy)?)?;
     let steps = match root.get("steps")? {
         Some(steps) => steps.items()?,
         None => Vec::new(),

@@ -1,17 +1,22 @@
 //! The node that steps change: machine, residents, clock. Owns the state; a step that is refused
 //! leaves it as it was.
 
+use std::collections::BTreeMap;
+
 use advisor::admit::{self, Admission};
 use advisor::hint::{self, Hints, PlacementInput};
 use advisor::layout::Layout;
 use advisor::pool::{self, Placement, Pools};
+use advisor::provision::{self, ProvisionInput};
 use advisor::tally::Tally;
 use model::decision::Decision;
 use model::ledger::{Ledger, Resident};
+use model::measured::Measured;
 use model::placement::PlacementPolicy;
 use model::pod::{Ask, Pod};
-use model::qos::PodUid;
-use model::{CpuSet, Nanos, NumaSet, Timestamp, Topology};
+use model::provision::{ProvisionPolicy, ProvisionState};
+use model::qos::{PodUid, PoolName};
+use model::{Bytes, CpuSet, MilliCpu, Nanos, NumaSet, Timestamp, Topology};
 
 /// Decisions that are kept: those of the last steps.
 const MAX_DECISIONS: usize = 1000;
@@ -23,14 +28,25 @@ pub(super) struct Desk {
     pub(super) ledger: Ledger,
     pub(super) now: Timestamp,
     decisions: Vec<Decision>,
+    provision: ProvisionPolicy,
+    /// What the last measurements decided.
+    state: ProvisionState,
+    /// The last measurements.
+    measured: Measured,
 }
 
 impl Desk {
-    pub(super) fn new(topology: Topology, policy: PlacementPolicy) -> Result<Desk, String> {
+    pub(super) fn new(
+        topology: Topology,
+        policy: PlacementPolicy,
+        provision: ProvisionPolicy,
+    ) -> Result<Desk, String> {
         let layout = Layout::new(&topology, &policy);
         let layout = layout.map_err(|error| format!("policy.reserved_cpus: {error}"))?;
         let (ledger, now) = (Ledger::default(), Timestamp(0));
-        Ok(Desk { topology, policy, layout, ledger, now, decisions: Vec::new() })
+        let (state, measured) = (ProvisionState::default(), Measured::default());
+        let decisions = Vec::new();
+        Ok(Desk { topology, policy, layout, ledger, now, decisions, provision, state, measured })
     }
 
     pub(super) fn input(&self) -> PlacementInput<'_> {
@@ -97,7 +113,8 @@ impl Desk {
 
     pub(super) fn placement(&self, uid: &PodUid) -> Option<(&Resident, Placement)> {
         let resident = self.ledger.pods.get(uid)?;
-        Some((resident, admit::placement_of(&self.input(), resident)))
+        let (tally, pools) = self.pools();
+        Some((resident, pool::placement(&self.layout, &tally, &pools, resident, self.now)))
     }
 
     pub(super) fn remove(&mut self, uid: &PodUid) -> Result<Resident, String> {
@@ -135,8 +152,46 @@ impl Desk {
 
     pub(super) fn pools(&self) -> (Tally, Pools) {
         let tally = Tally::of(&self.layout, &self.ledger, None, self.now);
+        let tally = provision::standing(&self.provision_input(&tally));
         let pools = pool::pools(&self.layout, &self.policy, &tally);
         (tally, pools)
+    }
+
+    fn provision_input<'a>(&'a self, tally: &'a Tally) -> ProvisionInput<'a> {
+        ProvisionInput {
+            now: self.now,
+            layout: &self.layout,
+            policy: &self.policy,
+            provision: &self.provision,
+            ledger: &self.ledger,
+            tally,
+            measured: &self.measured,
+            state: &self.state,
+        }
+    }
+
+    /// Pools follow what was measured now.
+    pub(super) fn measure(&mut self, measured: Measured) {
+        self.measured = measured;
+        let tally = Tally::of(&self.layout, &self.ledger, None, self.now);
+        let provisioned = provision::provision(&self.provision_input(&tally));
+        self.state = provisioned.state;
+        for decision in provisioned.decisions {
+            self.decide(decision);
+        }
+    }
+
+    pub(super) fn quota(&self) -> &BTreeMap<PoolName, MilliCpu> {
+        &self.state.quota
+    }
+
+    pub(super) fn node_ids(&self) -> NumaSet {
+        self.layout.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// `None` where the machine does not say.
+    pub(super) fn memory(&self) -> Option<Bytes> {
+        self.layout.memory
     }
 
     pub(super) fn online(&self) -> CpuSet {

@@ -8,6 +8,7 @@ use serde_json::{Map, Value as Json, json};
 use super::answer::{self, Line};
 use super::desk::Desk;
 use super::field::Field;
+use super::measured;
 use super::pod::{self, Named};
 use super::value::Value;
 
@@ -90,15 +91,16 @@ fn remove(desk: &mut Desk, body: &Field<'_>) -> Answer {
     let field = body.required("pod")?;
     let uid = match field.value() {
         Value::Map(_) => known(desk, &Named::read(&field)?),
-        _ => {
-            let text = field.text()?;
-            let full = if text.contains('/') { text.clone() } else { format!("default/{text}") };
-            let name = model::qos::WorkloadName::new(full);
-            known(desk, &Named { uid: PodUid::new(text), name })
-        }
+        _ => known_text(desk, &field.text()?),
     };
     let removed = desk.remove(&uid)?;
     Ok(json!({ "removed": removed.ask.name.as_str() }))
+}
+
+/// By uid, `namespace/name` or name.
+pub(super) fn known_text(desk: &Desk, text: &str) -> PodUid {
+    let full = if text.contains('/') { text.to_owned() } else { format!("default/{text}") };
+    known(desk, &Named { uid: PodUid::new(text), name: model::qos::WorkloadName::new(full) })
 }
 
 /// By uid, else by name.
@@ -112,16 +114,15 @@ fn known(desk: &Desk, named: &Named) -> PodUid {
 
 fn tick(desk: &mut Desk, body: &Field<'_>) -> Answer {
     body.check_keys(&["seconds", "usage", "samples"])?;
-    for key in ["usage", "samples"] {
-        if let Some(field) = body.get(key)? {
-            return Err(field.wrong(&"not supported yet: pools follow requests, not measurements"));
-        }
-    }
+    let measured = measured::read(desk, body)?;
     let seconds = match body.get("seconds")? {
         Some(field) => field.number(0.0..=MAX_TICK_S)?,
         None => 1.0,
     };
     let ended = desk.pass(Nanos((seconds * 1e9).round() as u64));
+    if let Some(measured) = measured {
+        desk.measure(measured);
+    }
     Ok(json!({ "now_ms": desk.now.0 / 1_000_000, "ramp_up_ended": ended }))
 }
 
@@ -146,11 +147,12 @@ fn show(desk: &Desk, body: &Field<'_>) -> Answer {
             "pools" => answer::pools(&input, &pools),
             "pods" => answer::pods(&input, &tally, &pools),
             "decisions" => answer::decisions(desk.decisions()),
+            "quota" => answer::quota(desk.quota()),
             "headroom" | "zones" => {
                 return Err(body.wrong(&format!("not supported yet: {name} is not simulated")));
             }
             _ => {
-                let allowed = "pools, pods, headroom, zones and decisions";
+                let allowed = "pools, pods, quota, headroom, zones and decisions";
                 return Err(body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}")));
             }
         };
