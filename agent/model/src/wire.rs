@@ -6,12 +6,14 @@
 //! number, a reader for the old one, and one more recorded sample in `testdata/`.
 
 mod plan;
+mod provision;
 mod snapshot;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use plan::{Decision, KnobTable, Knobs, Overlay, Plan, PoolPlan, WorkloadPlan};
+pub use provision::ProvisionState;
 pub use snapshot::Snapshot;
 
 /// The schema that is written.
@@ -57,6 +59,10 @@ impl Document for Snapshot {
 
 impl Document for Decision {
     const KIND: &'static str = "decision";
+}
+
+impl Document for ProvisionState {
+    const KIND: &'static str = "provision";
 }
 
 #[derive(Serialize)]
