@@ -13,6 +13,7 @@ pub mod lint;
 pub mod memory;
 pub mod plan;
 pub mod pool;
+pub mod provision;
 pub mod steps;
 pub mod suppress;
 pub mod take;

@@ -12,8 +12,9 @@
 //! 1. Reserve, interrupt and dedicated CPUs are out; the rest is free.
 //! 2. Each NUMA node with a bound share pool is a region of its own; the free CPUs of nodes without a
 //!    bound pod are one more, for pools without binding.
-//! 3. In a region each pool gets its requests, rounded up (`size::regulate`); where they do not fit,
-//!    a proportional part. With overlap, or with reclaim off, pools grow into the rest.
+//! 3. In a region each pool gets its requests, or what provision measured, rounded up
+//!    (`size::assemble`); where they do not fit, a proportional part. Isolated pods get their limit
+//!    where it fits. With overlap, or with reclaim off, share pools grow into the rest.
 //! 4. CPUs are taken balanced over nodes from the lowest ids, pools in the order of their names.
 //! 5. Reclaim gets what is left; with overlap also, from the highest ids, the part of each pool that
 //!    is not asked for. It never has fewer CPUs than its reserve: the missing ones are lent by share
@@ -30,7 +31,7 @@
 //! other 11. With overlap share is all 14 and reclaim 14 - 2 = 12 of them, whole cores first.
 //!
 //! # Limits
-//! Sizes follow requests; what pods really use is the provision regions' subject.
+//! What a pool needs comes from outside, from requests or from `provision`.
 
 mod owners;
 mod region;
@@ -48,7 +49,7 @@ use crate::take::{self, End};
 use crate::tally::Tally;
 
 pub use owners::{Placement, mems_of, placement};
-pub use size::{OverlapError, overlap_sizes, regulate};
+pub use size::{OverlapError, Space, Want, assemble, overlap_sizes, regulate};
 
 /// Every pool by name. Pools without a CPU are not listed.
 pub type Pools = BTreeMap<PoolName, PoolPlan>;
@@ -87,7 +88,7 @@ pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally, held: &He
         }
     }
     let reclaim = match tally.is_settled {
-        true => left.union(&lendable),
+        true => left.union(&lendable).union(&tally.lent.intersection(&layout.online)),
         false => keep,
     };
     let reclaim = bounded(layout, reclaim, keep.len(), held);
@@ -129,6 +130,29 @@ fn bounded(layout: &Layout, reclaim: CpuSet, n_kept: usize, held: &Held) -> CpuS
         }
         _ => reclaim,
     }
+}
+
+/// A region and its CPUs: all that pools may divide, and how many of them reclaimed work keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Territory {
+    /// `None`: the pools without NUMA binding.
+    pub node: Option<NumaNodeId>,
+    pub cpus: CpuSet,
+    pub n_kept: usize,
+    /// CPUs of share pools, which reclaimed work may overlap, and of none.
+    pub reclaimable: CpuSet,
+}
+
+/// All regions with a share pool.
+pub fn territories(layout: &Layout, policy: &PlacementPolicy, tally: &Tally) -> Vec<Territory> {
+    let keep = reclaim_reserve(layout, policy, tally);
+    let one = |region: region::Region<'_>| {
+        let cut = region::cut(layout, policy, &region, (&keep, &Held::default()));
+        let n_kept = region.cpus.intersection(&keep).len();
+        let reclaimable = cut.left.union(&cut.unasked);
+        Territory { node: region.node, cpus: region.cpus, n_kept, reclaimable }
+    };
+    region::regions(layout, tally).into_iter().map(one).collect()
 }
 
 /// The CPUs that the reclaim pool has before anything is known: it keeps so many.

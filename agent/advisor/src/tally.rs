@@ -1,16 +1,19 @@
 //! What the residents of a node hold and ask for, summed by NUMA node and pool. The one place that
 //! knows how a promise of the ledger weighs on a node; pools, hints and admission read it.
 
+use std::collections::BTreeSet;
+
 use model::ledger::{Ledger, Place, Resident};
 use model::pod::Ask;
-use model::qos::{PoolName, QosLevel};
+use model::provision::ReclaimKnob;
+use model::qos::{PodUid, PoolName, QosLevel};
 use model::{CpuSet, MilliCpu, NumaNodeId, NumaSet, Timestamp};
 
 use crate::layout::Layout;
 
 /// A new pod in a NUMA-bound pool counts so many times until it is measured: it starts, and the
 /// pool should not have to grow in that moment (Katalyst's increment of bound pools).
-const NEW_POD_FACTOR: u64 = 2;
+pub(crate) const NEW_POD_FACTOR: u64 = 2;
 
 /// Sums over all residents.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +36,12 @@ pub struct Tally {
     pub n_reclaimed: usize,
     /// Somebody is measured or owns CPUs: before that, nothing is known that pools could follow.
     pub is_settled: bool,
+    /// What sizes follow.
+    pub knob: ReclaimKnob,
+    /// Pods with a pool of their own.
+    pub isolated: BTreeSet<PodUid>,
+    /// CPUs that owners lend to reclaimed work.
+    pub lent: CpuSet,
 }
 
 /// One NUMA node.
@@ -59,8 +68,11 @@ pub struct PoolTally {
     pub name: PoolName,
     /// Of all its pods.
     pub asked: MilliCpu,
-    /// With new pods counted as pool sizing counts them.
+    /// What its size follows: requests with new pods counted as pool sizing counts them, or what
+    /// measurement says.
     pub sized: MilliCpu,
+    /// The pool of an isolated pod, which grows to this where there is room.
+    pub upper: Option<MilliCpu>,
     /// Pods that are confined to the pool already.
     pub n_settled: usize,
 }
@@ -127,6 +139,9 @@ impl Tally {
             reclaim_bound: NumaSet::EMPTY,
             n_reclaimed: 0,
             is_settled: false,
+            knob: ReclaimKnob::Requests,
+            isolated: BTreeSet::new(),
+            lent: CpuSet::EMPTY,
         }
     }
 
@@ -230,7 +245,10 @@ pub(crate) fn entry(pools: &mut Vec<PoolTally>, name: PoolName) -> &mut PoolTall
         Ok(idx) => idx,
         Err(idx) => {
             let zero = MilliCpu(0);
-            pools.insert(idx, PoolTally { name, asked: zero, sized: zero, n_settled: 0 });
+            pools.insert(
+                idx,
+                PoolTally { name, asked: zero, sized: zero, upper: None, n_settled: 0 },
+            );
             idx
         }
     };

@@ -187,7 +187,9 @@ fn pool(level: QosLevel, flat: &Flat) -> Result<Option<PoolName>, EnhancementErr
     if value.is_empty() || value.len() > 63 || !value.chars().all(plain) {
         return Err(refused(key, value, "1 to 63 letters, digits, '-', '_' and '.'"));
     }
-    let taken = PoolName::TAKEN.contains(&value.as_str()) || value.contains("-NUMA");
+    // Parts of pools on a node, and pools of one isolated pod, have names made of these.
+    let made = value.contains("-NUMA") || value.starts_with("isolation-");
+    let taken = PoolName::TAKEN.contains(&value.as_str()) || made;
     if level == QosLevel::SharedCores && taken {
         let (key, value) = (key.to_owned(), value.clone());
         let why = "the name belongs to a pool of the node";

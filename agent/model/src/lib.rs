@@ -19,6 +19,7 @@ pub mod placement;
 pub mod plan;
 pub mod pod;
 pub mod policy;
+pub mod provision;
 pub mod qos;
 pub mod quantity;
 pub mod record;

@@ -57,6 +57,8 @@ pub struct Requests {
     pub memory: Bytes,
     pub reclaimed_cpu: MilliCpu,
     pub reclaimed_memory: Bytes,
+    /// `None` where the container may use what it finds.
+    pub cpu_limit: Option<MilliCpu>,
 }
 
 /// What a pod asks the node for.
@@ -71,6 +73,8 @@ pub struct Ask {
     /// resources for reclaimed pods that name them.
     pub cpu: MilliCpu,
     pub memory: Bytes,
+    /// `None` when one of its containers has no limit.
+    pub cpu_limit: Option<MilliCpu>,
     /// The first is the main one, init containers are last.
     pub containers: Vec<AskContainer>,
     pub directives: Directives,
@@ -126,6 +130,7 @@ impl Requests {
             memory: memory(name::MEMORY)?.unwrap_or_default(),
             reclaimed_cpu,
             reclaimed_memory,
+            cpu_limit: None,
         })
     }
 }
@@ -149,6 +154,7 @@ impl Ask {
             level: spec.qos,
             wish: (*spec.wish).clone(),
             cpu: spec.request,
+            cpu_limit: None,
             memory: spec.memory_request,
             containers: vec![AskContainer { name: name.to_string(), is_init: false }],
             directives: Directives::default(),
@@ -172,6 +178,7 @@ impl Ask {
             wish,
             cpu,
             memory,
+            cpu_limit: limit(pod),
             containers: ordered(pod, &directives)?,
             directives,
             running: pod.running,
@@ -218,6 +225,14 @@ fn requested(
         memory = if given(annotation::resource::MEMORY) { read.memory.0 } else { memory };
     }
     Ok((MilliCpu(cpu), Bytes(memory)))
+}
+
+/// The sum over containers that run for ever.
+fn limit(pod: &Pod) -> Option<MilliCpu> {
+    let running = pod.containers.iter().filter(|one| one.role != ContainerRole::Init);
+    running
+        .map(|one| one.requests.cpu_limit)
+        .try_fold(MilliCpu(0), |sum, one| Some(MilliCpu(sum.0.saturating_add(one?.0))))
 }
 
 /// Main container, other containers, sidecars, init containers.

@@ -121,6 +121,7 @@ impl PoolName {
     pub const DEDICATED: &'static str = "dedicated";
     pub const SYSTEM: &'static str = "system";
     pub const INTERRUPT: &'static str = "interrupt";
+    pub const ISOLATION: &'static str = "isolation";
     /// Names that no share pool may have.
     pub const TAKEN: [&'static str; 6] = [
         PoolName::RESERVE,
@@ -128,8 +129,13 @@ impl PoolName {
         PoolName::DEDICATED,
         PoolName::SYSTEM,
         PoolName::INTERRUPT,
-        "isolation",
+        PoolName::ISOLATION,
     ];
+
+    /// The pool of one isolated pod.
+    pub fn isolation_of(uid: &PodUid) -> PoolName {
+        PoolName::new(format!("{}-{uid}", PoolName::ISOLATION))
+    }
 
     /// The part of a share pool that is bound to one NUMA node.
     pub fn on_node(&self, node: NumaNodeId) -> PoolName {

@@ -11,6 +11,7 @@ mod ledger;
 mod outcome;
 mod plan;
 mod policy;
+mod provision;
 pub mod recording;
 mod sample;
 mod snapshot;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use ledger::Ledger;
 pub use plan::{Decision, KnobTable, Knobs, MoreKnobs, Overlay, Plan, PoolPlan, WorkloadPlan};
 pub use policy::Policy;
+pub use provision::ProvisionState;
 pub use sample::Sample;
 pub use snapshot::Snapshot;
 pub use turn::Turn;
@@ -83,6 +85,10 @@ impl Document for Policy {
 
 impl Document for Decision {
     const KIND: &'static str = "decision";
+}
+
+impl Document for ProvisionState {
+    const KIND: &'static str = "provision";
 }
 
 #[derive(Serialize)]

@@ -11,6 +11,7 @@ mod machine;
 mod measured;
 mod pod;
 mod policy;
+mod provision;
 mod step;
 mod value;
 
@@ -54,8 +55,8 @@ fn run(text: &str, read_tree: &ReadTree<'_>) -> Result<String, String> {
     let machine = root.required("machine")?;
     let topology = machine::read(&machine, read_tree)?;
     let policy = root.get("policy")?.unwrap_or_else(|| Field::empty("policy"));
-    let advice = advice::read(&policy)?;
-    let mut desk = Desk::new(topology, policy::read(&policy)?, advice)?;
+    let rules = (advice::read(&policy)?, provision::read(&policy)?);
+    let mut desk = Desk::new(topology, policy::read(&policy)?, rules)?;
     let steps = match root.get("steps")? {
         Some(steps) => steps.items()?,
         None => Vec::new(),

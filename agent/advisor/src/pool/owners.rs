@@ -43,6 +43,10 @@ fn cpus_of(
 ) -> (CpuSet, Option<PoolName>) {
     let of = |name: &str| pools.get(name).map_or(CpuSet::EMPTY, |pool| pool.cpus);
     let ask = &resident.ask;
+    if tally.isolated.contains(&ask.uid) {
+        let own = PoolName::isolation_of(&ask.uid);
+        return (of(own.as_str()), Some(own));
+    }
     let name = pool_of(ask);
     match (resident.place, ask.level) {
         (Place::Anywhere, _) => (layout.online, None),

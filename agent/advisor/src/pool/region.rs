@@ -3,10 +3,11 @@
 
 use model::placement::PlacementPolicy;
 use model::plan::PoolPlan;
+use model::provision::ReclaimKnob;
 use model::qos::PoolName;
-use model::{CpuSet, MilliCpu, NumaNodeId};
+use model::{CpuSet, NumaNodeId};
 
-use super::size::{expand, overlap_sizes, regulate};
+use super::size::{Space, Want, assemble, overlap_sizes};
 use super::{Held, bound_name};
 use crate::layout::Layout;
 use crate::take::{self, End};
@@ -18,6 +19,7 @@ pub(super) struct Region<'a> {
     pub(super) node: Option<NumaNodeId>,
     pub(super) cpus: CpuSet,
     pools: Vec<&'a PoolTally>,
+    knob: ReclaimKnob,
     /// Of all its pools together, see `Tally::withheld`.
     withheld: Option<usize>,
 }
@@ -40,12 +42,14 @@ pub(super) fn regions<'a>(layout: &Layout, tally: &'a Tally) -> Vec<Region<'a>> 
         node: Some(room.id),
         cpus: room.cpus.intersection(&tally.free),
         pools: settled(&node.pools),
+        knob: tally.knob,
         withheld: node.withheld,
     });
     let unbound = Region {
         node: None,
         cpus: tally.unbound,
         pools: settled(&tally.pools),
+        knob: tally.knob,
         withheld: tally.withheld,
     };
     let mut regions: Vec<Region<'_>> = bound.chain([unbound]).collect();
@@ -72,50 +76,88 @@ pub(super) fn cut(
     region: &Region<'_>,
     (keep, held): (&CpuSet, &Held),
 ) -> Cut {
-    let n_cpus = region.cpus.len();
-    let asked: Vec<MilliCpu> = region.pools.iter().map(|pool| pool.sized).collect();
-    let Some(sizes) = regulate(n_cpus, &asked) else {
+    let n_kept = region.cpus.intersection(keep).len();
+    let wants: Vec<Want> = region.pools.iter().map(|pool| Want::of(pool)).collect();
+    let Some(sizes) = assemble(space(policy, region, n_kept), &wants) else {
         return crowded(region);
     };
-    let n_kept = region.cpus.intersection(keep).len();
-    let sizes = match (policy.overlap_shared_reclaim, policy.reclaim_enabled) {
-        (true, _) => expand(n_cpus, &asked, &sizes),
-        (false, false) => expand(n_cpus.saturating_sub(n_kept), &asked, &sizes),
-        (false, true) => sizes,
-    };
-    let withheld = withheld(region, &sizes);
-    let lends = policy.overlap_shared_reclaim && policy.reclaim_enabled;
+    let overlaps = overlaps(policy, region, &wants, &sizes, n_kept);
     let lent_before = held.cpus(PoolName::RECLAIM);
     let mut cut = Cut { pools: Vec::new(), left: region.cpus, unasked: CpuSet::EMPTY };
-    for (idx, (pool, size)) in region.pools.iter().zip(sizes).enumerate() {
-        let name = bound_name(&pool.name, region.node);
-        let before = held.cpus(name.as_str());
-        let cpus = take::keeping(layout, &cut.left, &before, size, End::Low);
+    for ((pool, size), overlap) in region.pools.iter().zip(sizes).zip(overlaps) {
+        let name = name_of(pool, region);
+        let cpus = take::keeping(layout, &cut.left, &held.cpus(name.as_str()), size, End::Low);
         cut.left = cut.left.difference(&cpus);
-        if lends {
-            let n = cpus.len().saturating_sub(withheld[idx]);
-            let unasked = take::keeping(layout, &cpus, &lent_before, n, End::High);
-            cut.unasked = cut.unasked.union(&unasked);
-        }
+        let lent = take::keeping(layout, &cpus, &lent_before, overlap.min(cpus.len()), End::High);
+        cut.unasked = cut.unasked.union(&lent);
         cut.pools.push((name, PoolPlan { cpus, need: pool.asked }));
     }
     cut
 }
 
-/// CPUs of each pool that are not lent: its part of what the region withholds, else what is asked
-/// for (Katalyst lends ceil(size * (1 - asked/size)), which is size - floor(asked)).
-fn withheld(region: &Region<'_>, sizes: &[usize]) -> Vec<usize> {
-    let together = region.withheld.map(|n| n.min(sizes.iter().sum()));
-    let parts = together.and_then(|n| overlap_sizes(n, sizes).ok());
-    let asked = |pool: &&PoolTally| usize::try_from(pool.asked.0 / 1000).unwrap_or(usize::MAX);
-    parts.unwrap_or_else(|| region.pools.iter().map(asked).collect())
+/// How many CPUs the pools may divide, and how far they grow. Measured sizes leave reclaimed work
+/// what it keeps, as long as each pool has a CPU.
+fn space(policy: &PlacementPolicy, region: &Region<'_>, n_kept: usize) -> Space {
+    let n_cpus = region.cpus.len();
+    let left = n_cpus.saturating_sub(n_kept);
+    let overlapping = policy.overlap_shared_reclaim || region.knob == ReclaimKnob::Quota;
+    match (overlapping, region.knob) {
+        (true, _) => Space { n_cpus, grow_to: Some(n_cpus) },
+        (false, ReclaimKnob::Requests) => {
+            Space { n_cpus, grow_to: (!policy.reclaim_enabled).then_some(left) }
+        }
+        (false, _) => {
+            let n_cpus = if left < region.pools.len() { n_cpus } else { left };
+            Space { n_cpus, grow_to: (!policy.reclaim_enabled).then_some(n_cpus) }
+        }
+    }
+}
+
+/// How many CPUs of each pool reclaimed work runs on as well.
+fn overlaps(
+    policy: &PlacementPolicy,
+    region: &Region<'_>,
+    wants: &[Want],
+    sizes: &[usize],
+    n_kept: usize,
+) -> Vec<usize> {
+    let shared = |idx: usize| if wants[idx].upper.is_none() { sizes[idx] } else { 0 };
+    let pools: Vec<usize> = (0..sizes.len()).map(shared).collect();
+    match (region.knob, policy.reclaim_enabled) {
+        (_, false) => vec![0; sizes.len()],
+        (ReclaimKnob::Quota, true) => pools,
+        _ if !policy.overlap_shared_reclaim => vec![0; sizes.len()],
+        (ReclaimKnob::Requests, true) => unasked(region, &pools),
+        (ReclaimKnob::Cpus, true) => {
+            let total: usize = pools.iter().sum();
+            let needs = wants.iter().filter(|want| want.upper.is_none());
+            let need = needs.fold(0, |sum: usize, want| sum.saturating_add(want.n_sized()));
+            let lent = total.saturating_sub(need).max(n_kept).min(total);
+            overlap_sizes(lent, &pools).unwrap_or(pools)
+        }
+    }
+}
+
+/// A pool's name here; the pool of an isolated pod is named after the pod alone.
+fn name_of(pool: &PoolTally, region: &Region<'_>) -> PoolName {
+    bound_name(&pool.name, region.node.filter(|_| pool.upper.is_none()))
 }
 
 /// Fewer CPUs than pools: all of them share all.
 fn crowded(region: &Region<'_>) -> Cut {
     let pools = region.pools.iter().map(|pool| {
         let plan = PoolPlan { cpus: region.cpus, need: pool.asked };
-        (bound_name(&pool.name, region.node), plan)
+        (name_of(pool, region), plan)
     });
     Cut { pools: pools.collect(), left: CpuSet::EMPTY, unasked: CpuSet::EMPTY }
+}
+
+/// The part of each pool that is lent: all but its part of what the region withholds, else what its
+/// requests leave: ceil(size * (1 - asked/size)), which is size - floor(asked).
+fn unasked(region: &Region<'_>, sizes: &[usize]) -> Vec<usize> {
+    let together = region.withheld.map(|n| n.min(sizes.iter().sum()));
+    let parts = together.and_then(|n| overlap_sizes(n, sizes).ok());
+    let asked = |pool: &&PoolTally| usize::try_from(pool.asked.0 / 1000).unwrap_or(usize::MAX);
+    let withheld = parts.unwrap_or_else(|| region.pools.iter().map(asked).collect());
+    sizes.iter().zip(withheld).map(|(size, withheld)| size.saturating_sub(withheld)).collect()
 }

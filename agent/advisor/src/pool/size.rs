@@ -4,12 +4,91 @@
 
 use model::MilliCpu;
 
+use crate::tally::PoolTally;
+
+/// What pools divide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    pub n_cpus: usize,
+    /// Share pools grow until all together have so many.
+    pub grow_to: Option<usize>,
+}
+
+/// What one pool wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    pub asked: MilliCpu,
+    pub sized: MilliCpu,
+    /// The pool of an isolated pod, and the most it gets.
+    pub upper: Option<MilliCpu>,
+}
+
+impl Want {
+    pub(super) fn of(pool: &PoolTally) -> Want {
+        Want { asked: pool.asked, sized: pool.sized, upper: pool.upper }
+    }
+
+    /// Whole CPUs; a pool with a pod has one.
+    pub(super) fn n_sized(&self) -> usize {
+        whole(self.sized.0).max(1)
+    }
+}
+
 /// More CPUs are to overlap than the pools have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{need} CPUs are to overlap, the pools have {total}")]
 pub struct OverlapError {
     pub need: usize,
     pub total: usize,
+}
+
+/// Sizes of the share pools of a region and of its isolated pods. `None` when there are more pools
+/// than CPUs.
+///
+/// Share pools come first: what an isolated pod gets over its request never takes a CPU that they
+/// ask for or need. Where share pools grow into the rest anyway it is all or nothing, as in
+/// Katalyst; otherwise it is as much as fits, since a pod that falls back to its request at once
+/// would give CPUs to reclaimed work in the moment a service needs more.
+///
+/// Worked example: 20 CPUs, a share pool of 15, an isolated pod of 4 to 8. With growth 15 + 8 do not
+/// fit: 4, and the pool grows to 16. Without, 20 - 15 = 5 are left for the pod.
+pub fn assemble(space: Space, wants: &[Want]) -> Option<Vec<usize>> {
+    let sized: Vec<MilliCpu> = wants.iter().map(|want| want.sized).collect();
+    let mut sizes = regulate(space.n_cpus, &sized)?;
+    let shared = |idx: &usize| wants[*idx].upper.is_none();
+    let shares: Vec<usize> = (0..wants.len()).filter(shared).collect();
+    let most = |want: &Want| want.upper.map_or(0, |upper| whole(upper.0));
+    let grown: Vec<usize> =
+        wants.iter().zip(&sizes).map(|(want, size)| most(want).saturating_sub(*size)).collect();
+    let asked = shares.iter().map(|idx| wants[*idx].asked.0).fold(0, u64::saturating_add);
+    let held: usize = shares.iter().map(|idx| sizes[*idx]).sum();
+    let isolated: usize = sizes.iter().sum::<usize>() - held;
+    let mut room = space.n_cpus.saturating_sub(isolated).saturating_sub(held.max(whole(asked)));
+    let all: usize = grown.iter().fold(0, |sum: usize, more| sum.saturating_add(*more));
+    if space.grow_to.is_none() || all <= room {
+        for (size, more) in sizes.iter_mut().zip(grown) {
+            let more = more.min(room);
+            *size += more;
+            room -= more;
+        }
+    }
+    Some(match space.grow_to {
+        Some(n_cpus) => grow(n_cpus, &shares, &sized, sizes),
+        None => sizes,
+    })
+}
+
+/// Share pools grow, isolated pods do not.
+fn grow(n_cpus: usize, shares: &[usize], sized: &[MilliCpu], sizes: Vec<usize>) -> Vec<usize> {
+    let held: Vec<usize> = shares.iter().map(|idx| sizes[*idx]).collect();
+    let wants: Vec<MilliCpu> = shares.iter().map(|idx| sized[*idx]).collect();
+    let isolated = sizes.iter().sum::<usize>() - held.iter().sum::<usize>();
+    let mut grown = sizes;
+    let share_sizes = expand(n_cpus.saturating_sub(isolated), &wants, &held);
+    for (idx, size) in shares.iter().zip(share_sizes) {
+        grown[*idx] = size;
+    }
+    grown
 }
 
 /// Sizes for pools that share `n_cpus`: their requests rounded up, at least one each; a proportional

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use advisor::hint::{Hint, Hints, PlacementInput};
 use advisor::pool::{Placement, Pools};
 use advisor::{admit, tally};
-use model::CpuSet;
 use model::decision::Decision;
 use model::ledger::Resident;
+use model::qos::PoolName;
+use model::{CpuSet, MilliCpu};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -169,6 +170,11 @@ pub(super) fn pods(input: &PlacementInput<'_>, tally: &tally::Tally, pools: &Poo
         })
     };
     Json::Array(residents.iter().map(answer).collect())
+}
+
+/// Thousandths of a CPU by reclaim pool.
+pub(super) fn quota(quota: &BTreeMap<PoolName, MilliCpu>) -> Json {
+    json(&quota.iter().map(|(pool, quota)| (pool.as_str(), quota.0)).collect::<BTreeMap<_, _>>())
 }
 
 pub(super) fn decisions(decisions: &[Decision]) -> Json {

@@ -1,10 +1,13 @@
 //! The node that steps change: machine, residents, clock. Owns the state; a step that is refused
 //! leaves it as it was.
 
+use std::collections::BTreeMap;
+
 use advisor::admit::{self, Admission};
 use advisor::hint::{self, Hints, PlacementInput};
 use advisor::layout::Layout;
 use advisor::pool::{self, Placement, Pools};
+use advisor::provision::{self, ProvisionInput};
 use advisor::tally::Tally;
 use model::decision::Decision;
 use model::headroom::ReclaimQuota;
@@ -12,8 +15,9 @@ use model::ledger::{Ledger, Resident};
 use model::measured::Measured;
 use model::placement::PlacementPolicy;
 use model::pod::{Ask, Pod};
-use model::qos::PodUid;
-use model::{CpuSet, Nanos, NumaSet, Timestamp, Topology};
+use model::provision::{ProvisionPolicy, ProvisionState};
+use model::qos::{PodUid, PoolName};
+use model::{Bytes, CpuSet, MilliCpu, Nanos, NumaSet, Timestamp, Topology};
 use serde_json::Value as Json;
 
 use super::advice::AdvicePolicy;
@@ -33,13 +37,16 @@ pub(super) struct Desk {
     measured_at: Option<Timestamp>,
     quota: ReclaimQuota,
     advice: Advice,
+    provision: ProvisionPolicy,
+    /// What the last measurements decided.
+    state: ProvisionState,
 }
 
 impl Desk {
     pub(super) fn new(
         topology: Topology,
         policy: PlacementPolicy,
-        advice: AdvicePolicy,
+        (advice, provision): (AdvicePolicy, ProvisionPolicy),
     ) -> Result<Desk, String> {
         let layout = Layout::new(&topology, &policy);
         let layout = layout.map_err(|error| format!("policy.reserved_cpus: {error}"))?;
@@ -54,6 +61,8 @@ impl Desk {
             measured_at: None,
             quota: ReclaimQuota::default(),
             advice: Advice::new(advice),
+            provision,
+            state: ProvisionState::default(),
         })
     }
 
@@ -121,7 +130,8 @@ impl Desk {
 
     pub(super) fn placement(&self, uid: &PodUid) -> Option<(&Resident, Placement)> {
         let resident = self.ledger.pods.get(uid)?;
-        Some((resident, admit::placement_of(&self.input(), resident)))
+        let (tally, pools) = self.pools();
+        Some((resident, pool::placement(&self.layout, &tally, &pools, resident, self.now)))
     }
 
     pub(super) fn remove(&mut self, uid: &PodUid) -> Result<Resident, String> {
@@ -141,6 +151,7 @@ impl Desk {
         let ended = ended.map(|one| one.ask.name.to_string()).collect();
         if let Some(measured) = measured {
             (self.measured, self.measured_at) = (measured, Some(self.now));
+            self.provision_pools();
         }
         self.advise();
         ended
@@ -194,8 +205,55 @@ impl Desk {
 
     pub(super) fn pools(&self) -> (Tally, Pools) {
         let tally = Tally::of(&self.layout, &self.ledger, None, self.now);
+        let tally = provision::standing(&self.provision_input(&tally));
         let pools = pool::pools(&self.layout, &self.policy, &tally, &pool::Held::default());
         (tally, pools)
+    }
+
+    fn provision_input<'a>(&'a self, tally: &'a Tally) -> ProvisionInput<'a> {
+        ProvisionInput {
+            now: self.now,
+            layout: &self.layout,
+            policy: &self.policy,
+            provision: &self.provision,
+            ledger: &self.ledger,
+            tally,
+            measured: &self.measured,
+            state: &self.state,
+        }
+    }
+
+    /// Pools follow what was measured now.
+    fn provision_pools(&mut self) {
+        let tally = Tally::of(&self.layout, &self.ledger, None, self.now);
+        let provisioned = provision::provision(&self.provision_input(&tally));
+        self.state = provisioned.state;
+        self.quota = self.reclaim_quota();
+        for decision in provisioned.decisions {
+            self.decide(decision);
+        }
+    }
+
+    /// The quota of reclaimed work as headroom knows it.
+    fn reclaim_quota(&self) -> ReclaimQuota {
+        let reclaim = PoolName::from(PoolName::RECLAIM);
+        let of = |name: &PoolName| self.state.quota.get(name).copied();
+        let per_node = self.layout.nodes.iter().map(|node| node.id);
+        let per_node = per_node.filter_map(|id| Some((id, of(&reclaim.on_node(id))?)));
+        ReclaimQuota { whole: of(&reclaim), per_node: per_node.collect() }
+    }
+
+    pub(super) fn quota(&self) -> &BTreeMap<PoolName, MilliCpu> {
+        &self.state.quota
+    }
+
+    pub(super) fn node_ids(&self) -> NumaSet {
+        self.layout.nodes.iter().map(|node| node.id).collect()
+    }
+
+    /// `None` where the machine does not say.
+    pub(super) fn memory(&self) -> Option<Bytes> {
+        self.layout.memory
     }
 
     pub(super) fn online(&self) -> CpuSet {

@@ -1,119 +1,217 @@
-//! `tick: {usage, samples}`: what was measured in a tick, into `Measured`. Owns the reading; what is
-//! not given was not measured.
+//! `usage:` and `samples:` of a tick: what would have been measured, by the ids of this document.
+//! Owns the ranges; a value that no machine can measure is refused before anything changes.
 
 use std::collections::BTreeMap;
 
-use model::ledger::Ledger;
 use model::measured::{Measured, NodeMemory, PodMeasure};
-use model::numa::MAX_NODES;
-use model::qos::{PodUid, WorkloadName};
-use model::{Bytes, CpuId, CpuSet, Micros, MilliCpu, NumaNodeId, quantity};
+use model::qos::PodUid;
+use model::{Bytes, CpuId, Micros, MilliCpu, NumaSet, quantity};
 
+use super::desk::Desk;
 use super::field::Field;
+use super::step::known_text;
 use super::value::Value;
 
-const POD: [&str; 8] =
-    ["cpu", "rss", "cache", "shmem", "runq_p99_us", "runnable", "cpi", "throttled_ratio"];
-const SAMPLES: [&str; 2] = ["cpu_busy_ratio", "memory"];
-const MEMORY: [&str; 5] = ["total", "free", "inactive_file", "low_watermark", "reclaimed_used"];
+/// A minute: a task that waited longer is not late but lost.
+const MAX_RUNQ_US: u64 = 60_000_000;
+/// Far over what a machine of a thousand CPUs runs.
+const MAX_RUNNABLE: f64 = 1_000_000.0;
+/// Memory answers within hundreds of cycles.
+const MAX_CPI: f64 = 1000.0;
 
-/// An hour of waiting at once.
-const MAX_US: u64 = 3_600_000_000;
+/// What a pod uses, and what is sampled of it.
+const AMOUNTS: [&str; 7] =
+    ["cpu", "memory_rss", "memory_cache", "memory_shmem", "rss", "cache", "shmem"];
+const SAMPLED: [&str; 4] = ["runq_p99_us", "runnable", "cpi", "throttled_ratio"];
 
-/// `None` when nothing was measured.
-pub(super) fn read(
-    tick: &Field<'_>,
-    ledger: &Ledger,
-    online: &CpuSet,
-) -> Result<Option<Measured>, String> {
+/// `None` for a tick without measurements.
+pub(super) fn read(desk: &Desk, tick: &Field<'_>) -> Result<Option<Measured>, String> {
     let (usage, samples) = (tick.get("usage")?, tick.get("samples")?);
     if usage.is_none() && samples.is_none() {
         return Ok(None);
     }
     let mut measured = Measured::default();
-    for (name, field) in usage.map_or(Ok(Vec::new()), |usage| usage.entries())? {
-        let uid = pod(ledger, name).ok_or_else(|| field.wrong(&"no such pod is here"))?;
-        measured.pods.insert(uid, pod_measure(&field)?);
+    if let Some(usage) = usage {
+        read_usage(desk, &usage, &mut measured)?;
     }
     if let Some(samples) = samples {
-        samples.check_keys(&SAMPLES)?;
-        if let Some(field) = samples.get("cpu_busy_ratio")? {
-            measured.cpu_busy_ratio = busy(&field, online)?;
-        }
-        let memory = samples.get("memory")?;
-        for (nodes, field) in memory.map_or(Ok(Vec::new()), |memory| memory.entries())? {
-            let node = node_memory(&field)?;
-            let list: Result<CpuSet, _> = nodes.parse();
-            let list = list.ok().filter(|list| list.iter().all(|id| id.0 < MAX_NODES));
-            let list = list.ok_or_else(|| field.wrong(&"is no list of NUMA nodes"))?;
-            measured.memory.extend(list.iter().map(|id| (NumaNodeId(id.0), node)));
-        }
+        samples.check_keys(&["pods", "cpus", "cpu_busy_ratio", "memory"])?;
+        read_pods(desk, &samples, &mut measured)?;
+        read_cpus(desk, &samples, &mut measured)?;
+        read_memory(desk, &samples, &mut measured)?;
     }
     Ok(Some(measured))
 }
 
-/// By uid, name, or name in the default namespace.
-fn pod(ledger: &Ledger, name: &str) -> Option<PodUid> {
-    let full = if name.contains('/') { name.to_owned() } else { format!("default/{name}") };
-    let full = WorkloadName::new(full);
-    let found = ledger.pods.iter().find(|(uid, one)| uid.as_str() == name || one.ask.name == full);
-    found.map(|(uid, _)| uid.clone())
-}
-
-/// A quantity of CPU, or a map.
-fn pod_measure(field: &Field<'_>) -> Result<PodMeasure, String> {
-    if !matches!(field.value(), Value::Map(_)) {
-        return Ok(PodMeasure { cpu: Some(cpu(field)?), ..PodMeasure::default() });
+/// `pods: {..}` or the map of pods itself.
+fn read_usage(desk: &Desk, usage: &Field<'_>, measured: &mut Measured) -> Result<(), String> {
+    let wrapped = usage.get("pods")?.filter(|field| matches!(field.value(), Value::Map(_)));
+    if wrapped.is_some() {
+        usage.check_keys(&["pods"])?;
     }
-    field.check_keys(&POD)?;
-    let number =
-        |key: &str, most: f64| field.get(key)?.map(|one| one.number(0.0..=most)).transpose();
-    let wait = field.get("runq_p99_us")?.map(|one| one.int(0..=MAX_US)).transpose()?;
-    Ok(PodMeasure {
-        cpu: field.get("cpu")?.map(|one| cpu(&one)).transpose()?,
-        runq_p99: wait.map(Micros),
-        runnable: number("runnable", 1e6)?,
-        cpi: number("cpi", 1e6)?,
-        throttled_ratio: number("throttled_ratio", 1.0)?,
-        rss: bytes(field, "rss")?,
-        cache: bytes(field, "cache")?,
-        shmem: bytes(field, "shmem")?,
-    })
-}
-
-fn cpu(field: &Field<'_>) -> Result<MilliCpu, String> {
-    quantity::cpu(&field.text()?).map_err(|error| field.wrong(&error))
-}
-
-fn bytes(field: &Field<'_>, key: &str) -> Result<Option<Bytes>, String> {
-    let Some(field) = field.get(key)? else { return Ok(None) };
-    quantity::memory(&field.text()?).map(Some).map_err(|error| field.wrong(&error))
-}
-
-/// One number for all CPUs, or a map of CPU lists.
-fn busy(field: &Field<'_>, online: &CpuSet) -> Result<BTreeMap<CpuId, f64>, String> {
-    if !matches!(field.value(), Value::Map(_)) {
-        let ratio = field.number(0.0..=1.0)?;
-        return Ok(online.iter().map(|cpu| (cpu, ratio)).collect());
+    let pods = wrapped.as_ref().unwrap_or(usage);
+    for (pod, (name, field)) in resolved(desk, pods)? {
+        let one = measured.pods.entry(pod).or_default();
+        match field.value() {
+            Value::Map(_) => read_amounts(desk, &field, one)?,
+            _ => one.cpu = Some(cpu(desk, &field)?),
+        }
+        let sum = [one.rss, one.cache, one.shmem].into_iter().flatten();
+        let sum = sum.fold(0u64, |sum, bytes| sum.saturating_add(bytes.0));
+        if sum > most_memory(desk) {
+            let most = most_memory(desk);
+            return Err(field.wrong(&format!("{name} uses {sum} bytes; allowed are 0..={most}")));
+        }
     }
-    let mut busy = BTreeMap::new();
-    for (cpus, field) in field.entries()? {
-        let cpus: CpuSet = cpus.parse().map_err(|error| field.wrong(&error))?;
-        let ratio = field.number(0.0..=1.0)?;
-        busy.extend(cpus.intersection(online).iter().map(|cpu| (cpu, ratio)));
-    }
-    Ok(busy)
+    Ok(())
 }
 
-fn node_memory(field: &Field<'_>) -> Result<NodeMemory, String> {
-    field.check_keys(&MEMORY)?;
-    field.required("total")?;
-    field.required("free")?;
-    Ok(NodeMemory {
-        total: bytes(field, "total")?.unwrap_or_default(),
-        free: bytes(field, "free")?.unwrap_or_default(),
-        inactive_file: bytes(field, "inactive_file")?,
-        low_watermark: bytes(field, "low_watermark")?,
-        reclaimed_used: bytes(field, "reclaimed_used")?,
-    })
+fn read_amounts(desk: &Desk, field: &Field<'_>, one: &mut PodMeasure) -> Result<(), String> {
+    field.check_keys(&[&AMOUNTS[..], &SAMPLED[..]].concat())?;
+    let bytes = |key: &str| {
+        let long = format!("memory_{key}");
+        let given = match field.get(&long)? {
+            None => field.get(key)?,
+            given => given,
+        };
+        given.map(|value| memory(desk, &value)).transpose()
+    };
+    one.cpu = field.get("cpu")?.map(|value| cpu(desk, &value)).transpose()?;
+    one.rss = bytes("rss")?;
+    one.cache = bytes("cache")?;
+    one.shmem = bytes("shmem")?;
+    read_sampled(field, one)
+}
+
+/// What is sampled of a pod; it may stand beside what the pod uses.
+fn read_sampled(field: &Field<'_>, one: &mut PodMeasure) -> Result<(), String> {
+    let number = |key, most| field.get(key)?.map(|it| it.number(0.0..=most)).transpose();
+    let p99 = field.get("runq_p99_us")?.map(|it| it.int(0..=MAX_RUNQ_US)).transpose()?;
+    one.runq_p99 = p99.map(Micros).or(one.runq_p99);
+    one.runnable = number("runnable", MAX_RUNNABLE)?.or(one.runnable);
+    one.cpi = number("cpi", MAX_CPI)?.or(one.cpi);
+    one.throttled_ratio = number("throttled_ratio", 1.0)?.or(one.throttled_ratio);
+    Ok(())
+}
+
+fn read_pods(desk: &Desk, samples: &Field<'_>, measured: &mut Measured) -> Result<(), String> {
+    let Some(pods) = samples.get("pods")? else { return Ok(()) };
+    for (pod, (_, field)) in resolved(desk, &pods)? {
+        field.check_keys(&SAMPLED)?;
+        read_sampled(&field, measured.pods.entry(pod).or_default())?;
+    }
+    Ok(())
+}
+
+/// CPU lists with the busy part of each of their CPUs, or one number for all.
+fn read_cpus(desk: &Desk, samples: &Field<'_>, measured: &mut Measured) -> Result<(), String> {
+    let given = match samples.get("cpus")? {
+        None => samples.get("cpu_busy_ratio")?,
+        given => given,
+    };
+    let Some(cpus) = given else { return Ok(()) };
+    if !matches!(cpus.value(), Value::Map(_)) {
+        let busy = cpus.number(0.0..=1.0)?;
+        measured.cpu_busy_ratio = desk.online().iter().map(|cpu| (cpu, busy)).collect();
+        return Ok(());
+    }
+    for (list, field) in cpus.entries()? {
+        let list: model::CpuSet = list.parse().map_err(|error| field.wrong(&error))?;
+        let busy = field.number(0.0..=1.0)?;
+        for id in list.iter() {
+            insert_cpu(desk, &field, measured, id, busy)?;
+        }
+    }
+    Ok(())
+}
+
+fn insert_cpu(
+    desk: &Desk,
+    field: &Field<'_>,
+    measured: &mut Measured,
+    id: CpuId,
+    busy: f64,
+) -> Result<(), String> {
+    if !desk.online().contains(id) {
+        let online = desk.online();
+        return Err(field.wrong(&format!("CPU {id} is not online; allowed are {online}")));
+    }
+    match measured.cpu_busy_ratio.insert(id, busy) {
+        Some(_) => Err(field.wrong(&format!("CPU {id} is given twice"))),
+        None => Ok(()),
+    }
+}
+
+fn read_memory(desk: &Desk, samples: &Field<'_>, measured: &mut Measured) -> Result<(), String> {
+    let Some(nodes) = samples.get("memory")? else { return Ok(()) };
+    let allowed = desk.node_ids();
+    for (ids, field) in nodes.entries()? {
+        let known = NumaSet::parse(ids).filter(|ids| !ids.is_empty() && ids.is_subset(allowed));
+        let refused =
+            || field.wrong(&format!("{ids:?} is no NUMA node here; allowed are {allowed}"));
+        let known = known.ok_or_else(refused)?;
+        let node = read_node(desk, &field)?;
+        measured.memory.extend(known.iter().map(|id| (id, node)));
+    }
+    Ok(())
+}
+
+fn read_node(desk: &Desk, field: &Field<'_>) -> Result<NodeMemory, String> {
+    field.check_keys(&["total", "free", "inactive_file", "low_watermark", "reclaimed_used"])?;
+    let total = memory(desk, &field.required("total")?)?;
+    let part = |key: &str| {
+        let Some(value) = field.get(key)? else { return Ok(None) };
+        let bytes = memory(desk, &value)?;
+        match bytes > total {
+            true => Err(value.refuse(&format!("0..={total} bytes, the node's total"))),
+            false => Ok(Some(bytes)),
+        }
+    };
+    let free = part("free")?.ok_or_else(|| field.wrong(&"free: missing"))?;
+    let (inactive_file, low_watermark) = (part("inactive_file")?, part("low_watermark")?);
+    let reclaimed_used = part("reclaimed_used")?;
+    Ok(NodeMemory { total, free, inactive_file, low_watermark, reclaimed_used })
+}
+
+type Resolved<'a> = BTreeMap<PodUid, (&'a str, Field<'a>)>;
+
+/// Pods by uid; each may be named once.
+fn resolved<'a>(desk: &Desk, pods: &Field<'a>) -> Result<Resolved<'a>, String> {
+    let mut resolved = BTreeMap::new();
+    for (name, field) in pods.entries()? {
+        let uid = known_text(desk, name);
+        if !desk.ledger.pods.contains_key(&uid) {
+            let here = desk.ledger.pods.values().map(|one| one.ask.name.to_string());
+            let here = here.take(8).collect::<Vec<_>>().join(", ");
+            return Err(field.wrong(&format!("{name:?} is no pod here; here are [{here}]")));
+        }
+        if resolved.insert(uid, (name, field.clone())).is_some() {
+            return Err(field.wrong(&"the pod is given twice"));
+        }
+    }
+    Ok(resolved)
+}
+
+/// No pod uses more than the machine has.
+fn cpu(desk: &Desk, field: &Field<'_>) -> Result<MilliCpu, String> {
+    let most = MilliCpu::from_cpus(desk.online().len() as u64);
+    let read = quantity::cpu(&field.text()?).map_err(|error| field.wrong(&error))?;
+    match read > most {
+        true => Err(field.refuse(&format!("0..={most}m, the CPUs of this machine"))),
+        false => Ok(read),
+    }
+}
+
+fn memory(desk: &Desk, field: &Field<'_>) -> Result<Bytes, String> {
+    let most = most_memory(desk);
+    let read = quantity::memory(&field.text()?).map_err(|error| field.wrong(&error))?;
+    match read.0 > most {
+        true => Err(field.refuse(&format!("0..={most} bytes"))),
+        false => Ok(read),
+    }
+}
+
+/// Of the machine, where its size is known.
+fn most_memory(desk: &Desk) -> u64 {
+    desk.memory().map_or(quantity::MAX_BYTES, |bytes| bytes.0)
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use model::annotation;
 use model::pod::{Container, ContainerRole, Pod, Requests};
 use model::qos::{PodUid, WorkloadName};
 
@@ -86,14 +87,15 @@ fn container(item: &Field<'_>, is_init: bool, idx: usize) -> Result<Container, S
         (true, Some("Always")) => ContainerRole::Sidecar,
         (true, _) => ContainerRole::Init,
     };
-    let mut amounts = BTreeMap::new();
-    if let Some(resources) = item.get("resources")? {
-        for key in ["limits", "requests"] {
-            if let Some(field) = resources.get(key)? {
-                amounts.extend(field.texts()?);
-            }
-        }
-    }
-    let requests = Requests::read(&amounts).map_err(|error| item.wrong(&error))?;
+    let of = |key| match item.get("resources")? {
+        Some(resources) => resources.get(key)?.map_or(Ok(BTreeMap::new()), |field| field.texts()),
+        None => Ok(BTreeMap::new()),
+    };
+    let (limits, mut amounts) = (of("limits")?, of("limits")?);
+    amounts.extend(of("requests")?);
+    let read = |amounts| Requests::read(amounts).map_err(|error| item.wrong(&error));
+    let limited = limits.contains_key(annotation::resource::CPU);
+    let cpu_limit = if limited { Some(read(&limits)?.cpu) } else { None };
+    let requests = Requests { cpu_limit, ..read(&amounts)? };
     Ok(Container { name, role, requests })
 }

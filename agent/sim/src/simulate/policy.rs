@@ -8,6 +8,7 @@ use model::policy::Reserve;
 use model::qos::{Keys, QosLevel, QosRules};
 
 use super::field::Field;
+use super::provision;
 use super::value::Value;
 
 const KEYS: [&str; 21] = [
@@ -41,7 +42,7 @@ const MAX_RAMP_UP_S: f64 = 600.0;
 const MAX_PRE_OCCUPATION_S: f64 = 86_400.0;
 
 pub(super) fn read(policy: &Field<'_>) -> Result<PlacementPolicy, String> {
-    policy.check_keys(&KEYS)?;
+    policy.check_keys(&[&KEYS[..], &provision::KEYS].concat())?;
     let default = PlacementPolicy::default();
     let flag = |key: &str, default: bool| match policy.get(key)? {
         Some(field) => field.flag(),

@@ -91,15 +91,16 @@ fn remove(desk: &mut Desk, body: &Field<'_>) -> Answer {
     let field = body.required("pod")?;
     let uid = match field.value() {
         Value::Map(_) => known(desk, &Named::read(&field)?),
-        _ => {
-            let text = field.text()?;
-            let full = if text.contains('/') { text.clone() } else { format!("default/{text}") };
-            let name = model::qos::WorkloadName::new(full);
-            known(desk, &Named { uid: PodUid::new(text), name })
-        }
+        _ => known_text(desk, &field.text()?),
     };
     let removed = desk.remove(&uid)?;
     Ok(json!({ "removed": removed.ask.name.as_str() }))
+}
+
+/// By uid, `namespace/name` or name.
+pub(super) fn known_text(desk: &Desk, text: &str) -> PodUid {
+    let full = if text.contains('/') { text.to_owned() } else { format!("default/{text}") };
+    known(desk, &Named { uid: PodUid::new(text), name: model::qos::WorkloadName::new(full) })
 }
 
 /// By uid, else by name.
@@ -113,7 +114,7 @@ fn known(desk: &Desk, named: &Named) -> PodUid {
 
 fn tick(desk: &mut Desk, body: &Field<'_>) -> Answer {
     body.check_keys(&["seconds", "usage", "samples"])?;
-    let measured = measured::read(body, &desk.ledger, &desk.online())?;
+    let measured = measured::read(desk, body)?;
     let seconds = match body.get("seconds")? {
         Some(field) => field.number(0.0..=MAX_TICK_S)?,
         None => 1.0,
@@ -143,11 +144,12 @@ fn show(desk: &Desk, body: &Field<'_>) -> Answer {
             "pools" => answer::pools(&input, &pools),
             "pods" => answer::pods(&input, &tally, &pools),
             "decisions" => answer::decisions(desk.decisions()),
+            "quota" => answer::quota(desk.quota()),
             "zones" => {
                 return Err(body.wrong(&format!("not supported yet: {name} is not simulated")));
             }
             _ => desk.advised(&name, &tally, &pools).ok_or_else(|| {
-                let allowed = "pools, pods, headroom, memory, bursts, zones and decisions";
+                let allowed = "pools, pods, quota, headroom, memory, bursts, zones and decisions";
                 body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}"))
             })?,
         };

@@ -37,6 +37,7 @@ scenario! {
     lifecycle
     capacity
     bad_input
+    provision
     one_cpu
     nodes_without_memory
     hybrid

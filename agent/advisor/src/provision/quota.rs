@@ -1,0 +1,75 @@
+//! The quota of reclaimed work where it may run on all CPUs of a region: what keeps them as busy as
+//! the target. Owns the arithmetic; missing input is `None`, and sizes decide then.
+//!
+//! Worked example: 20 CPUs, half of their time busy, of which reclaimed work uses 4. Target 0.8
+//! leaves 20 * (0.8 - 0.5) = 6 CPUs more: a quota of 10.
+
+use std::collections::BTreeMap;
+
+use model::ledger::Place;
+use model::provision::{ReclaimKnob, SizeRule};
+use model::qos::PoolName;
+use model::{MilliCpu, NumaNodeId};
+
+use super::ProvisionInput;
+use super::region::name_of;
+use crate::pool::{self, Territory};
+use crate::tally::Tally;
+
+/// Quotas by the reclaim pool of a region; `None` when the policy wants none, or something they need
+/// was not measured.
+pub(super) fn quotas(
+    input: &ProvisionInput<'_>,
+    tally: &Tally,
+) -> Option<BTreeMap<PoolName, MilliCpu>> {
+    // A rule that always runs stands before: the quota never decides.
+    let before = input.provision.rules.iter().take_while(|rule| **rule != SizeRule::DynamicQuota);
+    let wanted = input.provision.rules.contains(&SizeRule::DynamicQuota);
+    if !wanted || !input.policy.reclaim_enabled || before.count() > 0 {
+        return None;
+    }
+    let tally = Tally { knob: ReclaimKnob::Quota, ..tally.clone() };
+    let territories = pool::territories(input.layout, input.policy, &tally);
+    let n_unbound = territories.iter().filter(|one| one.node.is_none()).count();
+    if n_unbound == territories.len() && n_unbound == 0 {
+        return None;
+    }
+    let quota = |one: &Territory| {
+        let name = name_of(&PoolName::from(PoolName::RECLAIM), one.node);
+        Some((name, quota(input, one, &territories)?))
+    };
+    territories.iter().map(quota).collect()
+}
+
+fn quota(input: &ProvisionInput<'_>, territory: &Territory, all: &[Territory]) -> Option<MilliCpu> {
+    let cpus = territory.reclaimable;
+    let busy = cpus.iter().map(|cpu| input.measured.cpu_busy_ratio.get(&cpu).copied());
+    let busy: f64 = busy.sum::<Option<f64>>()?;
+    let n_cpus = cpus.len() as f64;
+    let used = reclaimed(input, territory, all)?;
+    let room = n_cpus * input.provision.quota_target_ratio - busy;
+    let milli = (room * 1000.0 + used).floor().clamp(0.0, n_cpus * 1000.0) as u64;
+    Some(MilliCpu(milli.max(territory.n_kept as u64 * 1000)))
+}
+
+/// What reclaimed work uses here, in thousandths: pods that are bound here, and of the others the
+/// part of the CPUs that are here.
+fn reclaimed(input: &ProvisionInput<'_>, here: &Territory, all: &[Territory]) -> Option<f64> {
+    let n_all: usize = all.iter().map(|one| one.reclaimable.len()).sum();
+    let part = here.reclaimable.len() as f64 / n_all.max(1) as f64;
+    let mut used = 0.0;
+    let batch = input.ledger.pods.values().filter(|one| one.ask.level.is_reclaimed());
+    for pod in batch {
+        let cpu = input.measured.pods.get(&pod.ask.uid).and_then(|one| one.cpu)?.0 as f64;
+        used += match (pod.place, here.node) {
+            (Place::Node(node), Some(id)) => if_same(cpu, node, id),
+            (Place::Node(_), None) => 0.0,
+            _ => cpu * part,
+        };
+    }
+    Some(used)
+}
+
+fn if_same(cpu: f64, node: NumaNodeId, here: NumaNodeId) -> f64 {
+    if node == here { cpu } else { 0.0 }
+}
