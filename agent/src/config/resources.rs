@@ -104,5 +104,5 @@ pub(super) fn bytes(
 ) -> Result<Bytes, ConfigError> {
     let Some(text) = raw else { return Ok(default) };
     let read = quantity::memory(text.get_ref());
-    read.map_err(|_| check.refuse(key, &text, "a quantity such as \"2Gi\""))
+    read.map_err(|error| check.refuse(key, &text, &format!("a quantity such as \"2Gi\" ({error})")))
 }

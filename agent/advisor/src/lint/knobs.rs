@@ -43,7 +43,8 @@ fn quota(snapshot: &Snapshot, name: &WorkloadName, workload: &WorkloadPlan) -> O
 fn burst(workload: &WorkloadPlan, quota: Option<Micros>) -> Wrong {
     let burst = workload.cpu_burst.filter(|burst| burst.0 > 0)?;
     let over = quota.is_none_or(|quota| burst > quota);
-    let quota = quota.map_or("no quota".to_owned(), |quota| format!("a quota of {quota} us"));
+    let quota =
+        quota.map_or_else(|| "no quota".to_owned(), |quota| format!("a quota of {quota} us"));
     over.then(|| ("burst-over-quota", format!("may save up {burst} us of {quota}")))
 }
 

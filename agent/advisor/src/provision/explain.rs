@@ -49,7 +49,11 @@ pub(super) fn quota(input: &ProvisionInput<'_>, state: &ProvisionState) -> Vec<D
             ("target", format!("{}", input.provision.quota_target_ratio)),
             (
                 "before",
-                input.state.quota.get(name).map_or("none".to_owned(), |q| format!("{q} mCPU")),
+                input
+                    .state
+                    .quota
+                    .get(name)
+                    .map_or_else(|| "none".to_owned(), |q| format!("{q} mCPU")),
             ),
         ],
         result: format!("a quota of {quota} mCPU"),

@@ -131,7 +131,10 @@ fn explain(
         inputs: vec![
             ("pool", pool.to_string()),
             ("limit", format!("{} mCPU", limit(pod))),
-            ("runnable", runnable.map_or("not measured".to_owned(), |one| format!("{one:.2}"))),
+            (
+                "runnable",
+                runnable.map_or_else(|| "not measured".to_owned(), |one| format!("{one:.2}")),
+            ),
             ("noisy_over", format!("{most:.2}")),
             ("noisy_rounds", format!("{} of {}", state.noisy_rounds, policy.rounds)),
         ],

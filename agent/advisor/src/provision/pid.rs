@@ -61,7 +61,8 @@ pub(super) fn wanted(input: &ProvisionInput<'_>, region: &Region<'_>) -> Option<
             adjust(input, region, indicator, (current, target), before)
         });
         adjusted.insert(indicator, sum);
-        let current = current.map_or("not measured".to_owned(), |current| format!("{current:.4}"));
+        let current =
+            current.map_or_else(|| "not measured".to_owned(), |current| format!("{current:.4}"));
         let moved = sum.0 as f64 / 1e6;
         inputs.push((indicator.name(), format!("{current} of {target}: {moved:+.3} CPUs")));
     }
