@@ -32,8 +32,10 @@ pub struct NodeHeadroom {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReclaimQuota {
     pub whole: Option<MilliCpu>,
-    /// On the pods bound to one node.
+    /// On reclaimed work of one node.
     pub per_node: BTreeMap<NumaNodeId, MilliCpu>,
+    /// On that of all nodes without a limit of their own, together.
+    pub rest: Option<MilliCpu>,
 }
 
 /// What the operator wants of headroom.

@@ -122,7 +122,9 @@ fn wishes_of_a_workload_are_checked() {
     );
     check_refused(
         &workload("memory_request = \"2Gib\""),
-        expect![[r#"agent.toml:5: workload.memory_request = "2Gib": allowed is a quantity such as "2Gi" ("2Gib" is not a quantity (a number with one of n u m k M G T P E Ki Mi Gi Ti Pi Ei, or an exponent))"#]],
+        expect![[
+            r#"agent.toml:5: workload.memory_request = "2Gib": allowed is a quantity such as "2Gi" ("2Gib" is not a quantity (a number with one of n u m k M G T P E Ki Mi Gi Ti Pi Ei, or an exponent))"#
+        ]],
     );
     check_refused(
         "[placement]\nnuma_hint_policy = \"random\"",

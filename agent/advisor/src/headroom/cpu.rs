@@ -11,8 +11,8 @@
 //! 1. A node's *supply* is its CPUs of the reclaim pool, less the time they were busy, plus what
 //!    reclaimed work used of it; never more than the CPUs. What a pod used on each node is not known:
 //!    it counts where the pool was busy.
-//! 2. Nodes with bound reclaimed pods are areas of their own, all others are one. A limit that stands
-//!    on an area, then the one on all, cuts the supply.
+//! 2. Nodes with bound reclaimed pods are areas of their own, all others are one. Limits that stand on
+//!    single nodes, on the others, then the one on all cut the supply.
 //! 3. With overselling, below the target utilisation more is told than was told before, over the
 //!    upper one less: `last + supply * (target - util)`, at least the supply, at most `max_oversold`
 //!    times it; and the total at most a part of the machine.
@@ -29,12 +29,13 @@
 
 use std::collections::BTreeMap;
 
-use model::headroom::{Absent, Amount, CpuOversell, Explained, Unit};
+use model::headroom::{Absent, Amount, CpuOversell, Explained, ReclaimQuota, Unit};
 use model::ledger::{Place, Resident};
 use model::qos::PoolName;
-use model::{CpuSet, NumaNodeId};
+use model::{CpuSet, MilliCpu, NumaNodeId};
 
 use super::{HeadroomInput, Momentary, apportion};
+use crate::layout::Layout;
 
 /// One node's part of the reclaim pool.
 #[derive(Clone, Copy, Debug, Default)]
@@ -166,21 +167,38 @@ fn tell(explained: &mut Explained, pool: &CpuSet, parts: &[Part], used: &Use) {
     explained.add("reclaimed_use", all(|part| part.used), from);
 }
 
-/// Limits on areas, then the one on all.
+/// Limits on single nodes and on the others, then the one on all.
 fn limit(input: &HeadroomInput<'_>, explained: &mut Explained, parts: &mut [Part]) {
-    for part in parts.iter_mut().filter(|part| part.is_bound) {
-        if let Some(quota) = input.quota.per_node.get(&part.id) {
-            part.supply = part.supply.min(quota.0);
-        }
+    let per_node = &input.quota.per_node;
+    for part in parts.iter_mut() {
+        part.supply = part.supply.min(per_node.get(&part.id).map_or(u64::MAX, |quota| quota.0));
     }
     let total = sum(parts, |part| part.supply);
-    explained.lead_to("node_quota", Amount(total), "limits on reclaimed pods of single nodes");
-    let Some(quota) = input.quota.whole.filter(|quota| quota.0 < total) else { return };
-    let weights: Vec<u64> = parts.iter().map(|part| part.supply).collect();
-    for (part, share) in parts.iter_mut().zip(apportion(quota.0, &weights)) {
+    explained.lead_to("node_quota", Amount(total), "limits on reclaimed work of single nodes");
+    hold(parts, input.quota.rest, |part| !per_node.contains_key(&part.id));
+    let total = sum(parts, |part| part.supply);
+    explained.lead_to("rest_quota", Amount(total), "the limit on reclaimed work of other nodes");
+    hold(parts, input.quota.whole, |_| true);
+    let total = sum(parts, |part| part.supply);
+    explained.lead_to("quota", Amount(total), "the limit on all reclaimed work");
+}
+
+/// Cuts the supply of some parts to a limit, in proportion.
+fn hold(parts: &mut [Part], quota: Option<MilliCpu>, of: impl Fn(&Part) -> bool) {
+    let mut members: Vec<&mut Part> = parts.iter_mut().filter(|part| of(part)).collect();
+    let supplies: Vec<u64> = members.iter().map(|part| part.supply).collect();
+    let Some(quota) = quota.filter(|quota| quota.0 < supplies.iter().sum()) else { return };
+    for (part, share) in members.iter_mut().zip(apportion(quota.0, &supplies)) {
         part.supply = share;
     }
-    explained.lead_to("quota", Amount(quota.0), "the limit on all reclaimed pods");
+}
+
+/// Limits by the reclaim pool they stand on: the pool itself, or its part on a node.
+pub fn quota_by_pool(layout: &Layout, quotas: &BTreeMap<PoolName, MilliCpu>) -> ReclaimQuota {
+    let pool = PoolName::from(PoolName::RECLAIM);
+    let on = |node: &crate::layout::Node| Some((node.id, *quotas.get(&pool.on_node(node.id))?));
+    let per_node = layout.nodes.iter().filter_map(on).collect();
+    ReclaimQuota { whole: None, per_node, rest: quotas.get(&pool).copied() }
 }
 
 /// What may be told beyond the supply, by part.

@@ -158,6 +158,16 @@ fn a_limit_cuts_the_supply() {
     // 3.25 of 6.5 for all: half of each
     desk.quota.whole = Some(MilliCpu(3250));
     check(&desk, 3250, &[250, 1000, 1000, 1000]);
+    // by pool: node 0 has a limit of its own, the others have 3 together
+    let reclaim = PoolName::from(PoolName::RECLAIM);
+    let on_node = reclaim.on_node(NumaNodeId(0));
+    let quotas = BTreeMap::from([(on_node, MilliCpu(500)), (reclaim, MilliCpu(3000))]);
+    let layout = layout_of(&desk.topology, &desk.placement);
+    desk.quota = cpu::quota_by_pool(&layout, &quotas);
+    check(&desk, 3500, &[500, 1000, 1000, 1000]);
+    // a limit over the supply changes nothing
+    desk.quota = ReclaimQuota { rest: Some(MilliCpu(7000)), ..ReclaimQuota::default() };
+    check(&desk, 9000, &[3000, 2000, 2000, 2000]);
 }
 
 #[test]

@@ -152,9 +152,10 @@ mod tests {
     fn unknown_names_and_too_many_entries_are_refused() {
         let empty = ProvisionState::from(&inner::ProvisionState::default());
         let wrong = ProvisionState { knob: "speed".to_owned(), ..empty.clone() };
-        assert!(inner::ProvisionState::try_from(wrong).is_err());
+        let error = inner::ProvisionState::try_from(wrong).expect_err("no such knob");
+        assert!(error.to_string().contains("speed"), "{error}");
         let quota_milli = (0..=MAX_ENTRIES).map(|n| (n.to_string(), 1)).collect();
         let many = ProvisionState { quota_milli, ..empty };
-        assert!(inner::ProvisionState::try_from(many).is_err());
+        inner::ProvisionState::try_from(many).expect_err("too many");
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use advisor::admit::{self, Admission};
+use advisor::headroom::cpu::quota_by_pool;
 use advisor::hint::{self, Hints, PlacementInput};
 use advisor::layout::Layout;
 use advisor::pool::{self, Placement, Pools};
@@ -228,19 +229,10 @@ impl Desk {
         let tally = Tally::of(&self.layout, &self.ledger, None, self.now);
         let provisioned = provision::provision(&self.provision_input(&tally));
         self.state = provisioned.state;
-        self.quota = self.reclaim_quota();
+        self.quota = quota_by_pool(&self.layout, &self.state.quota);
         for decision in provisioned.decisions {
             self.decide(decision);
         }
-    }
-
-    /// The quota of reclaimed work as headroom knows it.
-    fn reclaim_quota(&self) -> ReclaimQuota {
-        let reclaim = PoolName::from(PoolName::RECLAIM);
-        let of = |name: &PoolName| self.state.quota.get(name).copied();
-        let per_node = self.layout.nodes.iter().map(|node| node.id);
-        let per_node = per_node.filter_map(|id| Some((id, of(&reclaim.on_node(id))?)));
-        ReclaimQuota { whole: of(&reclaim), per_node: per_node.collect() }
     }
 
     pub(super) fn quota(&self) -> &BTreeMap<PoolName, MilliCpu> {
