@@ -122,7 +122,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             raw.mode,
             (raw.reserve, raw.placement),
             (raw.share, raw.reclaim, raw.suppression),
-            (raw.headroom, raw.memory, raw.burst),
+            (raw.provision, raw.headroom, raw.memory, raw.burst),
         )?,
         recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
@@ -149,6 +149,8 @@ struct RawConfig {
     recording: RawRecording,
     #[serde(default)]
     placement: RawPlacement,
+    #[serde(default)]
+    provision: RawProvision,
     #[serde(default)]
     headroom: RawHeadroom,
     #[serde(default)]
@@ -220,6 +222,15 @@ struct RawSuppression {
     floor_milli_cpu: Option<Spanned<i64>>,
     max_doublings: Option<Spanned<i64>>,
     use_cpu_idle: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawProvision {
+    rule: Option<Spanned<String>>,
+    usage_ratio: Option<Spanned<f64>>,
+    runq_p99_us: Option<Spanned<i64>>,
+    min_cpus: Option<Spanned<i64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -307,7 +318,7 @@ fn policy(
     mode: Option<Spanned<String>>,
     (reserve, placement): (RawReserve, RawPlacement),
     (share, reclaim, suppression): (RawShare, RawReclaim, RawSuppression),
-    (headroom, memory, burst): (RawHeadroom, RawMemory, RawBurst),
+    (provision, headroom, memory, burst): (RawProvision, RawHeadroom, RawMemory, RawBurst),
 ) -> Result<Policy, ConfigError> {
     let default = Policy::default();
     Ok(Policy {
@@ -316,6 +327,7 @@ fn policy(
         share: share_policy(check, share, &default.share)?,
         reclaim: reclaim_policy(check, reclaim, &default.reclaim)?,
         suppression: suppression_policy(check, suppression, &default.suppression)?,
+        provision: resources::provision(check, provision, default.provision)?,
         headroom: resources::headroom(check, headroom, default.headroom)?,
         memory: resources::memory(check, memory, default.memory)?,
         burst: resources::burst(check, burst, default.burst)?,

@@ -94,10 +94,16 @@ fn values(policy: &Policy, managed_cgroup: &str) -> BTreeMap<&'static str, Strin
 }
 
 /// Headroom, memory and bursts.
-fn resources(policy: &Policy) -> [(&'static str, String); 12] {
-    let Policy { headroom, memory, burst, .. } = policy;
+fn resources(policy: &Policy) -> [(&'static str, String); 16] {
+    let Policy { provision, headroom, memory, burst, .. } = policy;
+    let maybe = |value: Option<String>| value.unwrap_or_else(|| "off".to_owned());
+    let targets = &provision.share_targets;
     let oversell = headroom.cpu_oversell.as_ref();
     [
+        ("provision.rule", maybe(provision.rules.first().map(|rule| rule.name().to_owned()))),
+        ("provision.usage_ratio", maybe(targets.usage_ratio.map(|it| it.to_string()))),
+        ("provision.runq_p99_us", maybe(targets.runq_p99.map(|it| it.to_string()))),
+        ("provision.min_cpus", provision.ramp.min_cpus.to_string()),
         ("headroom.sample_every_ms", (headroom.cpu_report.window.every.0 / 1_000_000).to_string()),
         (
             "headroom.cpu_oversell_target",
@@ -160,7 +166,7 @@ mod tests {
     fn every_key_of_the_policy_is_there_once() {
         let config = config::parse(Path::new("/dev/null"), "").expect("empty is good");
         let table = PolicyTable::new(&config, Path::new("/dev/null"));
-        assert_eq!((table.file.as_str(), table.rows.len()), ("", 35));
+        assert_eq!((table.file.as_str(), table.rows.len()), ("", 39));
         assert!(table.rows.iter().all(|row| row.value == row.built_in && row.line.is_none()));
     }
 }

@@ -51,8 +51,9 @@ use std::sync::Arc;
 
 use model::decision::Decision;
 use model::ledger::Ledger;
-use model::plan::{Finding, Generation, Plan, RegionState, Severity};
+use model::plan::{Advice, Finding, Generation, Plan, RegionState, Severity};
 use model::policy::Policy;
+use model::provision::{ProvisionState, SizeRule};
 use model::qos::{PoolName, QosLevel};
 use model::snapshot::{Signal, Snapshot};
 use model::{CpuSet, MilliCpu, Timestamp};
@@ -63,6 +64,7 @@ pub(crate) use reserve::spread as reserve_spread;
 
 use crate::layout::Layout;
 use crate::pool::{self, Held, Pools};
+use crate::provision::{self, ProvisionInput};
 use crate::tally::Tally;
 use stale::Freshness;
 
@@ -119,7 +121,7 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
         workloads,
         ledger,
         regions: node.regions,
-        advice: said.advice,
+        advice: Advice { provision: node.provision, ..said.advice },
     };
     (plan, report)
 }
@@ -150,6 +152,8 @@ pub(crate) struct Node {
     pub(crate) regions: BTreeMap<PoolName, RegionState>,
     /// What the share pools of each region need, by pool.
     needs: BTreeMap<PoolName, MilliCpu>,
+    /// What `provision` remembers, where one of its rules sizes.
+    provision: ProvisionState,
     /// CPUs that reclaimed work always has.
     pub(crate) n_kept: usize,
     aim: size::Aim,
@@ -167,22 +171,66 @@ impl Node {
         // A measured node: what nobody asked for is free, whoever is here.
         tally.is_settled = true;
         let n_kept = pool::reclaim_reserve(&layout, &input.policy.placement, &tally).len();
-        let (mut states, mut needed) = (BTreeMap::new(), BTreeMap::new());
+        let regions = region::regions(input, &layout, &mut tally, ledger, n_kept);
+        let provision = ProvisionState::default();
+        let (regions_state, needs) = (BTreeMap::new(), BTreeMap::new());
+        let mut node =
+            Node { layout, tally, regions: regions_state, needs, provision, n_kept, aim };
+        match input.policy.provision.rules.first() {
+            None | Some(SizeRule::Runq) => node.size_by_waiting(input, regions, report),
+            Some(_) => node.size_by_rule(input, ledger, report),
+        }
+        node
+    }
+
+    /// Sizes from lateness and need, with hysteresis.
+    fn size_by_waiting(
+        &mut self,
+        input: &PlanInput<'_>,
+        regions: Vec<region::Region<'_>>,
+        report: &mut PlanReport,
+    ) {
         let judge = Judge::new(input.snapshot, input.policy);
-        for region in region::regions(input, &layout, &mut tally, ledger, n_kept) {
+        for region in regions {
             let needs = need::of(input, &judge, &region);
-            let sizing = size::exclusive(input, &region, &needs, aim);
+            let sizing = size::exclusive(input, &region, &needs, self.aim);
             let n_exclusive = usize::from(sizing.state.n_exclusive);
-            region.set_size(&layout, &mut tally, (n_exclusive, &needs.by_pool));
+            region.set_size(&self.layout, &mut self.tally, (n_exclusive, &needs.by_pool));
             for (pool, need) in &needs.by_pool {
                 let name = PoolName::from(*pool);
                 let name = region.node.map_or_else(|| name.clone(), |node| name.on_node(node));
-                needed.insert(name, *need);
+                self.needs.insert(name, *need);
             }
             report.decisions.extend(sizing.decision);
-            states.insert(region.name, sizing.state);
+            self.regions.insert(region.name, sizing.state);
         }
-        Node { layout, tally, regions: states, needs: needed, n_kept, aim }
+    }
+
+    /// Sizes from the policy's rules; without fresh input those that stand.
+    fn size_by_rule(&mut self, input: &PlanInput<'_>, ledger: &Ledger, report: &mut PlanReport) {
+        let before = input.previous.map(|plan| plan.advice.provision.clone()).unwrap_or_default();
+        let measured = advice::measured(input.snapshot);
+        let given = ProvisionInput {
+            now: input.now,
+            layout: &self.layout,
+            policy: &input.policy.placement,
+            provision: &input.policy.provision,
+            ledger,
+            tally: &self.tally,
+            measured: &measured,
+            state: &before,
+        };
+        if self.aim == size::Aim::ReclaimFloor {
+            self.tally = provision::standing(&given);
+            self.provision = before;
+            return;
+        }
+        let made = provision::provision(&given);
+        report.decisions.extend(made.decisions);
+        (self.tally, self.provision) = (made.tally, made.state);
+        for pool in &self.tally.pools {
+            self.needs.insert(pool.name.clone(), pool.sized);
+        }
     }
 
     /// Whether the Plan is made from input that may be acted on.

@@ -11,6 +11,7 @@ use crate::knob::{CpuMax, CpuWeight, Knob, KnobValue, Lane, MemoryLimit, OomScor
 use crate::ledger::Ledger;
 use crate::memory::BinderState;
 use crate::numa::NumaSet;
+use crate::provision::ProvisionState;
 use crate::qos::{CgroupPath, PoolName, QosLevel, WorkloadName};
 use crate::units::{Bytes, Micros, MilliCpu, Nanos, Timestamp};
 
@@ -46,6 +47,8 @@ pub struct Advice {
     /// NUMA nodes that run out of memory.
     pub pressure: BinderState,
     pub bursts: BurstState,
+    /// Sizes of regions, where a rule of `provision` makes them.
+    pub provision: ProvisionState,
 }
 
 /// What the next turn has to know of a region.

@@ -7,6 +7,7 @@ use crate::headroom::HeadroomPolicy;
 use crate::knob::CpuWeight;
 use crate::memory::MemoryPolicy;
 use crate::placement::{PlacementPolicy, ReclaimReserve};
+use crate::provision::{ProvisionPolicy, SizeRule};
 use crate::units::{Micros, MilliCpu, Nanos};
 
 /// Whether Steps are written or only planned.
@@ -25,6 +26,8 @@ pub struct Policy {
     pub share: SharePolicy,
     pub reclaim: ReclaimPolicy,
     pub suppression: SuppressionPolicy,
+    /// How measurements become sizes of share pools.
+    pub provision: ProvisionPolicy,
     pub headroom: HeadroomPolicy,
     pub memory: MemoryPolicy,
     pub burst: BurstRules,
@@ -105,6 +108,12 @@ impl Default for Policy {
                 floor: MilliCpu(100),
                 max_doublings: 4,
                 use_cpu_idle: true,
+            },
+            provision: ProvisionPolicy {
+                rules: vec![SizeRule::Runq],
+                // CPUs that somebody owns are nobody else's on a node that runs.
+                lend_exclusive: false,
+                ..ProvisionPolicy::default()
             },
             headroom: HeadroomPolicy::default(),
             memory: MemoryPolicy::default(),

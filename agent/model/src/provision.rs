@@ -39,8 +39,8 @@ pub enum SizeRule {
     Pid,
     /// Reclaimed work runs everywhere and a CPU quota limits it.
     DynamicQuota,
-    /// Lateness on the run queue with hysteresis. Not written in terms of regions yet: it never
-    /// runs, and the next rule decides.
+    /// Lateness on the run queue with hysteresis, which is `advisor::plan`'s own: nobody else has the
+    /// causes of waiting that it needs.
     Runq,
 }
 

@@ -57,6 +57,9 @@ fn a_full_file_is_read() {
         keep_free = "1Gi"
         protection = true
         min_percent = 50
+        [provision]
+        rule = "pid"
+        usage_ratio = 0.7
         [headroom]
         sample_every_ms = 5000
         cpu_oversell_target = 0.6
@@ -80,6 +83,8 @@ fn a_full_file_is_read() {
     assert_eq!((db.memory_request.0, db.wish.numa_number), (2 << 30, Some(2)));
     assert!(db.wish.numa_binding && !db.wish.numa_exclusive);
     let policy = &config.policy;
+    assert_eq!(policy.provision.rules, [model::provision::SizeRule::Pid]);
+    assert_eq!(policy.provision.share_targets.usage_ratio, Some(0.7));
     assert_eq!(policy.memory.guard.keep_free.0, 1 << 30);
     assert_eq!(policy.memory.protection.min_percent, 50);
     assert_eq!(policy.headroom.cpu_report.window.ttl, model::Nanos::from_secs(25));
@@ -116,6 +121,7 @@ fn wishes_of_a_workload_are_checked() {
         "[memory]\nmin_percent = 101",
         expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"],
     );
+    check_refused("[provision]\nrule = \"dynamic_quota\"", expect![[""]]);
     check_refused(
         "[headroom]\ncpu_oversell_target = 2.0",
         expect!["agent.toml:2: headroom.cpu_oversell_target = 2.0: allowed is 0.1 to 1"],

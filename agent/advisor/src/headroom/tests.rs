@@ -166,7 +166,7 @@ fn a_limit_cuts_the_supply() {
     desk.quota = cpu::quota_by_pool(&layout, &quotas);
     check(&desk, 3500, &[500, 1000, 1000, 1000]);
     // a limit over the supply changes nothing
-    desk.quota = ReclaimQuota { rest: Some(MilliCpu(7000)), ..ReclaimQuota::default() };
+    desk.quota = ReclaimQuota { rest: Some(MilliCpu(9500)), ..ReclaimQuota::default() };
     check(&desk, 9000, &[3000, 2000, 2000, 2000]);
 }
 

@@ -72,7 +72,14 @@ pub(super) fn advise(
     let protection = &policy.memory.protection;
     let headroom = Some(headroom);
     Said {
-        advice: Advice { headroom, headroom_state, told, pressure, bursts: burst_state },
+        advice: Advice {
+            headroom,
+            headroom_state,
+            told,
+            pressure,
+            bursts: burst_state,
+            ..Advice::default()
+        },
         bursts,
         protections: protect::protect(protection, &node.layout, &node.tally, ledger),
         guard: guard::guard(&policy.memory, &node.layout, &measured),
@@ -103,7 +110,7 @@ fn tell(
 }
 
 /// The pods and the memory of a Snapshot, by the ids that placement knows.
-fn measured(snapshot: &Snapshot) -> Measured {
+pub(super) fn measured(snapshot: &Snapshot) -> Measured {
     let pods = snapshot.workloads.iter().map(|(name, view)| {
         let memory = &view.memory;
         let measure = PodMeasure {

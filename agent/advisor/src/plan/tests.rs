@@ -2,6 +2,7 @@
 
 use model::plan::Plan;
 use model::policy::{Policy, Reserve};
+use model::provision::SizeRule;
 use model::qos::{PoolName, QosLevel};
 use model::snapshot::{Signal, Snapshot, SourceHealth, WorkloadView};
 use model::{Nanos, Timestamp, Topology};
@@ -377,6 +378,33 @@ fn what_was_not_read_is_not_gone() {
     gone.workloads.remove("db");
     let (third, _) = next(Some(&second), &gone, &splitting());
     assert!(!third.ledger.pods.contains_key("db"));
+}
+
+/// Sizes by a rule of `provision`; each row is (second, usage, pools).
+#[track_caller]
+fn check_rule(rule: SizeRule, rows: &[(u64, u64, &str)]) {
+    let mut policy = splitting();
+    policy.provision.rules = vec![rule];
+    policy.provision.ramp.min_cpus = 1;
+    let mut previous: Option<Plan> = None;
+    for (second, usage, expect) in rows {
+        let all = vec![("ml", batch(2)), ("web", shared(1, 6000, Some(*usage)))];
+        let node = snapshot(*second, machine(1, 12, 1), all);
+        let (plan, _) = next(previous.as_ref(), &node, &policy);
+        assert_eq!(pools_text(&plan), *expect, "second {second}");
+        assert_eq!(crate::lint(&node, &policy, previous.as_ref(), &plan), []);
+        previous = Some(plan);
+    }
+}
+
+#[test]
+fn a_rule_of_provision_sizes_the_pool_as_well() {
+    check_rule(SizeRule::Requests, &[(1, 1000, "|0-5|6-11"), (2, 11_000, "|0-5|6-11")]);
+    // 6 are asked for; 2000 * 1.25 = 3 are needed: two CPUs down, then nothing for 30 s
+    let canonical = [(1, 2000, "|0-3|4-11"), (2, 2000, "|0-3|4-11"), (31, 2000, "|0-2|3-11")];
+    check_rule(SizeRule::Canonical, &canonical);
+    // 7200 * 1.25 = 9, at once
+    check_rule(SizeRule::Canonical, &[(1, 2000, "|0-3|4-11"), (2, 7200, "|0-8|9-11")]);
 }
 
 #[track_caller]

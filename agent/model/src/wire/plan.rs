@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::advice::{BinderState, BurstState, HeadroomState};
-use super::{Ledger, WireError, bad, parsed};
+use super::{Ledger, ProvisionState, WireError, bad, parsed};
 use crate::cpuset::CpuSet;
 use crate::headroom::Amount;
 use crate::knob::{self, CpuMax, CpuWeight};
@@ -37,6 +37,8 @@ pub struct Plan {
     pub pressure: BinderState,
     #[serde(default)]
     pub bursts: BurstState,
+    #[serde(default)]
+    pub provision: ProvisionState,
     /// What a Plan before `regions` remembered of its one share pool; never written.
     #[serde(default, skip_serializing)]
     pub share_low_since_ns: Option<u64>,
@@ -149,6 +151,7 @@ impl From<&inner::Plan> for Plan {
             headroom_told: plan.advice.told.map(|told| told.map(|it| it.0)),
             pressure: BinderState::from(&plan.advice.pressure),
             bursts: BurstState::from(&plan.advice.bursts),
+            provision: ProvisionState::from(&plan.advice.provision),
             share_low_since_ns: None,
             share_late_ticks: 0,
             regions: plan.regions.iter().map(|(name, it)| (name.to_string(), it.into())).collect(),
@@ -190,6 +193,7 @@ impl TryFrom<Plan> for inner::Plan {
                 told: plan.headroom_told.map(|told| told.map(Amount)),
                 pressure: plan.pressure.try_into()?,
                 bursts: plan.bursts.try_into()?,
+                provision: plan.provision.try_into()?,
             },
         })
     }

@@ -1,5 +1,6 @@
 //! Wire form of the Policy that stood when something was recorded.
 
+mod provision;
 mod resources;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,8 @@ pub struct Policy {
     share: Share,
     reclaim: Reclaim,
     suppression: Suppression,
+    #[serde(default)]
+    provision: provision::Provision,
     #[serde(default)]
     headroom: resources::Headroom,
     #[serde(default)]
@@ -118,6 +121,7 @@ impl From<&inner::Policy> for Policy {
                 max_doublings: suppression.max_doublings,
                 use_cpu_idle: suppression.use_cpu_idle,
             },
+            provision: provision::Provision::from(&policy.provision),
             headroom: resources::Headroom::from(&policy.headroom),
             memory: resources::Memory::from(&policy.memory),
             burst: resources::Burst::from(&policy.burst),
@@ -156,6 +160,7 @@ impl TryFrom<Policy> for inner::Policy {
                 max_doublings: doublings(suppression.max_doublings)?,
                 use_cpu_idle: suppression.use_cpu_idle,
             },
+            provision: policy.provision.try_into()?,
             headroom: policy.headroom.try_into()?,
             memory: policy.memory.try_into()?,
             burst: policy.burst.try_into()?,

@@ -21,6 +21,12 @@ pub struct ProvisionState {
     pub quota_milli: BTreeMap<String, u64>,
 }
 
+impl Default for ProvisionState {
+    fn default() -> ProvisionState {
+        ProvisionState::from(&inner::ProvisionState::default())
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegionState {
     pub n_cpus: u16,
