@@ -2,6 +2,7 @@
 //! `NAME.out` (`UPDATE_EXPECT=1` records it; read the difference before committing).
 
 mod day;
+mod handbook;
 mod planning;
 mod replaying;
 mod simulating;
