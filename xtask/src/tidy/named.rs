@@ -309,10 +309,18 @@ fn collect_keys(value: &toml::Value, keys: &mut BTreeSet<String>) {
     }
 }
 
-/// Names before a single `:` in the agent's files that use serde's `Deserialize`.
+/// Where the inner keys of `enhancements` stand, which are a map to serde.
+const WISHES: &str = "agent/model/src/annotation.rs";
+
+/// Names before a single `:` in the agent's files that use serde's `Deserialize`, and the keys of
+/// wishes.
 fn fields(tree: &Tree) -> BTreeSet<String> {
     let files = tree.below(AGENT.sources).filter(|file| file.code.contains("Deserialize"));
-    files.flat_map(|file| file.code.lines()).filter_map(field_of).map(str::to_owned).collect()
+    let fields = files.flat_map(|file| file.code.lines()).filter_map(field_of);
+    // Without a domain, as the configuration writes them.
+    let quoted = tree.below(WISHES).flat_map(|file| file.text.split('"').skip(1).step_by(2));
+    let wishes = quoted.map(|key| key.rsplit('/').next().unwrap_or(key));
+    fields.chain(wishes).map(str::to_owned).collect()
 }
 
 fn field_of(line: &str) -> Option<&str> {
