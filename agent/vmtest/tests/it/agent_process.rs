@@ -137,7 +137,10 @@ impl Agent {
 
     #[track_caller]
     pub(crate) fn wait_for_socket(&self) {
-        wait_until("the agent to answer on its socket", LIMIT, || {
+        // An agent that starts beside hogs on an emulated machine: it loads its BPF programs with
+        // what they leave.
+        let limit = LIMIT * 3;
+        wait_until("the agent to answer on its socket", limit, || {
             self.berth(&["pools"]).status.success()
         });
     }
