@@ -221,7 +221,7 @@ mod tests {
     fn a_small_bound_is_kept_and_each_file_runs() {
         let dir = tempfile::tempdir().expect("temp dir");
         let path = dir.path().join("recording");
-        let config = RecordingConfig { path: path.clone(), max_bytes: 16 << 10 };
+        let config = RecordingConfig { path: path.clone(), max_bytes: 48 << 10 };
         let mut recording = Recording::start(&config).expect("started");
         let mut turn = TurnState::new(Policy::default());
         recording.begin(&turn);
@@ -232,7 +232,7 @@ mod tests {
         }
         let old = state::recording::old_path(&path);
         let size = |path: &Path| std::fs::metadata(path).expect("there").len();
-        assert!(size(&path) + size(&old) <= 16 << 10);
+        assert!(size(&path) + size(&old) <= 48 << 10);
         for path in [&path, &old] {
             let tally = replayed(path);
             assert!(tally.n_entries > 10 && tally.n_different == 0, "{tally:?}");
