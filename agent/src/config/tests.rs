@@ -121,7 +121,12 @@ fn wishes_of_a_workload_are_checked() {
         "[memory]\nmin_percent = 101",
         expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"],
     );
-    check_refused("[provision]\nrule = \"dynamic_quota\"", expect![[r#"agent.toml:2: provision.rule = "dynamic_quota": allowed is runq, pid, canonical, requests"#]]);
+    check_refused(
+        "[provision]\nrule = \"dynamic_quota\"",
+        expect![[
+            r#"agent.toml:2: provision.rule = "dynamic_quota": allowed is runq, pid, canonical, requests"#
+        ]],
+    );
     check_refused(
         "[headroom]\ncpu_oversell_target = 2.0",
         expect!["agent.toml:2: headroom.cpu_oversell_target = 2.0: allowed is 0.1 to 1"],
