@@ -39,6 +39,8 @@ enum Action {
     /// Print the log of one component; without a name, which there are
     Logs { component: Option<String> },
     /// Run a command in a node's VM; its exit code comes back
+    ///
+    /// A program and its arguments arrive as given; one word alone is a line of shell.
     NodeExec {
         /// As `kubectl get nodes` names it
         node: String,

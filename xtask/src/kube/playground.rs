@@ -150,7 +150,7 @@ fn kubectl_command(folder: &Path, kubeconfig: &Path) -> anyhow::Result<Command> 
     Ok(command)
 }
 
-/// The command's own words, joined as ssh joins them; the caller's streams are its.
+/// The command's own words; the caller's streams are its.
 pub(super) fn node_exec(node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
     let pid = running().context("no cluster is up; `cargo xtask kube up` starts one")?;
     exec(pid, &folder(), node, words)

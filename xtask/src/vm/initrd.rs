@@ -29,7 +29,7 @@ pub(super) fn build(guest: &Guest, busybox: &Path, place: &Workplace) -> anyhow:
     for (host, path) in &guest.files {
         add_path(&mut archive, host, path, &place.folder)?;
     }
-    add_order(&mut archive, guest);
+    add_order(&mut archive, guest)?;
     Ok(archive.finish())
 }
 
@@ -126,7 +126,7 @@ fn add_libraries(archive: &mut Archive, program: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn add_order(archive: &mut Archive, guest: &Guest) {
+fn add_order(archive: &mut Archive, guest: &Guest) -> anyhow::Result<()> {
     let session = match guest.session {
         Session::Batch => "batch",
         Session::Terminal { .. } => "terminal",
@@ -137,13 +137,14 @@ fn add_order(archive: &mut Archive, guest: &Guest) {
     };
     archive.file("/etc/guest/session", 0o644, session.as_bytes());
     archive.file("/etc/guest/window", 0o644, window.as_bytes());
-    archive.file("/etc/guest/command", 0o644, command_script(guest).as_bytes());
+    archive.file("/etc/guest/command", 0o644, command_script(guest)?.as_bytes());
     let deadline_s = guest.timeout.as_secs() + super::GRACE.as_secs();
     archive.file("/etc/guest/deadline", 0o644, deadline_s.to_string().as_bytes());
+    Ok(())
 }
 
 /// A script of one command, every word quoted. What the guest was asked to be goes with it, for the tests.
-fn command_script(guest: &Guest) -> String {
+fn command_script(guest: &Guest) -> anyhow::Result<String> {
     let mut script = format!(
         "export BERTH_KERNEL={} BERTH_CPUS={} BERTH_NODES={}\n",
         guest.kernel.series(),
@@ -151,31 +152,14 @@ fn command_script(guest: &Guest) -> String {
         guest.nodes
     );
     for (key, value) in &guest.environment {
-        script += &format!("export {key}={}\n", quoted(value));
+        let value = shlex::try_quote(value).context("quote a variable of the guest")?;
+        script += &format!("export {key}={value}\n");
     }
-    script += "exec";
-    for word in &guest.command {
-        script = script + " " + &quoted(word);
-    }
-    script + "\n"
-}
-
-fn quoted(word: &str) -> String {
-    format!("'{}'", word.replace('\'', r"'\''"))
+    let words = guest.command.iter().map(String::as_str);
+    let command = shlex::try_join(words).context("quote the guest's command")?;
+    Ok(script + "exec " + &command + "\n")
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     fs::read(path).with_context(|| format!("read {}", path.display()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_quoted_for_the_shell() {
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's $HOME"), r"'it'\''s $HOME'");
-        assert_eq!(quoted(""), "''");
-    }
 }

@@ -68,6 +68,22 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
     node.forget().await.unwrap();
 }
 
+/// A node that really boots: how long until it is Ready, its first pod runs and the next one, on the machine as it is now.
+#[tokio::test]
+async fn soak_a_node_boots_and_runs_its_first_pods() {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let booted = Settings { restored: false, ..Settings::default() };
+    let node = cluster.add_node(&bench, &booted).await.unwrap();
+    let ready_s = node.timings().ready.as_secs_f64();
+    bench.note(&format!("a booted node is Ready after {ready_s:.1} s")).unwrap();
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
+    for name in ["first", "second", "third"] {
+        let pod = run(&bench, &pods, &pod(name, json!({}))).await;
+        assert_eq!(pod.spec.as_ref().unwrap().node_name, Some(node.name()));
+    }
+}
+
 /// Two nodes beside each other, with a kubelet that has no policies: a Deployment that wants both gets both, and each node has
 /// its own kubelet at its own address.
 #[tokio::test]

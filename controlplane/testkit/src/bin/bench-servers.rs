@@ -126,8 +126,16 @@ fn tell<'a>(memory: impl IntoIterator<Item = (&'a str, u64)>, began: Instant) {
 /// Becomes the command, so that its streams and its exit code are ours.
 fn exec(node: &str, words: &[String]) -> anyhow::Result<()> {
     let shell = Shell::of_node(node)?;
-    let error = shell.command(words, std::io::stdin().is_terminal()).exec();
+    let error = shell.command(&line(words)?, std::io::stdin().is_terminal()).exec();
     bail!("run a command on {node}: {error}")
+}
+
+/// A program and its arguments arrive as they were given; one word alone is a line of shell.
+fn line(words: &[String]) -> anyhow::Result<String> {
+    match words {
+        [line] => Ok(line.clone()),
+        words => shlex::try_join(words.iter().map(String::as_str)).context("quote a command"),
+    }
 }
 
 async fn signalled() -> anyhow::Result<()> {
@@ -142,4 +150,23 @@ async fn signalled() -> anyhow::Result<()> {
 async fn input_closed() -> anyhow::Result<()> {
     let mut rest = Vec::new();
     tokio::io::stdin().read_to_end(&mut rest).await.map(drop).context("wait for the end of input")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::line;
+
+    #[track_caller]
+    fn check(words: &[&str], expected: &str) {
+        let words: Vec<_> = words.iter().map(|&word| word.to_owned()).collect();
+        assert_eq!(line(&words).unwrap(), expected);
+    }
+
+    #[test]
+    fn words_arrive_as_they_were_given_and_one_alone_is_a_line() {
+        check(&["uptime"], "uptime");
+        check(&["cat /proc/stat | wc -l"], "cat /proc/stat | wc -l");
+        check(&["sh", "-c", "echo $1; exit 3"], "sh -c 'echo $1; exit 3'");
+        check(&["echo", "", "it's"], r#"echo '' "it's""#);
+    }
 }

@@ -51,7 +51,7 @@ impl Shell {
 
     /// Runs a line of shell in the node and waits for its end.
     pub async fn run(&self, line: &str) -> anyhow::Result<Output> {
-        let mut command = Command::from(self.command(&[line.to_owned()], false));
+        let mut command = Command::from(self.command(line, false));
         command.stdin(Stdio::null()).kill_on_drop(true);
         let output = tokio::time::timeout(LIMIT, command.output())
             .await
@@ -64,14 +64,14 @@ impl Shell {
         })
     }
 
-    /// The command that runs `words` in the node, for a caller with streams of its own.
-    pub fn command(&self, words: &[String], terminal: bool) -> std::process::Command {
+    /// The command that runs a line of shell in the node, for a caller with streams of its own.
+    pub fn command(&self, line: &str, terminal: bool) -> std::process::Command {
         let mut command = std::process::Command::new(&self.client);
         // The image is the client's home: the node's key is among its known hosts.
         command.env("LD_LIBRARY_PATH", &self.libraries).env("HOME", &self.image);
         // -y: without it a key that is not known is asked about, and nobody may be there to answer.
         command.args(["-y", "-i"]).arg(self.image.join("ssh_key")).args(terminal.then_some("-t"));
-        command.arg(format!("root@{}", self.host)).args(words);
+        command.arg(format!("root@{}", self.host)).arg(line);
         command
     }
 }
