@@ -52,7 +52,7 @@ enum Action {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let done = match &args.action {
         Action::Versions => {
-            print!("{}", setup::kube::table(&setup::versions::pinned()?));
+            print!("{}", setup::versions::table(&setup::versions::pinned()?));
             Ok(())
         }
         Action::Programs => programs(),

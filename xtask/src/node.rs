@@ -13,8 +13,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use crate::image::{self, Name};
-use crate::setup::kernel::{self, remove};
+use crate::setup::kernel;
 use crate::setup::kubernetes::Kubernetes;
+use crate::setup::shelf::{self, remove};
 use crate::setup::versions::Versions;
 use crate::setup::{kube, shell};
 use crate::vm::qemu::KERNEL_LINE;
@@ -51,7 +52,7 @@ fn parts(
 }
 
 pub(crate) fn is_present(cache: &Path, versions: &Versions, kubernetes: &Kubernetes) -> bool {
-    folder(cache, versions, kubernetes).is_ok_and(|folder| folder.exists())
+    folder(cache, versions, kubernetes).is_ok_and(|folder| shelf::is_whole(&folder))
 }
 
 /// Takes half a minute: the images are imported by the node's own containerd in a guest.
@@ -62,9 +63,8 @@ pub(crate) fn install(
 ) -> anyhow::Result<()> {
     let place = folder(cache, versions, kubernetes)?;
     let shelf = cache.join("node");
-    fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
-    let _only_one = kube::lock(&shelf)?;
-    if place.exists() {
+    let _only_one = shelf::lock(&shelf)?;
+    if shelf::is_whole(&place) {
         // Somebody else has made it while we waited.
         return Ok(());
     }
@@ -73,7 +73,7 @@ pub(crate) fn install(
     fs::create_dir(&staging).with_context(|| format!("create {}", staging.display()))?;
     write(&staging, cache, versions, kubernetes)?;
     remove_unused(&shelf)?;
-    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+    shelf::put(&staging, &place)
 }
 
 fn write(

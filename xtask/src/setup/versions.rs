@@ -79,8 +79,58 @@ pub(crate) fn pinned() -> anyhow::Result<Versions> {
     toml::from_str(include_str!("../../versions.toml")).context("xtask/versions.toml")
 }
 
+/// Everything that is pinned, for people: how it comes, its name, its version, its programs.
+pub(crate) fn table(versions: &Versions) -> String {
+    let mut rows = vec![["Go", "go", &versions.go.version, ""].map(str::to_owned)];
+    for module in versions.kube.values() {
+        let programs = module.programs.keys().map(String::as_str).collect::<Vec<_>>().join(" ");
+        rows.push(["compiled", &module.module, &module.version, &programs].map(str::to_owned));
+    }
+    for (name, tool) in &versions.cargo {
+        rows.push(["compiled", name, &tool.version, ""].map(str::to_owned));
+    }
+    for (series, kernel) in &versions.kernel {
+        let remark = format!("guests on {series}");
+        rows.push(["unpacked", &kernel.package, &kernel.version, &remark].map(str::to_owned));
+    }
+    for (how, groups) in [
+        ("unpacked", &versions.packages),
+        ("unpacked", &versions.suite),
+        ("installed", &versions.apt),
+    ] {
+        for (group, packages) in groups {
+            let row = |(name, version): (&String, &String)| {
+                [how, name, version, group].map(str::to_owned)
+            };
+            rows.extend(packages.iter().map(row));
+        }
+    }
+    rows.iter().map(line).collect()
+}
+
+fn line([how, name, version, remark]: &[String; 4]) -> String {
+    format!("{how:<10} {name:<43} {version:<35} {remark}").trim_end().to_owned() + "\n"
+}
+
 #[cfg(test)]
 mod tests {
+    /// No pin of the file is left out, whatever section is added to it.
+    #[test]
+    fn the_table_names_every_version_of_the_file() {
+        let table = super::table(&super::pinned().unwrap());
+        let file = include_str!("../../versions.toml");
+        let is_pin = |line: &&str| {
+            line.starts_with("version = ")
+                || line.starts_with(|c: char| c.is_ascii_lowercase()) && line.contains(" = \"1:")
+        };
+        let pins: Vec<_> = file.lines().filter(is_pin).collect();
+        assert!(pins.len() > 15, "{pins:?}");
+        for pin in pins {
+            let version = pin.split('"').nth(1).unwrap();
+            assert!(table.contains(version), "{pin}");
+        }
+    }
+
     #[test]
     fn the_file_parses_and_pins_both_kernels() {
         let versions = super::pinned().unwrap();
