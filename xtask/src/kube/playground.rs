@@ -22,16 +22,16 @@ use crate::{place, setup};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Shape {
     /// How many nodes; with none, pods are objects that wait
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=64))]
     pub(crate) nodes: u32,
     /// CPUs of a node
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=64))]
     pub(crate) cpus: u32,
     /// NUMA nodes of a node, over which CPUs and memory are split evenly
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
     pub(crate) numa_nodes: u32,
     /// Memory of a node; it takes what it uses, about 500 MiB
-    #[arg(long, value_name = "MIB", default_value_t = 2048)]
+    #[arg(long, value_name = "MIB", default_value_t = 2048, value_parser = clap::value_parser!(u32).range(768..=65536))]
     pub(crate) memory: u32,
     /// Use this store instead of an etcd of its own: http://HOST:PORT or unix:///PATH of an etcd or a kine without TLS
     #[arg(long, value_name = "ENDPOINT")]
