@@ -1,4 +1,4 @@
-//! The messages Berth's programs exchange, generated from `proto/berth/**` by `cargo xtask codegen`
+//! The messages that Berth's programs exchange and those of a container runtime, generated from `proto/**` by `cargo xtask codegen`
 //! and committed. Knows no inner type of any program: conversions live at each program's edge.
 
 #[expect(clippy::allow_attributes_without_reason, reason = "tonic writes bare allows")]
@@ -6,5 +6,12 @@
 #[expect(clippy::too_many_lines, reason = "one match arm per call in the generated server")]
 #[path = "gen/berth.v1.rs"]
 pub mod v1;
+
+#[expect(clippy::allow_attributes_without_reason, reason = "prost writes bare allows")]
+#[path = "gen/nri.pkg.api.v1alpha1.rs"]
+pub mod nri;
+
+#[path = "gen/ttrpc.rs"]
+pub mod ttrpc;
 
 mod json;

@@ -1,4 +1,4 @@
-//! @generated from `proto/berth` by `cargo xtask codegen`; do not edit. Owns messages,
+//! @generated from `proto` by `cargo xtask codegen`; do not edit. Owns messages,
 //! client and server traits; no behaviour.
 
 #[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
