@@ -139,7 +139,10 @@ mod tests {
     fn a_message_that_nobody_would_take_is_not_sent() {
         assert!(frame(1, &vec![0; MAX_DATA_BYTES]).encode().is_ok());
         let too_long = frame(1, &vec![0; MAX_DATA_BYTES + 1]).encode();
-        assert_eq!(too_long.unwrap_err().to_string(), "a frame of 4194305 bytes; 4194304 are allowed");
+        assert_eq!(
+            too_long.unwrap_err().to_string(),
+            "a frame of 4194305 bytes; 4194304 are allowed"
+        );
     }
 
     proptest! {

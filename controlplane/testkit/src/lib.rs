@@ -1,4 +1,4 @@
-//! Starts the real components that tests run against: etcd, kube-apiserver, kube-controller-manager, kube-scheduler. Owns
+//! Starts the real components that tests run against: etcd, kube-apiserver, kube-controller-manager, kube-scheduler, containerd. Owns
 //! their ports, certificates, logs and their end. For tests and tools only; nothing of the product depends on it.
 //!
 //! A test that only reads and writes objects takes [`shared()`] and a [`Namespace`] of its own. A test that runs controllers,
@@ -16,6 +16,7 @@
 mod apiserver;
 mod bench;
 mod cluster;
+mod containerd;
 mod controllers;
 mod etcd;
 mod kubeconfig;
@@ -31,6 +32,7 @@ mod shared;
 pub use apiserver::Apiserver;
 pub use bench::Bench;
 pub use cluster::Cluster;
+pub use containerd::Containerd;
 pub use controllers::{Controllers, Scheduler};
 pub use etcd::Etcd;
 pub use kubeconfig::Kubeconfig;

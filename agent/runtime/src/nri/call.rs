@@ -38,21 +38,35 @@ pub enum Call {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Answer {
-    Configured { events: i32 },
-    Synchronized { update: Vec<ContainerUpdate> },
-    Created { adjust: Option<ContainerAdjustment>, update: Vec<ContainerUpdate> },
-    Updated { update: Vec<ContainerUpdate> },
-    Stopped { update: Vec<ContainerUpdate> },
+    Configured {
+        events: i32,
+    },
+    Synchronized {
+        update: Vec<ContainerUpdate>,
+    },
+    Created {
+        adjust: Option<ContainerAdjustment>,
+        update: Vec<ContainerUpdate>,
+    },
+    Updated {
+        update: Vec<ContainerUpdate>,
+    },
+    Stopped {
+        update: Vec<ContainerUpdate>,
+    },
     Done,
     /// The runtime fails what it was about to do; the kubelet tries it again, for ever.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 /// The events that a plugin asks for, as `Configured` carries them.
 pub fn mask(events: &[Event]) -> i32 {
-    events.iter().filter(|event| **event != Event::Unknown).fold(0, |mask, event| {
-        mask | 1 << (*event as i32 - 1)
-    })
+    events
+        .iter()
+        .filter(|event| **event != Event::Unknown)
+        .fold(0, |mask, event| mask | 1 << (*event as i32 - 1))
 }
 
 /// Why a call has no value.

@@ -169,7 +169,8 @@ impl Wire {
             plugin_idx: format!("{index:02}"),
             nri_version: String::new(),
         };
-        let (_, bytes) = self.request("RegisterPlugin", message.encode_to_vec(), Asked::Register)?;
+        let (_, bytes) =
+            self.request("RegisterPlugin", message.encode_to_vec(), Asked::Register)?;
         Ok(bytes)
     }
 

@@ -5,4 +5,5 @@ mod apiserver;
 mod controllers;
 mod faults;
 mod node;
+mod nri;
 mod scheduler;

@@ -1,7 +1,7 @@
 //! Conversations written down as bytes: cut anywhere, out of order, too long, of no known kind.
 
-use prost::Message as _;
 use proptest::prelude::*;
+use prost::Message as _;
 use proto::nri::{ContainerRequest, ContainerUpdate, UpdateContainersResponse};
 use proto::ttrpc::{Request, Response, Status};
 
