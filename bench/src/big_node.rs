@@ -139,6 +139,7 @@ impl BurstCase {
             victim_name: &self.victim_name,
             victim: &self.node.workloads[&self.victim_name],
             offender_qos: Some(QosLevel::ReclaimedCores),
+            meets_batch: true,
             overlay: None,
             history: &self.history,
             policy: &self.policy,

@@ -86,6 +86,8 @@ pub struct SuppressInput<'a> {
     pub victim: &'a WorkloadView,
     /// `None`: nobody we track.
     pub offender_qos: Option<QosLevel>,
+    /// Whether batch work may run on the victim's CPUs or on the same cores.
+    pub meets_batch: bool,
     /// The overlay in force, if any.
     pub overlay: Option<&'a Overlay>,
     /// Of earlier overlays, for the length of this one.
@@ -158,6 +160,9 @@ fn refusal(input: &SuppressInput<'_>) -> Option<(&'static str, &'static str)> {
         Some(("suppress-own-throttle", "it is throttled by its own cpu.max"))
     } else if input.offender_qos.is_some_and(|qos| !qos.is_reclaimed()) {
         Some(("suppress-offender-not-reclaimed", "the CPU was taken by work that is not batch"))
+    } else if !input.meets_batch && input.offender_qos.is_none() {
+        // Batch work that was seen there has not left yet, whatever the Plan says.
+        Some(("suppress-elsewhere", "no batch work may run where it runs"))
     } else {
         None
     }
@@ -194,7 +199,8 @@ pub struct RenewInput<'a> {
 }
 
 /// Renews the overlay while its victim needs it, keeps it while it lives, `None` when it is over.
-pub fn renew(input: &RenewInput<'_>) -> (Option<Overlay>, Decision) {
+/// One that only lives on is no decision.
+pub fn renew(input: &RenewInput<'_>) -> (Option<Overlay>, Option<Decision>) {
     let alive = input.now < input.overlay.expires_at;
     let victim = input.snapshot.workloads.get(&input.overlay.victim);
     let reason = victim.filter(|_| input.policy.suppression.enabled).and_then(|v| need(input, v));
@@ -205,9 +211,7 @@ pub fn renew(input: &RenewInput<'_>) -> (Option<Overlay>, Decision) {
             let throttle = input.overlay.throttle || rule == LATE_ALTHOUGH_IDLE;
             (Some(Overlay { expires_at, throttle, ..input.overlay.clone() }), rule, result)
         }
-        None if alive => {
-            (Some(input.overlay.clone()), "suppress-run-out", "not renewed".to_owned())
-        }
+        None if alive => return (Some(input.overlay.clone()), None),
         None => (None, "suppress-end", "batch work is let go".to_owned()),
     };
     let lived_ms = input.now.since(input.overlay.began_at).0 / 1_000_000;
@@ -223,7 +227,7 @@ pub fn renew(input: &RenewInput<'_>) -> (Option<Overlay>, Decision) {
         ],
         result,
     };
-    (overlay, decision)
+    (overlay, Some(decision))
 }
 
 fn shown(value: Option<impl std::fmt::Display>, unit: &str) -> String {

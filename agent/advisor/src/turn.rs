@@ -25,7 +25,8 @@ use model::policy::Policy;
 use model::qos::WorkloadName;
 use model::sample::{Burst, Sample};
 use model::snapshot::Snapshot;
-use model::{Nanos, SlotId, Timestamp};
+use model::topology::Topology;
+use model::{CpuSet, Nanos, SlotId, Timestamp};
 
 use crate::effective;
 use crate::suppress::{self, OverlayHistory, RenewInput, SuppressInput};
@@ -57,6 +58,8 @@ pub struct TurnState {
     plan: Option<Arc<Plan>>,
     /// The reclaimed workloads of `plan`: all that an overlay touches.
     reclaimed: Arc<Plan>,
+    /// The cores on which they may run.
+    reach: CpuSet,
     overlay: Option<Overlay>,
     history: OverlayHistory,
     generation: Generation,
@@ -90,6 +93,7 @@ impl TurnState {
             slots: BTreeMap::new(),
             generation: plan.as_ref().map_or(Generation(0), |plan| plan.generation),
             reclaimed: Arc::new(plan.as_ref().map(reclaimed_of).unwrap_or_default()),
+            reach: CpuSet::EMPTY,
             plan: plan.map(Arc::new),
             overlay: None,
             history: OverlayHistory::default(),
@@ -178,6 +182,7 @@ impl TurnState {
         if let Some((plan, reclaimed)) = planned.plan {
             (self.plan, self.reclaimed) = (Some(plan), reclaimed);
         }
+        self.reach = reach(&self.reclaimed, &snapshot.topology);
         let reclaimed = snapshot.workloads.iter().filter(|(_, view)| view.spec.qos.is_reclaimed());
         let mode = self.policy.mode;
         effects.findings.extend(self.fast.observe(Lane::Fast, reclaimed, snapshot.at, mode));
@@ -206,6 +211,7 @@ impl TurnState {
             victim_name,
             victim,
             offender_qos: offender.map(|(_, offender)| offender.spec.qos),
+            meets_batch: self.meets_batch(victim_name),
             overlay: self.overlay.as_ref(),
             history: &self.history,
             policy: &self.policy,
@@ -222,6 +228,12 @@ impl TurnState {
             self.emit_fast(now, &mut effects);
         }
         self.close(effects)
+    }
+
+    /// Who has no CPUs in the Plan may be anywhere.
+    fn meets_batch(&self, victim: &WorkloadName) -> bool {
+        let planned = self.plan.as_ref().and_then(|plan| plan.workloads.get(victim));
+        planned.is_none_or(|own| own.cpus.is_empty() || !own.cpus.is_disjoint(&self.reach))
     }
 
     /// The deadline of an earlier Effects has come: lets batch work go if nothing renewed it.
@@ -282,14 +294,14 @@ impl TurnState {
                     suppress::begin_late(now, snapshot.at, victim, &self.history, &self.policy);
                 let Some((overlay, decision)) = begun else { return };
                 self.history = self.history.begun(now, victim.1, &self.policy);
-                (Some(overlay), decision)
+                (Some(overlay), Some(decision))
             }
         };
         if overlay.is_none() {
             self.history = self.history.ended(now);
         }
         self.overlay = overlay;
-        effects.decisions.push(decision);
+        effects.decisions.extend(decision);
     }
 
     /// The Steps of the fast lane.
@@ -317,6 +329,14 @@ fn reclaimed_of(plan: &Plan) -> Plan {
         workloads: reclaimed.map(|(name, w)| (name.clone(), w.clone())).collect(),
         ..Plan::default()
     }
+}
+
+/// Every core of which batch work may use a CPU: what runs beside it on the same core shares it.
+fn reach(reclaimed: &Plan, topology: &Topology) -> CpuSet {
+    let may = reclaimed.workloads.values().map(|workload| workload.cpus);
+    let may = may.fold(CpuSet::EMPTY, |all, cpus| all.union(&cpus));
+    let cores = topology.cores().into_values().filter(|core| !core.is_disjoint(&may));
+    cores.fold(may, |all, core| all.union(&core))
 }
 
 fn planned_late(age: Nanos, allowed: Nanos) -> Finding {

@@ -110,6 +110,9 @@ pub(crate) enum Command {
     Explain {
         /// As `berth qos`, `berth pools` or `berth decisions` print it
         name: String,
+        /// So many of the newest decisions; 0 is all the agent remembers
+        #[arg(short, default_value_t = 10)]
+        n: usize,
     },
     /// What reclaimed work may still take
     #[command(after_help = "Example: berth headroom && berth explain headroom")]

@@ -38,10 +38,10 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Topology { format } => agent.topology(format).await,
         Command::Policy => agent.policy().await,
         Command::Snapshot => agent.snapshot().await,
-        Command::Explain { name } if name == "headroom" => {
+        Command::Explain { name, .. } if name == "headroom" => {
             agent.headroom(render::headroom::explained).await
         }
-        Command::Explain { name } => agent.explain(&name).await,
+        Command::Explain { name, n } => agent.explain(&name, n).await,
         Command::Headroom => agent.headroom(render::headroom::headroom).await,
         Command::Mode { mode } => agent.mode(mode).await,
         Command::Completion { .. } => Ok(Exit::Ok),
@@ -234,10 +234,10 @@ impl Agent<'_> {
         print(&render::snapshot::snapshot(&snapshot, self.look))
     }
 
-    async fn explain(&self, name: &str) -> Result<Exit, Failure> {
+    async fn explain(&self, name: &str, n: usize) -> Result<Exit, Failure> {
         let mut client = self.client().await?;
         match self.call(client.explain(v1::ExplainRequest { name: name.to_owned() })).await {
-            Ok(reply) => self.show(&reply, || render::explain::explain(&reply, self.look)),
+            Ok(reply) => self.show(&reply, || render::explain::explain(&reply, n, self.look)),
             Err(Failure::Refused { status }) if status.code() == Code::NotFound => {
                 let nearest = self.nearest_of_all(&mut client, name).await?;
                 Err(Failure::NothingNamed { name: name.to_owned(), nearest })

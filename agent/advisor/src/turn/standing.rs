@@ -31,11 +31,13 @@ impl TurnState {
         let Standing { policy, sample, snapshot, plan, overlay, generation, .. } = standing;
         let reclaimed = plan.as_deref().map(reclaimed_of).unwrap_or_default();
         let slots = snapshot.as_deref().map_or_else(BTreeMap::new, planning::slots);
+        let reach = snapshot.as_deref().map(|it| super::reach(&reclaimed, &it.topology));
         TurnState {
             sample,
             slots,
             snapshot,
             reclaimed: Arc::new(reclaimed),
+            reach: reach.unwrap_or_default(),
             plan,
             overlay,
             history: OverlayHistory {

@@ -1,4 +1,4 @@
-//! `berth explain NAME`: where it is now and why, then the recorded decisions with their inputs.
+//! `berth explain NAME`: where it is now and why, then the newest recorded decisions with their inputs.
 
 use std::fmt::Write;
 
@@ -7,19 +7,26 @@ use proto::v1::{ExplainedDecision, Explanation, Finding, NameKind};
 use super::{Hue, Look};
 use crate::units::age;
 
-pub(crate) fn explain(reply: &Explanation, look: Look) -> String {
+/// With at most `n_newest` decisions, or all for 0.
+pub(crate) fn explain(reply: &Explanation, n_newest: usize, look: Look) -> String {
     let mut text = String::new();
     heading(&mut text, reply);
     for finding in &reply.findings {
         text += &look.paint.with(Hue::Yellow, &finding_line(finding));
         text.push('\n');
     }
+    let n = reply.decisions.len();
+    let n_older = if n_newest == 0 { 0 } else { n.saturating_sub(n_newest) };
     // writing to a String cannot fail
-    let _ = match reply.decisions.len() {
-        0 => writeln!(text, "\nno decision that the agent remembers concerns it"),
-        n => writeln!(text, "\n{n} recorded decisions, oldest first:"),
+    let _ = match (n, n_older) {
+        (0, _) => writeln!(text, "\nno decision that the agent remembers concerns it"),
+        (_, 0) => writeln!(text, "\n{n} recorded decisions, oldest first:"),
+        _ => writeln!(
+            text,
+            "\nthe newest {n_newest} of {n} recorded decisions (-n 0 shows all), oldest first:"
+        ),
     };
-    for explained in &reply.decisions {
+    for explained in reply.decisions.iter().skip(n_older) {
         decision(&mut text, explained, reply.now_mono_ns, look);
     }
     text
@@ -85,7 +92,7 @@ mod tests {
 
     #[track_caller]
     fn check(reply: &Explanation, expect: Expect) {
-        expect.assert_eq(&explain(reply, LOOK));
+        expect.assert_eq(&explain(reply, 0, LOOK));
     }
 
     #[test]
@@ -112,6 +119,15 @@ mod tests {
     }
 
     #[test]
+    fn older_decisions_are_counted() {
+        let reply = fixture::explanation();
+        let text = explain(&reply, 1, LOOK);
+        assert!(text.contains("the newest 1 of 2 recorded decisions (-n 0 shows all)"), "{text}");
+        assert!(!text.contains("#41") && text.contains("#42"), "{text}");
+        assert_eq!(explain(&reply, 2, LOOK), explain(&reply, 0, LOOK));
+    }
+
+    #[test]
     fn what_is_missing_is_said() {
         let bare = |kind: NameKind, placement| Explanation {
             name: "x".into(),
@@ -126,7 +142,7 @@ mod tests {
             (bare(NameKind::Pool, Some(empty)), "pool x: no CPUs\n"),
         ];
         for (reply, first) in rows {
-            let text = explain(&reply, LOOK);
+            let text = explain(&reply, 10, LOOK);
             assert!(text.starts_with(first), "{text}");
             assert!(text.contains("no decision that the agent remembers"), "{text}");
         }

@@ -17,7 +17,19 @@ pub(crate) fn headroom(reply: &Headroom) -> String {
     rows.extend(
         reply.nodes.iter().map(|n| row(format!("NUMA {}", n.numa_node), &n.cpu, &n.memory)),
     );
-    columns(&["SCOPE", "CPU", "MEMORY"], &["CPU", "MEMORY"], rows)
+    let mut text = columns(&["SCOPE", "CPU", "MEMORY"], &["CPU", "MEMORY"], rows);
+    for (what, sum) in [("CPU", &reply.cpu), ("memory", &reply.memory)] {
+        for missing in sum.iter().filter(|sum| sum.result.is_none()).flat_map(unknown) {
+            text += &format!("no {what} is promised: {missing}\n");
+        }
+    }
+    text
+}
+
+/// What a sum has no result for.
+fn unknown(sum: &Explained) -> impl Iterator<Item = &str> {
+    let missing = sum.terms.iter().filter(|term| term.value.is_none());
+    missing.map(|term| if term.source.is_empty() { &*term.term } else { &*term.source })
 }
 
 /// Every term.
@@ -74,6 +86,7 @@ mod tests {
             SCOPE         CPU  MEMORY
             node    3.50 CPUs       -
             NUMA 0  3.50 CPUs       -
+            no memory is promised: /proc/zoneinfo
         "#]]
         .assert_eq(&headroom(&fixture::headroom()));
         expect![[r#"

@@ -3,6 +3,7 @@
 
 mod agent_blind;
 mod agent_control;
+mod agent_explain;
 mod agent_faults;
 mod agent_hosts;
 mod agent_process;
