@@ -11,7 +11,7 @@ use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
 use tokio::io::AsyncReadExt as _;
 
 /// Four times what a quiet machine takes.
-const POD_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const POD_LIMIT: Duration = Duration::from_secs(60);
 
 /// The whole life of pods on one node, with the CPU manager that gives whole CPUs away.
 #[tokio::test]
@@ -153,7 +153,7 @@ fn phase(pod: &Pod) -> Option<&str> {
 }
 
 /// Creates a pod and waits until it runs.
-async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
+pub(crate) async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
     let began = Instant::now();
     pods.create(&PostParams::default(), pod).await.unwrap();
     let name = pod.name_any();
@@ -168,7 +168,7 @@ async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
 }
 
 /// What a file of the cgroup of a pod's only container says, read in the node.
-async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
+pub(crate) async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
     let status = pod.status.as_ref().unwrap();
     let container = &status.container_statuses.as_ref().unwrap()[0];
     let id = container.container_id.as_ref().unwrap().trim_start_matches("containerd://");
@@ -192,7 +192,7 @@ async fn exec(pods: &Api<Pod>, name: &str, words: &[&str]) -> String {
     said
 }
 
-fn pod(name: &str, resources: Value) -> Pod {
+pub(crate) fn pod(name: &str, resources: Value) -> Pod {
     let container = json!({
         "name": "main",
         "image": "bench.test/box:1",

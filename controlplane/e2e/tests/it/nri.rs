@@ -1,15 +1,21 @@
-//! The conversation with the NRI of a real containerd: registration, faults, its end and the next one. Containers are in `node`.
+//! The conversation with the NRI of a real containerd: registration, faults, its end and the next one, and in a node what becomes of
+//! containers.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt as _};
 use proto::nri::{ContainerUpdate, Event, LinuxContainerUpdate, LinuxCpu, LinuxResources};
 use runtime::nri::{self, Answer, Call, Ended, Identity, UpdateError};
-use testkit::{Bench, Containerd, eventually};
+use serde_json::json;
+use testkit::{Bench, Cluster, Containerd, Node, NodeFile, Settings, eventually};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
+
+use crate::node::{POD_LIMIT, cgroup_file, pod, run};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -129,4 +135,67 @@ fn update(id: &str) -> ContainerUpdate {
         linux: Some(LinuxContainerUpdate { resources: Some(resources) }),
         ignore_failure: false,
     }
+}
+
+/// In a node: what is adjusted stands in the container's cgroup, stays there when the kubelet asserts its own, and moves when we say so.
+#[tokio::test]
+async fn containers_get_and_keep_the_cpus_that_a_plugin_gives_them() {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let settings = Settings {
+        kubelet: json!({ "cpuManagerPolicy": "static", "reservedSystemCPUs": "0" }),
+        files: plugin_with_libraries(),
+        ..Settings::default()
+    };
+    let node = cluster.add_node(&bench, &settings).await.unwrap();
+    let start = "cd /run/pin && LD_LIBRARY_PATH=/run/pin setsid ./plugin /var/run/nri/nri.sock to >log 2>&1 </dev/null &";
+    node.shell().run(start).await.unwrap().success().unwrap();
+    until_logged(&node, "Synchronize").await;
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
+
+    let pinned = run(&bench, &pods, &pinned("pinned", "2")).await;
+    assert_eq!(cgroup_file(&node, &pinned, "cpuset.cpus").await, "2");
+    // CPUs 1 and 2 become another container's, and the kubelet moves all others away from them.
+    let exclusive = pod("exclusive", json!({ "limits": { "cpu": "2", "memory": "64Mi" } }));
+    run(&bench, &pods, &exclusive).await;
+    until_logged(&node, "UpdateContainer main").await;
+    assert_eq!(cgroup_file(&node, &pinned, "cpuset.cpus").await, "2");
+
+    node.shell().run("echo 3 >/run/pin/to").await.unwrap().success().unwrap();
+    until_logged(&node, "moved to 3: Ok([])").await;
+    assert_eq!(cgroup_file(&node, &pinned, "cpuset.cpus").await, "3");
+
+    // Without the plugin pods start as ever.
+    node.shell().run("kill -9 $(pidof plugin)").await.unwrap().success().unwrap();
+    let later = run(&bench, &pods, &self::pinned("later", "2")).await;
+    assert_ne!(cgroup_file(&node, &later, "cpuset.cpus").await, "2");
+}
+
+/// A node has the libraries of its own programs only.
+fn plugin_with_libraries() -> Vec<NodeFile> {
+    let mut files = vec![file("/run/pin/plugin", Path::new(env!("CARGO_BIN_EXE_pin-plugin")))];
+    for name in ["libgcc_s.so.1", "libm.so.6"] {
+        let host = Path::new("/lib/x86_64-linux-gnu").join(name);
+        files.push(file(&format!("/run/pin/{name}"), &host));
+    }
+    files
+}
+
+fn file(path: &str, host: &Path) -> NodeFile {
+    let content =
+        std::fs::read(host).unwrap_or_else(|error| panic!("read {}: {error}", host.display()));
+    NodeFile { path: path.to_owned(), mode: 0o755, content }
+}
+
+fn pinned(name: &str, cpus: &str) -> Pod {
+    let mut pod = pod(name, json!({}));
+    pod.annotations_mut().insert("bench.test/cpus".to_owned(), cpus.to_owned());
+    pod
+}
+
+async fn until_logged(node: &Node, words: &str) {
+    let log = async || node.shell().run("cat /run/pin/log 2>&1").await.unwrap().stdout;
+    let logged = async || Ok(log().await.contains(words).then_some(()));
+    let said = eventually(&format!("the plugin to say {words:?}"), POD_LIMIT, logged).await;
+    assert!(said.is_ok(), "{said:?}; it says\n{}", log().await);
 }
