@@ -7,7 +7,6 @@
 #[path = "gen/berth.v1.rs"]
 pub mod v1;
 
-#[expect(clippy::allow_attributes_without_reason, reason = "prost writes bare allows")]
 #[path = "gen/nri.pkg.api.v1alpha1.rs"]
 pub mod nri;
 

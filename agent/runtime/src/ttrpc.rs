@@ -1,5 +1,6 @@
 //! The frames of ttrpc, containerd's RPC between processes of one machine: a header of ten bytes, then a message. Owns their bytes and
-//! their bounds; knows no message. Source: PROTOCOL.md of containerd/ttrpc.
+//! their bounds; knows no message. Source: PROTOCOL.md of containerd/ttrpc. The crate `ttrpc` brings a second protobuf library and sixty
+//! crates for these ten bytes, and does its own I/O, so that a conversation could not be written down as a test.
 //!
 //! ```text
 //! u32 length of data | u32 stream | u8 type | u8 flags | data      (big-endian)

@@ -108,7 +108,7 @@ impl Runtime {
         })?;
         timeout(ANSWER_LIMIT, answered)
             .await
-            .map_err(|_| UpdateError::NoAnswer { within: ANSWER_LIMIT })?
+            .map_err(|_elapsed| UpdateError::NoAnswer { within: ANSWER_LIMIT })?
             .unwrap_or(Err(UpdateError::Disconnected))
     }
 }

@@ -47,7 +47,7 @@ pub enum WireError {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Received {
     /// To be answered under its stream.
-    Call { stream: u32, call: Call },
+    Call { stream: u32, call: Box<Call> },
     /// We are registered, or not and why.
     Registered(Result<(), Refusal>),
     /// What became of an update: the containers that it failed for.
@@ -126,7 +126,7 @@ impl Wire {
             _ => Err(CallError::UnknownMethod),
         };
         let (code, message) = match call {
-            Ok(call) => return Ok(Some(Received::Call { stream, call })),
+            Ok(call) => return Ok(Some(Received::Call { stream, call: Box::new(call) })),
             Err(CallError::UnknownMethod) => (UNIMPLEMENTED, format!("no method {method}")),
             Err(CallError::Malformed(error)) => (INVALID_ARGUMENT, format!("{method}: {error}")),
         };

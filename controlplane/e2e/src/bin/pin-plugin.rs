@@ -1,10 +1,14 @@
 //! A plugin of the Node Resource Interface for tests in a node: gives containers the CPUs that an annotation of their pod names, and
 //! keeps them there. `pin-plugin SOCKET FILE`: what is written into FILE are other CPUs for all of them. Prints what it hears.
 
+#![expect(clippy::print_stdout, reason = "what it prints is what the test reads")]
+
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proto::nri::{
@@ -16,19 +20,19 @@ use runtime::nri::{self, Answer, Call, Identity};
 const ANNOTATION: &str = "bench.test/cpus";
 
 /// Container, its CPUs.
-type Pinned = Arc<Mutex<BTreeMap<String, String>>>;
+type Pinned = Rc<RefCell<BTreeMap<String, String>>>;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() {
+async fn main() -> ExitCode {
     let mut arguments = env::args_os().skip(1).map(PathBuf::from);
     let (Some(socket), Some(file)) = (arguments.next(), arguments.next()) else {
-        eprintln!("pin-plugin SOCKET FILE");
-        std::process::exit(64);
+        println!("pin-plugin SOCKET FILE");
+        return ExitCode::from(64);
     };
     let pinned = Pinned::default();
     let (runtime, mut pushes) = nri::runtime();
     let identity = Identity { name: "pin".to_owned(), index: 10 };
-    let told = Arc::clone(&pinned);
+    let told = Rc::clone(&pinned);
     let talk = nri::serve(&socket, &identity, &mut pushes, |call| {
         println!("{}", described(call));
         answer(call, &told)
@@ -37,6 +41,7 @@ async fn main() {
         ended = talk => println!("ended: {ended}"),
         () = follow(&file, &pinned, &runtime) => {}
     }
+    ExitCode::FAILURE
 }
 
 fn answer(call: &Call, pinned: &Pinned) -> Answer {
@@ -56,7 +61,7 @@ fn answer(call: &Call, pinned: &Pinned) -> Answer {
             let (Some(cpus), Some(container)) = (wanted, &request.container) else {
                 return Answer::Done;
             };
-            pinned.lock().unwrap().insert(container.id.clone(), cpus.clone());
+            pinned.borrow_mut().insert(container.id.clone(), cpus.clone());
             let linux = LinuxContainerAdjustment {
                 resources: Some(on(LinuxResources::default(), cpus)),
                 oom_score_adj: None,
@@ -74,7 +79,7 @@ fn answer(call: &Call, pinned: &Pinned) -> Answer {
 /// What the kubelet wants, on the CPUs that the container has from us.
 fn rewritten(request: &UpdateContainerRequest, pinned: &Pinned) -> Option<ContainerUpdate> {
     let id = &request.container.as_ref()?.id;
-    let cpus = pinned.lock().unwrap().get(id)?.clone();
+    let cpus = pinned.borrow().get(id)?.clone();
     let wanted = request.linux_resources.clone().unwrap_or_default();
     Some(update(id, on(wanted, &cpus)))
 }
@@ -102,7 +107,7 @@ async fn follow(file: &PathBuf, pinned: &Pinned, runtime: &nri::Runtime) {
             continue;
         }
         let updates: Vec<_> = {
-            let mut pinned = pinned.lock().unwrap();
+            let mut pinned = pinned.borrow_mut();
             pinned.values_mut().for_each(|old| old.clone_from(&cpus));
             pinned.keys().map(|id| update(id, on(LinuxResources::default(), &cpus))).collect()
         };

@@ -76,7 +76,7 @@ fn a_call_is_answered_on_its_stream() {
     let bytes = call(9, PLUGIN, "StopContainer", ContainerRequest::default().encode_to_vec());
     let received = wire.receive(&bytes).unwrap();
     let [Received::Call { stream, call }] = received.as_slice() else { panic!("{received:?}") };
-    assert_eq!(*call, Call::StopContainer(ContainerRequest::default()));
+    assert_eq!(**call, Call::StopContainer(ContainerRequest::default()));
     let said = answer(*stream, call, Answer::Stopped { update: vec![update("x")] }).unwrap();
     let (connection, stream, status, payload) = read_response(&said);
     assert_eq!((connection, stream, status), (CALLS, 9, None));
@@ -95,7 +95,7 @@ fn a_call_that_cannot_be_read_is_refused_and_the_next_one_is_heard() {
         assert_eq!((stream, status.code), (1, code));
         assert!(status.message.contains(words), "{status:?}");
         let next = wire.receive(&call(3, PLUGIN, "Shutdown", Vec::new())).unwrap();
-        assert_eq!(next, [Received::Call { stream: 3, call: Call::Shutdown }]);
+        assert_eq!(next, [Received::Call { stream: 3, call: Box::new(Call::Shutdown) }]);
     }
     check(&call(1, PLUGIN, "PaintContainer", Vec::new()), 12, "Plugin/PaintContainer");
     check(&call(1, "grpc.health.v1.Health", "Check", Vec::new()), 12, "Health/Check");
