@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_message_that_nobody_would_take_is_not_sent() {
-        assert!(frame(1, &vec![0; MAX_DATA_BYTES]).encode().is_ok());
+        frame(1, &vec![0; MAX_DATA_BYTES]).encode().unwrap();
         let too_long = frame(1, &vec![0; MAX_DATA_BYTES + 1]).encode();
         assert_eq!(
             too_long.unwrap_err().to_string(),
