@@ -35,7 +35,7 @@ pub fn placement(
 }
 
 /// For a resident whose CPUs are all offline: what nobody owns of the nodes it is bound to, where its
-/// memory is, else anywhere.
+/// memory is; with what there is elsewhere if that is not as much as it asks for.
 fn instead(layout: &Layout, tally: &Tally, resident: &Resident) -> CpuSet {
     let bound = match resident.place {
         Place::Own { nodes, .. } => nodes,
@@ -43,7 +43,8 @@ fn instead(layout: &Layout, tally: &Tally, resident: &Resident) -> CpuSet {
         Place::Pool | Place::Anywhere => NumaSet::EMPTY,
     };
     let near = layout.usable_of(bound).intersection(&tally.free);
-    if near.is_empty() { fallback(layout, tally) } else { near }
+    let is_enough = !near.is_empty() && near.len() as u64 >= resident.ask.cpu.ceil_cpus();
+    if is_enough { near } else { near.union(&fallback(layout, tally)) }
 }
 
 fn cpus_of(
