@@ -30,7 +30,11 @@ const THROTTLED: [&str; 1] = ["throttled_ratio"];
 const CONTAINERS: &str = "containers";
 
 /// Amounts of a pod, of its containers, or a CPU quantity alone.
-pub(super) fn read_pod(desk: &Desk, field: &Field<'_>, containers: &[String]) -> Result<PodMeasure, String> {
+pub(super) fn read_pod(
+    desk: &Desk,
+    field: &Field<'_>,
+    containers: &[String],
+) -> Result<PodMeasure, String> {
     let named: Vec<&str> = containers.iter().map(String::as_str).collect();
     let keys = amount_keys();
     if !matches!(field.value(), Value::Map(_)) {
@@ -99,9 +103,7 @@ fn read_amounts(desk: &Desk, field: &Field<'_>) -> Result<PodMeasure, String> {
         return Ok(one);
     }
     field.check_keys(&amount_keys())?;
-    let bytes = |keys: &[&str]| {
-        field.one_of(keys)?.map(|value| memory(desk, &value)).transpose()
-    };
+    let bytes = |keys: &[&str]| field.one_of(keys)?.map(|value| memory(desk, &value)).transpose();
     one.cpu = field.one_of(&CPU)?.map(|value| cpu(desk, &value)).transpose()?;
     one.rss = bytes(&RSS)?;
     one.cache = bytes(&CACHE)?;
@@ -112,9 +114,8 @@ fn read_amounts(desk: &Desk, field: &Field<'_>) -> Result<PodMeasure, String> {
 
 /// What is sampled of a pod; it may stand beside what the pod uses.
 pub(super) fn read_sampled(field: &Field<'_>, one: &mut PodMeasure) -> Result<(), String> {
-    let number = |keys: &[&str], most| {
-        field.one_of(keys)?.map(|it| it.number(0.0..=most)).transpose()
-    };
+    let number =
+        |keys: &[&str], most| field.one_of(keys)?.map(|it| it.number(0.0..=most)).transpose();
     let p99 = number(&RUNQ, MAX_RUNQ_US)?;
     one.runq_p99 = p99.map(|us| Micros(us.round() as u64)).or(one.runq_p99);
     one.runnable = number(&RUNNABLE, MAX_RUNNABLE)?.or(one.runnable);

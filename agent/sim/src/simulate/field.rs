@@ -178,9 +178,8 @@ impl<'a> Field<'a> {
         let strange = cpus.difference(machine);
         match strange.is_empty() {
             true => Ok(cpus),
-            false => {
-                Err(self.wrong(&format!("CPUs {strange} are not on this machine; allowed are {machine}")))
-            }
+            false => Err(self
+                .wrong(&format!("CPUs {strange} are not on this machine; allowed are {machine}"))),
         }
     }
 

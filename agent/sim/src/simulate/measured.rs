@@ -160,7 +160,7 @@ fn resolved<'a>(
             let here = here.take(8).collect::<Vec<_>>().join(", ");
             let mut why = format!("{name:?} is no pod here; here are [{here}]");
             if !allowed.is_empty() {
-                why.push_str(&format!("; allowed beside pods are {}", allowed.join(", ")));
+                why.push_str(&format!("; beside pods allowed are {}", allowed.join(", ")));
             }
             return Err(field.wrong(&why));
         }

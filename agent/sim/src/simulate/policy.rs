@@ -167,7 +167,9 @@ fn defaults(of: &Field<'_>, rules: &QosRules) -> Result<Keys, String> {
         let whole = whole.map(|name| (name, name.rsplit('/').next().unwrap_or(name)));
         match whole.into_iter().find(|(name, short)| [*name, *short].contains(&key)) {
             Some((name, _)) => flat.extend(nested(&field, name, rules)?),
-            None => flat.extend(of.get(key)?.map(|one| one.text()).transpose()?.map(|it| (key.to_owned(), it))),
+            None => flat.extend(
+                of.get(key)?.map(|one| one.text()).transpose()?.map(|it| (key.to_owned(), it)),
+            ),
         }
     }
     let mut allowed = annotation::inner::ALL.to_vec();
@@ -176,10 +178,13 @@ fn defaults(of: &Field<'_>, rules: &QosRules) -> Result<Keys, String> {
     allowed.dedup();
     if let Some((key, value)) = flat.iter().find(|(key, _)| !allowed.contains(&key.as_str())) {
         let allowed = allowed.join(", ");
-        return Err(of.wrong(&format!("{key}: no such key (value {value:?}); allowed are {allowed}")));
+        return Err(
+            of.wrong(&format!("{key}: no such key (value {value:?}); allowed are {allowed}"))
+        );
     }
     for level in QosLevel::ALL {
-        if let Err(error @ EnhancementError::Value { .. }) = Enhancements::read(level, &flat, rules) {
+        if let Err(error @ EnhancementError::Value { .. }) = Enhancements::read(level, &flat, rules)
+        {
             return Err(of.wrong(&error));
         }
     }

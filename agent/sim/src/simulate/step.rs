@@ -197,7 +197,7 @@ fn show(desk: &Desk, body: &Field<'_>) -> Answer {
             "quota" => answer::quota(desk.quota()),
             "zones" => desk.zones(),
             _ => desk.advised(&name, &tally, &pools).ok_or_else(|| {
-                let allowed = "pools, pods, quota, headroom, memory, bursts, zones and decisions";
+                let allowed = "pools, pods, quota, headroom, memory, bursts, zones, decisions";
                 body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}"))
             })?,
         };

@@ -13,9 +13,7 @@ use model::headroom::NodeHeadroom;
 use model::ledger::{Place, Resident};
 use model::qos::QosLevel;
 use model::topology::{Cpu, NumaNode};
-use model::{
-    Bytes, CpuSet, LlcId, NumaNodeId, NumaSet, SocketId, Topology, annotation, quantity,
-};
+use model::{Bytes, CpuSet, LlcId, NumaNodeId, NumaSet, SocketId, Topology, annotation, quantity};
 use serde::Serialize;
 use serde_json::Value as Json;
 
@@ -95,7 +93,13 @@ impl Seen<'_> {
             attributes: Vec::new(),
             allocations: Vec::new(),
             siblings: Vec::new(),
-            children: self.topology.nodes.values().filter(here).map(|node| self.numa(node)).collect(),
+            children: self
+                .topology
+                .nodes
+                .values()
+                .filter(here)
+                .map(|node| self.numa(node))
+                .collect(),
         }
     }
 
@@ -113,8 +117,11 @@ impl Seen<'_> {
         });
         let siblings: Vec<(&NumaNodeId, &u32)> = siblings.collect();
         let distances: Vec<String> = siblings.iter().map(|(_, far)| far.to_string()).collect();
-        let sibling =
-            |(id, _): &(&NumaNodeId, &u32)| Sibling { kind: "Numa", name: id.to_string(), attributes: Vec::new() };
+        let sibling = |(id, _): &(&NumaNodeId, &u32)| Sibling {
+            kind: "Numa",
+            name: id.to_string(),
+            attributes: Vec::new(),
+        };
         let online = self.topology.cpus_of_node(node.id);
         Zone {
             kind: "Numa",

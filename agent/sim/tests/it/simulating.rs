@@ -18,6 +18,7 @@ macro_rules! scenario {
             assert!(!first.is_refused, "{}", first.lines);
             expect_file![concat!("../scenarios/", stringify!($name), ".json")]
                 .assert_eq(&first.lines);
+            crate::schema::check(text, &first.lines);
             for _ in 0..100 {
                 assert_eq!(run(text), first);
             }
@@ -112,7 +113,10 @@ fn documents_that_are_refused() {
     );
     check_refused(&policy("memory: {guard_high_percent: 101}"), "policy.memory.guard_high_percent");
     check_refused(&policy("burst: {busy_over: -1}"), "policy.burst.busy_over: -1");
-    check_refused(&policy("speed: 1"), "policy.speed: no such key (value 1); allowed are reserved_cpus");
+    check_refused(
+        &policy("speed: 1"),
+        "policy.speed: no such key (value 1); allowed are reserved_cpus",
+    );
     check_refused(&policy("reserved_cpus: 9"), "policy.reserved_cpus: reserved CPUs 0-3");
     let strange = "CPUs 9 are not on this machine; allowed are 0-3";
     check_refused(&policy("reserved_cpus: \"0,9\""), &format!("policy.reserved_cpus: {strange}"));
