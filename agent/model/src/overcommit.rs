@@ -69,7 +69,10 @@ impl NodeOvercommit {
             memory: Overcommit {
                 ratio: ratio(key::MEMORY_RATIO)?,
                 realtime_ratio: ratio(key::REALTIME_MEMORY_RATIO)?,
-                original: memory([key::ORIGINAL_CAPACITY_MEMORY, key::ORIGINAL_ALLOCATABLE_MEMORY])?,
+                original: memory([
+                    key::ORIGINAL_CAPACITY_MEMORY,
+                    key::ORIGINAL_ALLOCATABLE_MEMORY,
+                ])?,
                 overcommitted: memory([key::CAPACITY_MEMORY, key::ALLOCATABLE_MEMORY])?,
             },
         })

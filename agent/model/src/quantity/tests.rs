@@ -82,7 +82,8 @@ proptest! {
 
 #[test]
 fn measured_amounts_are_rounded() {
-    for (text, expect) in [("1250345678n", 1250), ("1250500000n", 1251), ("0.33333", 333), ("2", 2000)]
+    for (text, expect) in
+        [("1250345678n", 1250), ("1250500000n", 1251), ("0.33333", 333), ("2", 2000)]
     {
         assert_eq!(measured_cpu(text), Ok(MilliCpu(expect)), "{text}");
     }
@@ -91,7 +92,8 @@ fn measured_amounts_are_rounded() {
 
 #[test]
 fn amounts_are_written_as_kubernetes_does() {
-    for (milli, text) in [(0, "0"), (300, "300m"), (4000, "4"), (3500, "3500m"), (2_000_000, "2k")] {
+    for (milli, text) in [(0, "0"), (300, "300m"), (4000, "4"), (3500, "3500m"), (2_000_000, "2k")]
+    {
         assert_eq!(show_cpu(MilliCpu(milli)), text);
     }
     for (count, text) in [(0, "0"), (44_000, "44k"), (44_500, "44500"), (1_000_000, "1M")] {
