@@ -1,16 +1,14 @@
 //! `berth-agent simulate`: reads the document and the trees it names, prints what `sim` answers.
 
-use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use hostfs::HostRoot;
 use model::Topology;
 use sim::Transcript;
 
-/// Bytes of a document: far over any scenario.
-const MAX_DOCUMENT: u64 = 64 << 20;
+use crate::config;
 
 /// Prints one line of JSON per step; `false` when the document itself was refused.
 pub fn run(file: &Path) -> anyhow::Result<bool> {
@@ -22,16 +20,9 @@ pub fn run(file: &Path) -> anyhow::Result<bool> {
 }
 
 fn answers(file: &Path) -> anyhow::Result<Transcript> {
-    let text = read_text(file).with_context(|| format!("read {}", file.display()))?;
+    let text = config::read_text(file).with_context(|| format!("read {}", file.display()))?;
     let folder = file.parent().unwrap_or_else(|| Path::new(""));
     Ok(sim::simulate(&text, &|tree| read_tree(folder, tree)))
-}
-
-fn read_text(file: &Path) -> anyhow::Result<String> {
-    let mut text = String::new();
-    File::open(file)?.take(MAX_DOCUMENT + 1).read_to_string(&mut text)?;
-    ensure!(text.len() as u64 <= MAX_DOCUMENT, "it has more than {MAX_DOCUMENT} bytes");
-    Ok(text)
 }
 
 /// A recorded tree has `sys` and `proc` in it; its path is taken from where the command runs, else

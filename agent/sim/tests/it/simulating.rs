@@ -262,4 +262,54 @@ proptest! {
             prop_assert_eq!(line["ok"].as_bool(), Some(line["error"].is_null()));
         }
     }
+
+    /// Pods that come, come again and go leave nothing behind, in whatever order they go.
+    #[test]
+    fn a_node_forgets_pods_that_left(
+        pods in proptest::collection::vec((0usize..6, 0u64..5000, any::<bool>(), any::<prop::sample::Index>()), 1..8),
+        overlap: bool,
+    ) {
+        let kind = [
+            "",
+            "memory_enhancement: '{\"numa_binding\":\"true\"}'",
+            "qos_level: dedicated_cores, katalyst.kubewharf.io/memory_enhancement: '{\"numa_binding\":\"true\"}'",
+            "qos_level: dedicated_cores",
+            "qos_level: reclaimed_cores, katalyst.kubewharf.io/memory_enhancement: '{\"numa_binding\":\"true\"}'",
+            "qos_level: system_cores",
+        ];
+        let pod = |idx: usize, kind: &str, milli: u64, phase: bool| {
+            let annotations = if kind.is_empty() { String::new() } else { format!("katalyst.kubewharf.io/{kind}") };
+            let phase = if phase { "Running" } else { "Pending" };
+            format!(
+                "- admit: {{pod: {{name: p{idx}, status: {{phase: {phase}}}, annotations: {{{annotations}}}, \
+                 containers: [{{name: c, resources: {{requests: {{cpu: {milli}m}}}}}}]}}}}\n"
+            )
+        };
+        let head = format!(
+            "machine: {{sockets: 2, numa_per_socket: 2, cores_per_numa: 2, threads_per_core: 2}}\npolicy: \
+             {{reserved_cpus: \"0,2\", reclaim_enabled: true, overlap_shared_reclaim: {overlap}}}\nsteps:\n"
+        );
+        let show = "- show: [pools, pods, zones]\n";
+        let last = |text: &str| {
+            let lines = run(text).lines;
+            let line = lines.lines().last().unwrap_or_default();
+            line.split_once("\"kind\"").map(|(_, rest)| rest.to_owned())
+        };
+        let mut text = head.clone();
+        for (idx, (level, milli, phase, _)) in pods.iter().enumerate() {
+            let admit = pod(idx, kind[*level], *milli, *phase);
+            text.push_str(&admit);
+            // again: the same answer
+            let twice = run(&format!("{text}{admit}")).lines;
+            let answers: Vec<&str> =
+                twice.lines().rev().take(2).filter_map(|line| line.split_once("\"kind\"")).map(|it| it.1).collect();
+            prop_assert_eq!(answers[0], answers[1]);
+        }
+        let mut left: Vec<usize> = (0..pods.len()).collect();
+        for (_, _, _, pick) in &pods {
+            let idx = left.remove(pick.index(left.len()));
+            text.push_str(&format!("- remove: p{idx}\n"));
+        }
+        prop_assert_eq!(last(&format!("{text}{show}")), last(&format!("{head}{show}")));
+    }
 }
