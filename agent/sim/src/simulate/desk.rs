@@ -147,7 +147,8 @@ impl Desk {
     /// Takes a pod out as an eviction does. System pods stay: the node needs them.
     pub(super) fn evict(&mut self, uid: &PodUid, reason: &str) -> Result<Resident, String> {
         let found = self.ledger.pods.get(uid).cloned();
-        let subject = found.as_ref().map_or(uid.to_string(), |one| one.ask.name.to_string());
+        let subject =
+            found.as_ref().map_or_else(|| uid.to_string(), |one| one.ask.name.to_string());
         let mut inputs = vec![("reason", reason.to_owned())];
         if let Some(one) = &found {
             inputs.push(("level", one.ask.level.to_string()));

@@ -92,7 +92,7 @@ impl Schema<'_> {
         for (key, value) in value.as_object().into_iter().flatten() {
             let below = format!("{path}.{key}");
             let known = schema.get("properties").and_then(|known| known.get(key));
-            match known.or(schema.get("additionalProperties")) {
+            match known.or_else(|| schema.get("additionalProperties")) {
                 Some(Json::Bool(false)) => return Err(format!("{below}: no such key")),
                 Some(Json::Bool(true)) | None => {}
                 Some(schema) => self.check(schema, value, &below)?,
