@@ -17,8 +17,8 @@ use model::{Bytes, CpuSet, LlcId, NumaNodeId, NumaSet, SocketId, Topology, annot
 use serde::Serialize;
 use serde_json::Value as Json;
 
-/// Nodes no farther than this are siblings: Katalyst's `sibling-numa-max-distance`. Sub-NUMA clusters
-/// of one socket are 11 or 12 away, another socket 20 and more.
+/// Nodes no farther than this are siblings; Katalyst leaves it to a flag. Sub-NUMA clusters of one socket
+/// are 11 or 12 away, another socket 20 and more.
 const SIBLING_DISTANCE: u32 = 19;
 
 /// Names and quantities, as Kubernetes writes them.
