@@ -35,7 +35,7 @@ enum Soak {
     Long,
     /// The e2e tier on each other Kubernetes, cases with several nodes, and the whole tier again and again until one fails
     Kube,
-    /// The parsers of host files on what a fuzzer makes up
+    /// The parsers of host files, pods and documents on what a fuzzer makes up
     Fuzz,
 }
 

@@ -1,4 +1,4 @@
-//! The keys of pods that mean something to the node: Katalyst's annotations and resource names
+//! The keys of pods and nodes that mean something to the node: Katalyst's annotations and resource names
 //! (katalyst-api, pkg/consts), Kubernetes' and Koordinator's where they say the same. Owns the
 //! spelling only.
 
@@ -30,6 +30,26 @@ pub mod inner {
     /// Inner keys with a domain; a cluster may rename both (`QosRules`).
     pub const NUMA_NUMBER: &str = "katalyst.kubewharf.io/numa_number";
     pub const NUMA_IDS: &str = "katalyst.kubewharf.io/numa_ids";
+
+    pub const ALL: [&str; 17] = [
+        CPUSET_POOL,
+        NUMA_SHARE,
+        SUPPRESSION_TOLERANCE_RATE,
+        CPU_BURST_POLICY,
+        CPU_BURST_PERCENT,
+        CPU_BURST_THRESHOLD,
+        ALIGN_BY_SOCKET,
+        DISTRIBUTE_EVENLY,
+        FULL_PCPUS_PAIRING,
+        NUMA_BINDING,
+        NUMA_EXCLUSIVE,
+        RSS_OVERUSE_THRESHOLD,
+        OOM_PRIORITY,
+        NAMESPACE_TYPE,
+        TOPOLOGY_AFFINITY_RESTRICTED,
+        NUMA_NUMBER,
+        NUMA_IDS,
+    ];
 }
 
 pub const NUMA_BIND_RESULT: &str = "katalyst.kubewharf.io/numa_bind_result";
@@ -59,6 +79,25 @@ pub const RDT_MON_GROUPS: &str = "rdt.resources.beta.kubernetes.io/need-mon-grou
 
 /// A label of Koordinator (koordinator.sh documentation, "QoS").
 pub const KOORDINATOR_QOS: &str = "koordinator.sh/qosClass";
+
+/// Annotations of a node whose resources are promised more than once, and the label of its pool.
+pub mod overcommit {
+    pub const NODE_POOL: &str = "katalyst.kubewharf.io/overcommit_node_pool";
+    pub const CPU_RATIO: &str = "katalyst.kubewharf.io/cpu_overcommit_ratio";
+    pub const MEMORY_RATIO: &str = "katalyst.kubewharf.io/memory_overcommit_ratio";
+    pub const REALTIME_CPU_RATIO: &str = "katalyst.kubewharf.io/realtime_cpu_overcommit_ratio";
+    pub const REALTIME_MEMORY_RATIO: &str =
+        "katalyst.kubewharf.io/realtime_memory_overcommit_ratio";
+    pub const ORIGINAL_CAPACITY_CPU: &str = "katalyst.kubewharf.io/original_capacity_cpu";
+    pub const ORIGINAL_CAPACITY_MEMORY: &str = "katalyst.kubewharf.io/original_capacity_memory";
+    pub const ORIGINAL_ALLOCATABLE_CPU: &str = "katalyst.kubewharf.io/original_allocatable_cpu";
+    pub const ORIGINAL_ALLOCATABLE_MEMORY: &str =
+        "katalyst.kubewharf.io/original_allocatable_memory";
+    pub const CAPACITY_CPU: &str = "katalyst.kubewharf.io/overcommit_capacity_cpu";
+    pub const CAPACITY_MEMORY: &str = "katalyst.kubewharf.io/overcommit_capacity_memory";
+    pub const ALLOCATABLE_CPU: &str = "katalyst.kubewharf.io/overcommit_allocatable_cpu";
+    pub const ALLOCATABLE_MEMORY: &str = "katalyst.kubewharf.io/overcommit_allocatable_memory";
+}
 
 /// Resource names of requests.
 pub mod resource {

@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod measured;
 pub mod memory;
 pub mod numa;
+pub mod overcommit;
 pub mod placement;
 pub mod plan;
 pub mod pod;

@@ -44,6 +44,54 @@ pub fn cpu(text: &str) -> Result<MilliCpu, QuantityError> {
     Ok(MilliCpu(u64::try_from(nano / 1_000_000).unwrap_or(u64::MAX)))
 }
 
+/// CPUs as they were measured: to the nearest thousandth, since meters count finer (`1250345678n`).
+pub fn measured_cpu(text: &str) -> Result<MilliCpu, QuantityError> {
+    let nano = nano(text)?;
+    if nano > u128::from(MAX_CPUS) * NANO {
+        return Err(too_large(text, "CPU", "65536 CPUs"));
+    }
+    Ok(MilliCpu(u64::try_from((nano + 500_000) / 1_000_000).unwrap_or(u64::MAX)))
+}
+
+/// Bytes of a computed amount, rounded down: multiplied ones are written in thousandths of a byte.
+pub fn computed_memory(text: &str) -> Result<Bytes, QuantityError> {
+    let bytes = nano(text)? / NANO;
+    if bytes > u128::from(MAX_BYTES) {
+        return Err(too_large(text, "memory", "1Pi"));
+    }
+    Ok(Bytes(u64::try_from(bytes).unwrap_or(u64::MAX)))
+}
+
+/// CPUs as Kubernetes writes them: `3500m`, `4`.
+pub fn show_cpu(cpu: MilliCpu) -> String {
+    match cpu.0 % 1000 {
+        0 => show_count(cpu.0 / 1000),
+        _ => format!("{}m", cpu.0),
+    }
+}
+
+/// A whole number as Kubernetes writes it: `44k`, `1500`.
+pub fn show_count(number: u64) -> String {
+    suffixed(number, 1000, &["k", "M", "G", "T", "P", "E"])
+}
+
+/// Bytes as Kubernetes writes them: `120Gi`, `1000`.
+pub fn show_memory(bytes: Bytes) -> String {
+    suffixed(bytes.0, 1024, &["Ki", "Mi", "Gi", "Ti", "Pi", "Ei"])
+}
+
+/// With the largest suffix that loses nothing.
+fn suffixed(mut number: u64, base: u64, suffixes: &[&str]) -> String {
+    let mut chosen = "";
+    for suffix in suffixes {
+        if number == 0 || !number.is_multiple_of(base) {
+            break;
+        }
+        (number, chosen) = (number / base, suffix);
+    }
+    format!("{number}{chosen}")
+}
+
 /// A whole number of thousandths of a CPU, the unit of `reclaimed_millicpu`: `44k` is 44 CPUs.
 pub fn whole_milli_cpu(text: &str) -> Result<MilliCpu, QuantityError> {
     let milli = whole(text, "milli-CPU")?;

@@ -4,6 +4,7 @@
 
 mod advice;
 mod advise;
+mod amounts;
 mod answer;
 mod desk;
 mod field;
@@ -14,6 +15,7 @@ mod policy;
 mod provision;
 mod step;
 mod value;
+mod zones;
 
 use model::Topology;
 
@@ -56,7 +58,8 @@ fn run(text: &str, read_tree: &ReadTree<'_>) -> Result<String, String> {
     let topology = machine::read(&machine, read_tree)?;
     let policy = root.get("policy")?.unwrap_or_else(|| Field::empty("policy"));
     let rules = (advice::read(&policy)?, provision::read(&policy)?);
-    let mut desk = Desk::new(topology, policy::read(&policy)?, rules)?;
+    let placement = policy::read(&policy, &machine::known(&topology))?;
+    let mut desk = Desk::new(topology, placement, rules)?;
     let steps = match root.get("steps")? {
         Some(steps) => steps.items()?,
         None => Vec::new(),

@@ -1,7 +1,7 @@
 //! `cargo xtask soak fuzz`: builds `agent/hostfs/fuzz` for libFuzzer with the workspace's own compiler and runs each target
-//! for a while. What the targets try is theirs; `cargo +nightly fuzz` runs the same ones.
+//! for a while: parsers of host files, annotations of pods, documents of `simulate`. What the targets try is theirs; `cargo +nightly fuzz` runs the same ones.
 //!
-//! No address sanitizer, which only a nightly has: `hostfs` denies unsafe code, so what there is to find are panics,
+//! No address sanitizer, which only a nightly has: these crates deny unsafe code, so what there is to find are panics,
 //! overflows, failed assertions and endless loops.
 
 use std::fs;

@@ -247,7 +247,12 @@ fn cpus_that_went_offline_come_back_to_their_owner() {
     assert_eq!(desk.show(&db.uid), "12 mems 2 pool \"dedicated\"");
     crate::testkit::offline(&mut topology, 12);
     desk.layout = layout_of(&topology, &desk.policy);
-    // none of its own is left: it runs where anybody may
+    // none of its own is left: it runs beside its memory
+    assert_eq!(desk.show(&db.uid), "5,13 mems 2 pool \"dedicated\"");
+    // nor of its node: it runs where anybody may
+    crate::testkit::offline(&mut topology, 5);
+    crate::testkit::offline(&mut topology, 13);
+    desk.layout = layout_of(&topology, &desk.policy);
     assert_eq!(desk.show(&db.uid), "1,3,6-11,14-15 mems 2 pool \"dedicated\"");
     desk.layout = layout_of(&f16(), &desk.policy);
     assert_eq!(desk.show(&db.uid), "4,12 mems 2 pool \"dedicated\"");

@@ -30,8 +30,21 @@ pub fn placement(
 ) -> Placement {
     let (cpus, pool) = cpus_of(layout, tally, pools, resident, now);
     let cpus = cpus.intersection(&layout.online);
-    let cpus = if cpus.is_empty() { fallback(layout, tally) } else { cpus };
+    let cpus = if cpus.is_empty() { instead(layout, tally, resident) } else { cpus };
     Placement { cpus, mems: mems_of(layout, tally, resident), pool }
+}
+
+/// For a resident whose CPUs are all offline: what nobody owns of the nodes it is bound to, where its
+/// memory is; with what there is elsewhere if that is not as much as it asks for.
+fn instead(layout: &Layout, tally: &Tally, resident: &Resident) -> CpuSet {
+    let bound = match resident.place {
+        Place::Own { nodes, .. } => nodes,
+        Place::Node(node) => NumaSet::single(node),
+        Place::Pool | Place::Anywhere => NumaSet::EMPTY,
+    };
+    let near = layout.usable_of(bound).intersection(&tally.free);
+    let is_enough = !near.is_empty() && near.len() as u64 >= resident.ask.cpu.ceil_cpus();
+    if is_enough { near } else { near.union(&fallback(layout, tally)) }
 }
 
 fn cpus_of(

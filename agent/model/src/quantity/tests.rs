@@ -79,3 +79,36 @@ proptest! {
         let _ = (cpu(&text), memory(&text), whole_milli_cpu(&text), cpu(&any), memory(&any));
     }
 }
+
+#[test]
+fn measured_amounts_are_rounded() {
+    for (text, expect) in
+        [("1250345678n", 1250), ("1250500000n", 1251), ("0.33333", 333), ("2", 2000)]
+    {
+        assert_eq!(measured_cpu(text), Ok(MilliCpu(expect)), "{text}");
+    }
+    assert!(measured_cpu("-1").is_err() && measured_cpu("9E").is_err());
+}
+
+#[test]
+fn amounts_are_written_as_kubernetes_does() {
+    for (milli, text) in [(0, "0"), (300, "300m"), (4000, "4"), (3500, "3500m"), (2_000_000, "2k")]
+    {
+        assert_eq!(show_cpu(MilliCpu(milli)), text);
+    }
+    for (count, text) in [(0, "0"), (44_000, "44k"), (44_500, "44500"), (1_000_000, "1M")] {
+        assert_eq!(show_count(count), text);
+    }
+    for (bytes, text) in [(0, "0"), (1000, "1000"), (120 << 30, "120Gi"), (1 << 50, "1Pi")] {
+        assert_eq!(show_memory(Bytes(bytes)), text);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_back(number in 0u64..=65_536_000) {
+        prop_assert_eq!(cpu(&show_cpu(MilliCpu(number))), Ok(MilliCpu(number)));
+        prop_assert_eq!(memory(&show_memory(Bytes(number))), Ok(Bytes(number)));
+        prop_assert_eq!(whole_milli_cpu(&show_count(number)), Ok(MilliCpu(number)));
+    }
+}

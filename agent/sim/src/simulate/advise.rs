@@ -11,7 +11,7 @@ use advisor::memory::{binder, oom, protect};
 use advisor::pool::Pools;
 use advisor::tally::Tally;
 use model::burst::BurstState;
-use model::headroom::{Amount, Explained, Headroom, HeadroomState, ReclaimQuota};
+use model::headroom::{Amount, Explained, Headroom, HeadroomState, NodeHeadroom, ReclaimQuota};
 use model::ledger::Resident;
 use model::measured::Measured;
 use model::memory::BinderState;
@@ -76,6 +76,11 @@ impl Advice {
     pub(super) fn cpu_per_numa(&self) -> Option<&BTreeMap<NumaNodeId, MilliCpu>> {
         let is_told = self.headroom.as_ref().is_some_and(|told| told.cpu.value.is_ok());
         is_told.then_some(&self.headroom_state.cpu_per_numa)
+    }
+
+    /// Headroom by node as of the last tick; empty before the first one.
+    pub(super) fn told_per_numa(&self) -> BTreeMap<NumaNodeId, NodeHeadroom> {
+        self.headroom.as_ref().map(|told| told.per_numa.clone()).unwrap_or_default()
     }
 
     fn headroom_input<'a>(&'a self, seen: &Seen<'a>) -> HeadroomInput<'a> {

@@ -17,12 +17,13 @@ use model::measured::Measured;
 use model::placement::PlacementPolicy;
 use model::pod::{Ask, Pod};
 use model::provision::{ProvisionPolicy, ProvisionState};
-use model::qos::{PodUid, PoolName};
+use model::qos::{PodUid, PoolName, QosLevel};
 use model::{Bytes, CpuSet, MilliCpu, Nanos, NumaSet, Timestamp, Topology};
 use serde_json::Value as Json;
 
 use super::advice::AdvicePolicy;
 use super::advise::{Advice, Seen};
+use super::zones;
 
 /// Decisions that are kept: those of the last steps.
 const MAX_DECISIONS: usize = 1000;
@@ -143,6 +144,30 @@ impl Desk {
         Ok(removed)
     }
 
+    /// Takes a pod out as an eviction does. System pods stay: the node needs them.
+    pub(super) fn evict(&mut self, uid: &PodUid, reason: &str) -> Result<Resident, String> {
+        let found = self.ledger.pods.get(uid).cloned();
+        let subject =
+            found.as_ref().map_or_else(|| uid.to_string(), |one| one.ask.name.to_string());
+        let mut inputs = vec![("reason", reason.to_owned())];
+        if let Some(one) = &found {
+            inputs.push(("level", one.ask.level.to_string()));
+            inputs.push(("request", format!("{} mCPU", one.ask.cpu)));
+        }
+        let outcome = match found {
+            Some(one) if one.ask.level == QosLevel::SystemCores => {
+                Err(format!("{subject} is of {}, which are never evicted", one.ask.level))
+            }
+            _ => self.remove(uid),
+        };
+        let result = match &outcome {
+            Ok(_) => format!("evicted: {reason}"),
+            Err(why) => format!("refused: {why}"),
+        };
+        self.decide(Decision { at: self.now, rule: "evict", subject, inputs, result });
+        outcome
+    }
+
     /// Passes time, at whose end something was measured; the pods whose ramp-up ended meanwhile.
     pub(super) fn pass(&mut self, span: Nanos, measured: Option<Measured>) -> Vec<String> {
         let before = self.now;
@@ -167,6 +192,12 @@ impl Desk {
             "bursts" => Some(self.advice.show_bursts(&seen)),
             _ => None,
         }
+    }
+
+    /// The machine with who occupies it.
+    pub(super) fn zones(&self) -> Json {
+        let (topology, input) = (&self.topology, &self.input());
+        zones::show(&zones::Seen { topology, input, headroom: self.advice.told_per_numa() })
     }
 
     /// One tick of what follows from measurements.

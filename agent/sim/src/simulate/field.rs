@@ -32,7 +32,8 @@ impl<'a> Field<'a> {
 
     /// A refusal of this value.
     pub(super) fn refuse(&self, allowed: &str) -> String {
-        format!("{}: {} is not allowed; allowed are {allowed}", self.path, self.value.show())
+        let path = if self.path.is_empty() { "the document" } else { &self.path };
+        format!("{path}: {} is not allowed; allowed are {allowed}", self.value.show())
     }
 
     /// A refusal in somebody else's words.
@@ -69,6 +70,21 @@ impl<'a> Field<'a> {
             Some(_) => Err(format!("{}: given twice", self.below(key, &NULL).path)),
             None => Ok(first.filter(|field| *field.value != Value::Null)),
         }
+    }
+
+    /// One value under any of its names.
+    pub(super) fn one_of(&self, keys: &[&str]) -> Result<Option<Field<'a>>, String> {
+        let mut found: Option<Field<'a>> = None;
+        for key in keys {
+            match (self.get(key)?, &found) {
+                (Some(again), Some(first)) => {
+                    return Err(again.wrong(&format!("{} says the same already", first.path)));
+                }
+                (Some(field), None) => found = Some(field),
+                (None, _) => {}
+            }
+        }
+        Ok(found)
     }
 
     pub(super) fn required(&self, key: &str) -> Result<Field<'a>, String> {
@@ -126,6 +142,8 @@ impl<'a> Field<'a> {
     pub(super) fn int(&self, range: RangeInclusive<u64>) -> Result<u64, String> {
         let number = match self.value {
             Value::Int(number) => Some(*number),
+            // A whole number with a point; the range is below what a float can count.
+            Value::Float(number) if number.fract() == 0.0 => Some(*number as i128),
             Value::Text(text) => text.trim().parse().ok(),
             _ => None,
         };
@@ -145,9 +163,24 @@ impl<'a> Field<'a> {
         number.filter(|number| range.contains(number)).ok_or_else(refused)
     }
 
-    /// A CPU list, or one CPU as a number.
+    /// A CPU list, one CPU as a number, or several of them.
     pub(super) fn cpus(&self) -> Result<CpuSet, String> {
+        if let Value::List(_) = self.value {
+            let parts = self.items()?;
+            return parts.iter().try_fold(CpuSet::EMPTY, |all, one| Ok(all.union(&one.cpus()?)));
+        }
         self.text()?.parse().map_err(|error| self.wrong(&error))
+    }
+
+    /// CPUs that are among those of a machine.
+    pub(super) fn cpus_of(&self, machine: &CpuSet) -> Result<CpuSet, String> {
+        let cpus = self.cpus()?;
+        let strange = cpus.difference(machine);
+        match strange.is_empty() {
+            true => Ok(cpus),
+            false => Err(self
+                .wrong(&format!("CPUs {strange} are not on this machine; allowed are {machine}"))),
+        }
     }
 
     /// A list of numbers, or the kernel's list format.
@@ -162,10 +195,13 @@ impl<'a> Field<'a> {
         self.items()?.iter().map(id).collect()
     }
 
-    /// A map of texts.
+    /// A map of texts; a key with nothing in it is not given.
     pub(super) fn texts(&self) -> Result<BTreeMap<String, String>, String> {
         let mut texts = BTreeMap::new();
         for (key, field) in self.entries()? {
+            if *field.value == Value::Null {
+                continue;
+            }
             if texts.insert(key.to_owned(), field.text()?).is_some() {
                 return Err(format!("{}: given twice", field.path));
             }

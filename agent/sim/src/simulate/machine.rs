@@ -2,7 +2,7 @@
 
 use model::numa::MAX_NODES;
 use model::topology::Shape;
-use model::{Bytes, Topology, quantity};
+use model::{Bytes, CpuSet, Topology, quantity};
 
 use super::ReadTree;
 use super::field::Field;
@@ -23,14 +23,31 @@ const KEYS: [&str; 10] = [
 /// CPUs that a set can hold.
 const MAX_CPUS: u64 = model::cpuset::MAX_CPUS as u64;
 
+/// Keys of a shape, which a tree excludes.
+const SHAPE: [&str; 6] = [
+    "sockets",
+    "numa_per_socket",
+    "cores_per_numa",
+    "threads_per_core",
+    "llc_per_numa",
+    "memory_per_numa",
+];
+
 pub(super) fn read(machine: &Field<'_>, read_tree: &ReadTree<'_>) -> Result<Topology, String> {
     machine.check_keys(&KEYS)?;
     let mut topology = match machine.get("tree")? {
-        Some(tree) => read_tree(&tree.text()?).map_err(|error| tree.wrong(&error))?,
+        Some(tree) => {
+            for key in SHAPE {
+                if let Some(field) = machine.get(key)? {
+                    return Err(field.wrong(&"a machine has a tree or a shape, not both"));
+                }
+            }
+            read_tree(&tree.text()?).map_err(|error| tree.wrong(&error))?
+        }
         None => synthetic(machine)?,
     };
     if let Some(field) = machine.get("efficiency_cpus")? {
-        topology.efficiency = field.cpus()?;
+        topology.efficiency = field.cpus_of(&known(&topology))?;
     }
     if let Some(field) = machine.get("offline")? {
         for cpu in field.cpus()?.iter() {
@@ -46,6 +63,11 @@ pub(super) fn read(machine: &Field<'_>, read_tree: &ReadTree<'_>) -> Result<Topo
         }
     }
     Ok(topology)
+}
+
+/// Every CPU of a machine, offline ones included.
+pub(super) fn known(topology: &Topology) -> CpuSet {
+    topology.cpus.keys().copied().collect::<CpuSet>().union(&topology.offline)
 }
 
 fn synthetic(machine: &Field<'_>) -> Result<Topology, String> {

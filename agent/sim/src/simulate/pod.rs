@@ -9,6 +9,9 @@ use model::qos::{PodUid, WorkloadName};
 
 use super::field::Field;
 
+/// What Kubernetes allows.
+const MAX_NAME: usize = 253;
+
 pub(super) fn read(pod: &Field<'_>) -> Result<Pod, String> {
     let named = Named::read(pod)?;
     let texts = |key| match from(pod, "metadata", key)? {
@@ -42,15 +45,25 @@ pub(super) struct Named {
 impl Named {
     pub(super) fn read(pod: &Field<'_>) -> Result<Named, String> {
         let text = |key| match from(pod, "metadata", key)? {
-            Some(field) => field.text().map(Some),
-            None => Ok(None),
+            Some(field) => Ok(Some(name_of(&field)?).filter(|text| !text.is_empty())),
+            None => Ok::<_, String>(None),
         };
-        let name = text("name")?.filter(|name| !name.is_empty());
-        let name = name.ok_or_else(|| pod.wrong(&"metadata.name: missing"))?;
+        let name = text("name")?.ok_or_else(|| pod.wrong(&"metadata.name: missing"))?;
         let namespace = text("namespace")?.unwrap_or_else(|| "default".to_owned());
         let name = format!("{namespace}/{name}");
-        let uid = text("uid")?.unwrap_or_else(|| name.clone());
+        let uid = from(pod, "metadata", "uid")?.map(|field| field.text()).transpose()?;
+        let uid = uid.filter(|uid| !uid.is_empty()).unwrap_or_else(|| name.clone());
         Ok(Named { uid: PodUid::new(uid), name: WorkloadName::new(name) })
+    }
+}
+
+/// A name that can stand in `namespace/name`; empty is not given.
+fn name_of(field: &Field<'_>) -> Result<String, String> {
+    let name = field.text()?;
+    let is_plain = |c: char| c != '/' && !c.is_whitespace() && !c.is_control();
+    match name.len() <= MAX_NAME && name.chars().all(is_plain) {
+        true => Ok(name),
+        false => Err(field.refuse("names of at most 253 characters without '/' and white space")),
     }
 }
 

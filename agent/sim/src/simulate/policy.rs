@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use model::Nanos;
+use model::enhancement::{self, EnhancementError, Enhancements};
 use model::placement::{NumaHintPolicy, PlacementPolicy, ReclaimReserve, TopologyPolicy};
 use model::policy::Reserve;
 use model::qos::{Keys, QosLevel, QosRules};
+use model::{CpuSet, Nanos, annotation};
 
 use super::field::Field;
 use super::provision;
@@ -41,7 +42,8 @@ const MAX_RAMP_UP_S: f64 = 600.0;
 /// A day.
 const MAX_PRE_OCCUPATION_S: f64 = 86_400.0;
 
-pub(super) fn read(policy: &Field<'_>) -> Result<PlacementPolicy, String> {
+/// CPU lists are checked against `machine`.
+pub(super) fn read(policy: &Field<'_>, machine: &CpuSet) -> Result<PlacementPolicy, String> {
     policy.check_keys(&[&KEYS[..], &provision::KEYS].concat())?;
     let default = PlacementPolicy::default();
     let flag = |key: &str, default: bool| match policy.get(key)? {
@@ -53,10 +55,10 @@ pub(super) fn read(policy: &Field<'_>) -> Result<PlacementPolicy, String> {
         None => Ok::<Nanos, String>(default),
     };
     Ok(PlacementPolicy {
-        reserve: reserve(policy)?,
-        forbidden: forbidden(policy)?,
+        reserve: reserve(policy, machine)?,
+        forbidden: forbidden(policy, machine)?,
         reclaim_enabled: flag("reclaim_enabled", default.reclaim_enabled)?,
-        reclaim_reserve: reclaim_reserve(policy)?,
+        reclaim_reserve: reclaim_reserve(policy, machine)?,
         overlap_shared_reclaim: flag("overlap_shared_reclaim", default.overlap_shared_reclaim)?,
         check_memory: flag("check_memory", default.check_memory)?,
         reclaim_numa_binding: flag("reclaim_numa_binding", default.reclaim_numa_binding)?,
@@ -81,33 +83,36 @@ pub(super) fn read(policy: &Field<'_>) -> Result<PlacementPolicy, String> {
 }
 
 /// A list of CPUs as text, or how many as a number.
-fn reserve(policy: &Field<'_>) -> Result<Reserve, String> {
+fn reserve(policy: &Field<'_>, machine: &CpuSet) -> Result<Reserve, String> {
     match policy.get("reserved_cpus")? {
         None => Ok(Reserve::Count(0)),
         Some(field) => match field.value() {
             Value::Int(_) => Ok(Reserve::Count(count(&field)?)),
-            _ => field.cpus().map(Reserve::Cpus),
+            _ => field.cpus_of(machine).map(Reserve::Cpus),
         },
     }
 }
 
-fn forbidden(policy: &Field<'_>) -> Result<model::CpuSet, String> {
-    let mut all = model::CpuSet::EMPTY;
+fn forbidden(policy: &Field<'_>, machine: &CpuSet) -> Result<CpuSet, String> {
+    let mut all = CpuSet::EMPTY;
     for key in ["forbidden_cpus", "interrupt_cpus"] {
         if let Some(field) = policy.get(key)? {
-            all = all.union(&field.cpus()?);
+            all = all.union(&field.cpus_of(machine)?);
         }
     }
     Ok(all)
 }
 
-/// A number is how many; a list has a comma or a dash.
-fn reclaim_reserve(policy: &Field<'_>) -> Result<ReclaimReserve, String> {
+/// A number is how many; a list is one, or has a comma or a dash.
+fn reclaim_reserve(policy: &Field<'_>, machine: &CpuSet) -> Result<ReclaimReserve, String> {
     let Some(field) = policy.get("reclaim_reserved_cpus")? else {
         return Ok(ReclaimReserve::PerNode);
     };
     match field.value() {
-        Value::Text(text) if text.contains([',', '-']) => field.cpus().map(ReclaimReserve::Cpus),
+        Value::List(_) => field.cpus_of(machine).map(ReclaimReserve::Cpus),
+        Value::Text(text) if text.contains([',', '-']) => {
+            field.cpus_of(machine).map(ReclaimReserve::Cpus)
+        }
         _ => Ok(ReclaimReserve::Count(count(&field)?)),
     }
 }
@@ -142,15 +147,57 @@ fn rules(policy: &Field<'_>) -> Result<QosRules, String> {
         Some(field) => field.text(),
         None => Ok(default),
     };
-    Ok(QosRules {
+    let mut rules = QosRules {
         selectors: selectors(policy)?,
-        enhancement_defaults: match policy.get("qos_enhancement_defaults")? {
-            Some(field) => field.texts()?,
-            None => Keys::new(),
-        },
+        enhancement_defaults: Keys::new(),
         numa_number_key: text("numa_number_key", default.numa_number_key)?,
         numa_ids_key: text("numa_ids_key", default.numa_ids_key)?,
-    })
+    };
+    if let Some(field) = policy.get("qos_enhancement_defaults")? {
+        rules.enhancement_defaults = defaults(&field, &rules)?;
+    }
+    Ok(rules)
+}
+
+/// Inner keys, also below the name of their annotation.
+fn defaults(of: &Field<'_>, rules: &QosRules) -> Result<Keys, String> {
+    let mut flat = Keys::new();
+    for (key, field) in of.entries()? {
+        let whole = annotation::ENHANCEMENTS.into_iter();
+        let whole = whole.map(|name| (name, name.rsplit('/').next().unwrap_or(name)));
+        match whole.into_iter().find(|(name, short)| [*name, *short].contains(&key)) {
+            Some((name, _)) => flat.extend(nested(&field, name, rules)?),
+            None => flat.extend(
+                of.get(key)?.map(|one| one.text()).transpose()?.map(|it| (key.to_owned(), it)),
+            ),
+        }
+    }
+    let mut allowed = annotation::inner::ALL.to_vec();
+    allowed.extend([rules.numa_number_key.as_str(), rules.numa_ids_key.as_str()]);
+    allowed.sort_unstable();
+    allowed.dedup();
+    if let Some((key, value)) = flat.iter().find(|(key, _)| !allowed.contains(&key.as_str())) {
+        let allowed = allowed.join(", ");
+        return Err(
+            of.wrong(&format!("{key}: no such key (value {value:?}); allowed are {allowed}"))
+        );
+    }
+    for level in QosLevel::ALL {
+        if let Err(error @ EnhancementError::Value { .. }) = Enhancements::read(level, &flat, rules)
+        {
+            return Err(of.wrong(&error));
+        }
+    }
+    Ok(flat)
+}
+
+/// The value of a whole annotation: a map, or the JSON that a pod would have.
+fn nested(field: &Field<'_>, name: &str, rules: &QosRules) -> Result<Keys, String> {
+    if let Value::Map(_) | Value::Null = field.value() {
+        return field.texts();
+    }
+    let annotation = Keys::from([(name.to_owned(), field.text()?)]);
+    enhancement::flatten(&annotation, rules).map_err(|error| field.wrong(&error))
 }
 
 fn selectors(policy: &Field<'_>) -> Result<BTreeMap<QosLevel, Keys>, String> {

@@ -1,7 +1,8 @@
 //! One step of a document: what it is called, what it takes, what it answers.
 
+use model::ledger::Resident;
 use model::numa::MAX_NODES;
-use model::qos::PodUid;
+use model::qos::{PodUid, WorkloadName};
 use model::{Nanos, NumaNodeId, NumaSet};
 use serde_json::{Map, Value as Json, json};
 
@@ -49,7 +50,7 @@ fn act(desk: &mut Desk, kind: &str, body: &Field<'_>) -> Answer {
         "offline" => set_online(desk, body, false),
         "online" => set_online(desk, body, true),
         "show" => show(desk, body),
-        "evict" => Err("evict: not supported yet: eviction is not simulated".to_owned()),
+        "evict" => evict(desk, body),
         _ => Err(format!("{kind:?} is no step; allowed are {KINDS}")),
     }
 }
@@ -57,15 +58,22 @@ fn act(desk: &mut Desk, kind: &str, body: &Field<'_>) -> Answer {
 fn admit(desk: &mut Desk, body: &Field<'_>) -> Answer {
     body.check_keys(&["pod", "hint"])?;
     let ask = desk.ask(&pod::read(&body.required("pod")?)?)?;
-    let given = match body.get("hint")? {
-        Some(field) => {
-            let ids = field.ids(u64::from(MAX_NODES) - 1)?;
-            Some(ids.into_iter().map(NumaNodeId).collect::<NumaSet>())
-        }
-        None => None,
-    };
+    let given = body.get("hint")?.map(|field| hint(&field)).transpose()?;
     let uid = desk.admit(&ask, given)?;
     placed(desk, &uid)
+}
+
+/// Node ids, or a hint as `hints` answers it.
+fn hint(field: &Field<'_>) -> Result<NumaSet, String> {
+    let nodes = match field.value() {
+        Value::Map(_) => {
+            field.check_keys(&["numa", "preferred"])?;
+            field.required("numa")?
+        }
+        _ => field.clone(),
+    };
+    let ids = nodes.ids(u64::from(MAX_NODES) - 1)?;
+    Ok(ids.into_iter().map(NumaNodeId).collect())
 }
 
 fn resize(desk: &mut Desk, body: &Field<'_>) -> Answer {
@@ -87,20 +95,53 @@ fn hints(desk: &Desk, body: &Field<'_>) -> Answer {
 }
 
 fn remove(desk: &mut Desk, body: &Field<'_>) -> Answer {
-    body.check_keys(&["pod"])?;
-    let field = body.required("pod")?;
-    let uid = match field.value() {
-        Value::Map(_) => known(desk, &Named::read(&field)?),
-        _ => known_text(desk, &field.text()?),
-    };
+    let uid = which(desk, body, &["pod"])?;
     let removed = desk.remove(&uid)?;
     Ok(json!({ "removed": removed.ask.name.as_str() }))
 }
 
-/// By uid, `namespace/name` or name.
+fn evict(desk: &mut Desk, body: &Field<'_>) -> Answer {
+    let uid = which(desk, body, &["pod", "reason"])?;
+    let reason = match body.value() {
+        Value::Map(_) => body.get("reason")?.map(|field| field.text()).transpose()?,
+        _ => None,
+    };
+    let reason = reason.unwrap_or_else(|| "no reason was given".to_owned());
+    let evicted = desk.evict(&uid, &reason)?;
+    Ok(json!({
+        "evicted": evicted.ask.name.as_str(),
+        "uid": evicted.ask.uid.as_str(),
+        "reason": reason,
+    }))
+}
+
+/// The pod that a step is about: an object or text below `pod`, or the text itself.
+fn which(desk: &Desk, body: &Field<'_>, keys: &[&str]) -> Result<PodUid, String> {
+    if !matches!(body.value(), Value::Map(_) | Value::Null) {
+        return Ok(known_text(desk, &body.text()?));
+    }
+    body.check_keys(keys)?;
+    let field = body.required("pod")?;
+    match field.value() {
+        Value::Map(_) => Ok(known(desk, &Named::read(&field)?)),
+        _ => Ok(known_text(desk, &field.text()?)),
+    }
+}
+
+/// By uid, `namespace/name` or name; a name alone is of `default` first, then of whatever namespace
+/// has the only pod of that name.
 pub(super) fn known_text(desk: &Desk, text: &str) -> PodUid {
     let full = if text.contains('/') { text.to_owned() } else { format!("default/{text}") };
-    known(desk, &Named { uid: PodUid::new(text), name: model::qos::WorkloadName::new(full) })
+    let uid = known(desk, &Named { uid: PodUid::new(text), name: WorkloadName::new(full) });
+    if desk.ledger.pods.contains_key(&uid) || text.contains('/') {
+        return uid;
+    }
+    let has_name = |one: &&Resident| one.ask.name.as_str().rsplit('/').next() == Some(text);
+    let mut of_name = desk.ledger.pods.values().filter(has_name);
+    match (of_name.next(), of_name.next()) {
+        (Some(only), None) => only.ask.uid.clone(),
+        _ => uid,
+    }
 }
 
 /// By uid, else by name.
@@ -112,20 +153,29 @@ fn known(desk: &Desk, named: &Named) -> PodUid {
     same_name.map_or_else(|| named.uid.clone(), |(uid, _)| uid.clone())
 }
 
+/// Seconds may stand alone.
 fn tick(desk: &mut Desk, body: &Field<'_>) -> Answer {
-    body.check_keys(&["seconds", "usage", "samples"])?;
-    let measured = measured::read(desk, body)?;
-    let seconds = match body.get("seconds")? {
-        Some(field) => field.number(0.0..=MAX_TICK_S)?,
-        None => 1.0,
+    let (seconds, measured) = match body.value() {
+        Value::Map(_) | Value::Null => {
+            body.check_keys(&["seconds", "usage", "samples"])?;
+            (body.get("seconds")?, measured::read(desk, body)?)
+        }
+        _ => (Some(body.clone()), None),
     };
+    let seconds = seconds.map_or(Ok(1.0), |field| field.number(0.0..=MAX_TICK_S))?;
     let ended = desk.pass(Nanos((seconds * 1e9).round() as u64), measured);
     Ok(json!({ "now_ms": desk.now.0 / 1_000_000, "ramp_up_ended": ended }))
 }
 
+/// CPUs may stand alone.
 fn set_online(desk: &mut Desk, body: &Field<'_>, online: bool) -> Answer {
-    body.check_keys(&["cpus"])?;
-    let field = body.required("cpus")?;
+    let field = match body.value() {
+        Value::Map(_) | Value::Null => {
+            body.check_keys(&["cpus"])?;
+            body.required("cpus")?
+        }
+        _ => body.clone(),
+    };
     desk.set_online(&field.cpus()?, online).map_err(|error| field.wrong(&error))?;
     Ok(json!({ "online": desk.online().to_string() }))
 }
@@ -145,11 +195,9 @@ fn show(desk: &Desk, body: &Field<'_>) -> Answer {
             "pods" => answer::pods(&input, &tally, &pools),
             "decisions" => answer::decisions(desk.decisions()),
             "quota" => answer::quota(desk.quota()),
-            "zones" => {
-                return Err(body.wrong(&format!("not supported yet: {name} is not simulated")));
-            }
+            "zones" => desk.zones(),
             _ => desk.advised(&name, &tally, &pools).ok_or_else(|| {
-                let allowed = "pools, pods, quota, headroom, memory, bursts, zones and decisions";
+                let allowed = "pools, pods, quota, headroom, memory, bursts, zones, decisions";
                 body.wrong(&format!("{name:?} is not allowed; allowed are {allowed}"))
             })?,
         };

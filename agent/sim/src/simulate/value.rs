@@ -17,6 +17,11 @@ pub(super) enum Value {
     Map(Vec<(String, Value)>),
 }
 
+/// Keys, values, lists and maps of a document: a hundred thousand steps.
+const MAX_NODES: usize = 1_000_000;
+/// Those that aliases repeat: thousands of pods. A document that explodes is refused within a second.
+const MAX_ALIASED: usize = 250_000;
+
 impl Value {
     pub(super) fn parse(text: &str) -> Result<Value, String> {
         if text.trim().is_empty() {
@@ -24,10 +29,19 @@ impl Value {
         }
         // What is not finite is refused by the field it stands in, with its name.
         let options = serde_saphyr::options! {
+            budget: serde_saphyr::budget! {
+                max_nodes: MAX_NODES,
+                max_events: 2 * MAX_NODES,
+                max_recorded_anchor_events: MAX_ALIASED,
+            },
+            alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_ALIASED },
             non_finite_float_policy: serde_saphyr::options::NonFiniteFloatPolicy::PassThrough,
         };
         let read: Result<Value, _> = serde_saphyr::from_str_with_options(text, options);
-        read.map_err(|error| format!("not YAML: {}", first_line(&error.to_string())))
+        read.map_err(|error| {
+            let told = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+            format!("not one document of YAML: {}", first_line(&told))
+        })
     }
 
     /// As it would be written in a message.

@@ -5,6 +5,7 @@ mod day;
 mod handbook;
 mod planning;
 mod replaying;
+mod schema;
 mod simulating;
 
 use expect_test::expect_file;
