@@ -104,6 +104,14 @@ pub fn provision(input: &ProvisionInput<'_>) -> Provisioned {
     Provisioned { tally, state, decisions }
 }
 
+/// Noisy pods alone, where sizes follow something else than these rules.
+pub fn apart(input: &ProvisionInput<'_>) -> Provisioned {
+    let (isolation, decisions) = isolate::isolation(input);
+    let state = ProvisionState { isolation, ..ProvisionState::default() };
+    let tally = apply::isolated(input, input.tally.clone(), &state);
+    Provisioned { tally, state, decisions }
+}
+
 /// The sizes that stand, without a new measurement: pods may have come and gone since.
 pub fn standing(input: &ProvisionInput<'_>) -> Tally {
     let split = apply::isolated(input, input.tally.clone(), input.state);

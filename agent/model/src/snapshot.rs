@@ -117,6 +117,9 @@ pub struct RunqView {
     pub p99: Option<Nanos>,
     pub p999: Option<Nanos>,
     pub on_cpu: Nanos,
+    /// Tasks that ran or waited for a CPU, on average over the interval; those that its own quota
+    /// held do not count. `None` when the reading is too old to speak of now.
+    pub runnable: Option<f64>,
     /// Causes over the interval; parts sum to `total`.
     pub causes: WaitCauses,
 }

@@ -128,6 +128,16 @@ fn wishes_of_a_workload_are_checked() {
         ]],
     );
     check_refused(
+        "[provision]\nrule = \"requests\"\nisolation = { enabled = true }",
+        expect![[
+            r#"agent.toml:3: provision.isolation.enabled = true: allowed is false with rule = "requests", which follows no measurement"#
+        ]],
+    );
+    check_refused(
+        "[provision.isolation]\nmax_cpu_ratio = 1.5",
+        expect!["agent.toml:2: provision.isolation.max_cpu_ratio = 1.5: allowed is 0 to 1"],
+    );
+    check_refused(
         "[headroom]\ncpu_oversell_target = 2.0",
         expect!["agent.toml:2: headroom.cpu_oversell_target = 2.0: allowed is 0.1 to 1"],
     );

@@ -12,7 +12,7 @@ use model::ledger::{Ledger, Resident};
 use model::measured::{Measured, NodeMemory, PodMeasure};
 use model::plan::Advice;
 use model::qos::PodUid;
-use model::snapshot::{Snapshot, WorkloadView};
+use model::snapshot::{Signal, Snapshot, WorkloadView};
 use model::{Bytes, MilliCpu, NumaNodeId, Timestamp};
 
 use super::{Node, PlanInput, PlanReport};
@@ -33,18 +33,17 @@ pub(super) struct Said {
 pub(super) fn advise(
     input: &PlanInput<'_>,
     node: &Node,
-    (ledger, pools): (&Arc<Ledger>, &Pools),
+    (ledger, pools, measured): (&Arc<Ledger>, &Pools, &Measured),
     report: &mut PlanReport,
 ) -> Said {
     let before = input.previous.map(|plan| plan.advice.clone()).unwrap_or_default();
     let policy = input.policy;
-    let measured = measured(input.snapshot);
-    let pressure = binder::observe(&policy.memory, &before.pressure, &measured, input.now);
+    let pressure = binder::observe(&policy.memory, &before.pressure, measured, input.now);
     let (bursts, burst_state) = burst::bursts(&BurstInput {
         now: input.now,
         rules: &policy.burst,
         ledger,
-        measured: Some(&measured).filter(|_| node.is_fresh()),
+        measured: Some(measured).filter(|_| node.is_fresh()),
         quotas: &quotas(input.snapshot),
         state: &before.bursts,
     });
@@ -59,7 +58,7 @@ pub(super) fn advise(
         tally: &node.tally,
         pools,
         policy: &policy.headroom,
-        measured: &measured,
+        measured,
         measured_at: measured_at(input.snapshot),
         quota: &ReclaimQuota::default(),
         state: &before.headroom_state,
@@ -82,7 +81,7 @@ pub(super) fn advise(
         },
         bursts,
         protections: protect::protect(protection, &node.layout, &node.tally, ledger),
-        guard: guard::guard(&policy.memory, &node.layout, &measured),
+        guard: guard::guard(&policy.memory, &node.layout, measured),
     }
 }
 
@@ -111,12 +110,14 @@ fn tell(
 
 /// The pods and the memory of a Snapshot, by the ids that placement knows.
 pub(super) fn measured(snapshot: &Snapshot) -> Measured {
+    // Where a hypervisor takes CPUs away tasks wait that would not, and wait for nobody here.
+    let is_clear = snapshot.signal == Signal::Good;
     let pods = snapshot.workloads.iter().map(|(name, view)| {
         let memory = &view.memory;
         let measure = PodMeasure {
             cpu: view.usage,
             runq_p99: view.runq_p99(),
-            runnable: None,
+            runnable: view.runq.as_ref().and_then(|runq| runq.runnable).filter(|_| is_clear),
             cpi: None,
             throttled_ratio: view.throttled_ratio,
             rss: memory.anon,

@@ -132,6 +132,7 @@ fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
         p999: None,
         waits,
         on_cpu: Nanos(0),
+        runnable: None,
         causes,
     };
     WorkloadView {

@@ -169,6 +169,9 @@ struct Runq {
     p99_ns: Option<u64>,
     p999_ns: Option<u64>,
     on_cpu_ns: u64,
+    /// Absent in records from before.
+    #[serde(default)]
+    runnable: Option<f64>,
     causes: Causes,
 }
 
@@ -541,6 +544,7 @@ impl From<&inner::RunqView> for Runq {
             p99_ns: runq.p99.map(|wait| wait.0),
             p999_ns: runq.p999.map(|wait| wait.0),
             on_cpu_ns: runq.on_cpu.0,
+            runnable: runq.runnable,
             causes: Causes::from(&runq.causes),
         }
     }
@@ -563,6 +567,7 @@ impl TryFrom<Runq> for inner::RunqView {
             p99: runq.p99_ns.map(Nanos),
             p999: runq.p999_ns.map(Nanos),
             on_cpu: Nanos(runq.on_cpu_ns),
+            runnable: runq.runnable,
             causes: runq.causes.into(),
         })
     }

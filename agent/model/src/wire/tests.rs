@@ -213,6 +213,7 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                     p99: None,
                     p999: maybe[0].map(Nanos),
                     on_cpu: Nanos(n[5]),
+                    runnable: maybe[1].map(|tasks| tasks as f64 / 8.0),
                     causes: WaitCauses {
                         total: Nanos(n[6]),
                         by_offender: BTreeMap::from([(SlotId(n[7] as u16), Nanos(n[6]))]),
