@@ -69,6 +69,28 @@ fn agent_killed_while_suppressing_is_undone_and_its_successor_takes_over() {
     assert_eq!(scene.knobs(), before, "the successor knew the first one's originals");
 }
 
+/// Agent and watchdog died together, as when their whole cgroup is killed.
+#[test]
+fn agent_that_only_observes_puts_back_what_a_dead_one_left() {
+    let scene = Scene::new("inherited", 2);
+    let before = scene.knobs();
+    let mut agent = Agent::start(&scene, &scene.config("enforce", ""));
+    let _loads = scene.contend();
+    wait_until("a suppression", LIMIT, || scene.is_suppressed());
+    agent.kill_with_watchdog();
+    assert_ne!(scene.knobs(), before, "there is something to put back");
+    let observer = Agent::spawn(&scene, &scene.config("observe", ""));
+    observer.wait_for_socket();
+    wait_until("everything to be put back", LIMIT, || scene.knobs() == before);
+    let log = "What an agent that died had changed is back";
+    wait_until("the log to say so", LIMIT, || observer.log_text().contains(log));
+    wait_until("the finding", LIMIT, || {
+        observer.says(&["-o", "json", "snapshot"]).contains("inherited-changes")
+    });
+    wait_until("a decision", LIMIT, || observer.decisions().contains("suppress-begin"));
+    assert_eq!(scene.knobs(), before, "and then it only observes");
+}
+
 #[test]
 fn agent_refuses_to_run_beside_another() {
     let scene = Scene::new("twice", 1);
