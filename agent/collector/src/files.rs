@@ -6,13 +6,13 @@ use std::sync::Arc;
 use hostfs::cgroup::read::PressureOf;
 use hostfs::{Cgroup, ReadError, read_knob};
 use model::knob::{Knob, Knobs};
-use model::sample::{Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec};
+use model::sample::{NodeUses, Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 
 use crate::host::fault_of;
 
 /// For what is only shown: `memory.stat` and `io.stat` make the kernel flush counters of every CPU, and
-/// `memory.current` does on some kernels. For knobs that only Berth is expected to write, too
+/// `memory.current` does on some kernels. `memory.numa_stat` flushes too, and is read with them. For knobs that only Berth is expected to write, too
 /// (`Knob::is_seldom_read`): seven files more, of which `oom_score_adj` opens two for each container.
 const SELDOM: Nanos = Nanos::from_secs(10);
 
@@ -90,11 +90,23 @@ impl Files {
         self.memory = errors.noting(self.cgroup.memory_current());
         self.seldom = Arc::new(SeldomSample {
             memory_stat: renewed(&self.seldom.memory_stat, at, self.cgroup.memory_stat()),
+            numa_stat: self.numa_stat(at),
             io_stat: renewed(&self.seldom.io_stat, at, self.cgroup.io_stat()),
             io_stat_before: self.seldom.io_stat.latest.clone(),
         });
         self.seldom_errors = errors.0;
         self.seldom_at = at;
+    }
+
+    /// Read for reclaimed work, which is bounded by what it has on each node. The file itself says
+    /// how many nodes there are, and where it is one `memory.current` says it all.
+    fn numa_stat(&self, at: Timestamp) -> Source<NodeUses> {
+        let last = &self.seldom.numa_stat;
+        let has_one_node = last.value().is_some_and(|nodes| nodes.len() == 1);
+        if has_one_node || !self.spec.qos.is_reclaimed() {
+            return last.clone();
+        }
+        renewed(last, at, self.cgroup.memory_numa_stat())
     }
 
     /// The knobs that a Plan writes for this workload: what stands there now is compared with what

@@ -237,12 +237,15 @@ fn workload_view(
 
 fn memory_view(seldom: &SeldomSample, at: Timestamp) -> MemoryView {
     let stat = seldom.memory_stat.value();
+    let per_node = seldom.numa_stat.value().into_iter().flatten();
     MemoryView {
         anon: stat.and_then(|stat| stat.anon),
         file: stat.and_then(|stat| stat.file),
         shmem: stat.and_then(|stat| stat.shmem),
         kernel: stat.and_then(|stat| stat.kernel),
         health: health(&seldom.memory_stat, at),
+        per_node: per_node.map(|(id, used)| (*id, used.total())).collect(),
+        per_node_health: health(&seldom.numa_stat, at),
     }
 }
 

@@ -96,6 +96,9 @@ pub struct MemoryView {
     pub kernel: Option<Bytes>,
     /// Older than the Snapshot: the file is read every ten seconds.
     pub health: SourceHealth,
+    /// On each NUMA node; of reclaimed work on machines with more than one.
+    pub per_node: BTreeMap<NumaNodeId, Bytes>,
+    pub per_node_health: SourceHealth,
 }
 
 /// What a workload moves from and to block devices, from `io.stat`: all devices, over the time

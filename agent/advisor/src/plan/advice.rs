@@ -13,7 +13,7 @@ use model::measured::{Measured, NodeMemory, PodMeasure};
 use model::plan::Advice;
 use model::qos::PodUid;
 use model::snapshot::{Signal, Snapshot, WorkloadView};
-use model::{Bytes, MilliCpu, NumaNodeId, Timestamp};
+use model::{Bytes, MilliCpu, Nanos, NumaNodeId, Timestamp};
 
 use super::{Node, PlanInput, PlanReport};
 use crate::burst::{self, Burst, BurstInput};
@@ -137,19 +137,35 @@ fn less(all: Bytes, part: Option<Bytes>) -> Bytes {
     Bytes(all.0.saturating_sub(part.unwrap_or_default().0))
 }
 
-/// Memory of the nodes. What reclaimed work has of it is known where there is one node only: the
-/// kernel counts a group's memory by node in a file that is not read yet.
+/// Memory of the nodes, with what reclaimed work has of it.
 fn memory(snapshot: &Snapshot) -> BTreeMap<NumaNodeId, NodeMemory> {
     let mut memory = snapshot.host.memory.clone();
-    let mut nodes = memory.values_mut();
-    if let (Some(only), None) = (nodes.next(), nodes.next()) {
-        let reclaimed = snapshot.workloads.values().filter(|view| view.spec.qos.is_reclaimed());
-        let used: Option<u64> = reclaimed
-            .map(|view| view.memory_current.map(|memory| memory.0))
-            .try_fold(0u64, |sum, used| Some(sum.saturating_add(used?)));
-        only.reclaimed_used = used.map(Bytes);
+    let reclaimed = || snapshot.workloads.values().filter(|view| view.spec.qos.is_reclaimed());
+    if let [only] = &mut memory.values_mut().collect::<Vec<_>>()[..] {
+        only.reclaimed_used = sum(reclaimed().map(|view| view.memory_current));
+        return memory;
+    }
+    for (id, node) in &mut memory {
+        node.reclaimed_used = sum(reclaimed().map(|view| used_on(view, *id)));
     }
     memory
+}
+
+/// What a group has on one of several nodes: missing where the file was never read, or too long ago.
+fn used_on(view: &WorkloadView, node: NumaNodeId) -> Option<Bytes> {
+    let memory = &view.memory;
+    let is_known = memory.per_node_health.age.is_some_and(|age| age <= MAX_NODE_USE_AGE);
+    // The kernel lists every node with memory.
+    is_known.then(|| memory.per_node.get(&node).copied()).flatten()
+}
+
+/// The file is read every ten seconds: two readings may be missed.
+const MAX_NODE_USE_AGE: Nanos = Nanos::from_secs(30);
+
+/// Missing as soon as one part is.
+fn sum(parts: impl Iterator<Item = Option<Bytes>>) -> Option<Bytes> {
+    let mut parts = parts;
+    parts.try_fold(Bytes(0), |sum, used| Some(Bytes(sum.0.saturating_add(used?.0))))
 }
 
 /// Quotas that workloads came with.
@@ -173,3 +189,6 @@ impl Said {
         binder::mems(&node.layout, &node.tally, &self.advice.pressure, resident)
     }
 }
+
+#[cfg(test)]
+mod tests;

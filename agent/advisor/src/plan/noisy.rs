@@ -61,10 +61,8 @@ pub(super) fn apart(
     aim: Aim,
     report: &mut PlanReport,
 ) -> (Tally, ProvisionState) {
-    let before = ProvisionState {
-        isolation: input.state.isolation.clone(),
-        ..ProvisionState::default()
-    };
+    let before =
+        ProvisionState { isolation: input.state.isolation.clone(), ..ProvisionState::default() };
     let input = ProvisionInput { state: &before, ..*input };
     if aim == Aim::ReclaimFloor {
         return (provision::standing(&input), before);

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::qos::{CgroupPath, QosLevel};
-use crate::sample::{MemoryStat, SourceFault, WorkloadSpec};
+use crate::sample::{MemoryStat, NodeUse, NodeUses, SourceFault, WorkloadSpec};
 use crate::topology::Shape;
-use crate::units::{Bytes, CgroupId, CpuId};
+use crate::units::{Bytes, CgroupId, CpuId, NumaNodeId};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -283,6 +283,25 @@ fn memory_keeps_age_and_fault_of_its_file() {
     let view = memory_view(&seldom, Timestamp(5 * SECOND));
     assert_eq!((view.anon, view.file), (Some(Bytes(7)), None));
     assert_eq!(view.health, SourceHealth { age: Some(Nanos(4 * SECOND)), fault: Some(fault) });
+}
+
+#[test]
+fn memory_by_node_keeps_age_and_fault_of_its_own_file() {
+    let used = |anon, file, kernel| NodeUse {
+        anon: Bytes(anon),
+        file: Bytes(file),
+        kernel: Bytes(kernel),
+    };
+    let nodes = NodeUses::from([(NumaNodeId(0), used(1, 2, 4)), (NumaNodeId(1), used(0, 0, 0))]);
+    let seldom = SeldomSample {
+        numa_stat: Source { fault: None, ..Source::fresh(Timestamp(SECOND), nodes) },
+        ..SeldomSample::default()
+    };
+    let view = memory_view(&seldom, Timestamp(3 * SECOND));
+    let expect = BTreeMap::from([(NumaNodeId(0), Bytes(7)), (NumaNodeId(1), Bytes(0))]);
+    assert_eq!(view.per_node, expect);
+    assert_eq!(view.per_node_health.age, Some(Nanos(2 * SECOND)));
+    assert_eq!(view.health.age, None, "another file");
 }
 
 #[test]

@@ -40,6 +40,7 @@ fn workload(at: Timestamp, number: u8, draft: &Draft) -> WorkloadSample {
             }
             None => Source { latest: None, fault: Some(no_file()) },
         },
+        numa_stat: Source::default(),
         io_stat: io.map_or_else(Source::default, |read| Source::fresh(at, io_of(read))),
         io_stat_before: io.map(|read| Reading {
             at: Timestamp(at.0.saturating_sub(10_000_000_000)),

@@ -229,6 +229,11 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                     shmem: maybe[1].map(Bytes),
                     kernel: maybe[1].map(Bytes),
                     health: SourceHealth { age: maybe[0].map(Nanos), fault: None },
+                    per_node: maybe[2]
+                        .map(|used| (NumaNodeId(1), Bytes(used)))
+                        .into_iter()
+                        .collect(),
+                    per_node_health: SourceHealth { age: maybe[1].map(Nanos), fault: None },
                 },
                 io: snapshot::IoView {
                     read: maybe[2].map(Bytes),
