@@ -232,6 +232,8 @@ struct RawProvision {
     usage_ratio: Option<Spanned<f64>>,
     runq_p99_us: Option<Spanned<i64>>,
     min_cpus: Option<Spanned<i64>>,
+    quota_target_ratio: Option<Spanned<f64>>,
+    lend_exclusive: Option<Spanned<bool>>,
     #[serde(default)]
     isolation: RawIsolation,
 }

@@ -39,6 +39,7 @@
 mod advice;
 mod need;
 mod noisy;
+mod quota;
 mod region;
 mod reserve;
 mod residents;
@@ -54,7 +55,7 @@ use model::ledger::Ledger;
 use model::measured::Measured;
 use model::plan::{Advice, Finding, Generation, Plan, RegionState, Severity};
 use model::policy::Policy;
-use model::provision::{ProvisionPolicy, ProvisionState, SizeRule};
+use model::provision::{ProvisionPolicy, ProvisionState, ReclaimKnob, SizeRule};
 use model::qos::{PoolName, QosLevel};
 use model::snapshot::{Signal, Snapshot};
 use model::{CpuSet, MilliCpu, Timestamp};
@@ -110,7 +111,7 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
     let pools = node.pools(input);
     note_forced_overlap(input, &node, &pools, &mut report);
     let said = advice::advise(input, &node, (&ledger, &pools, &measured), &mut report);
-    let workloads = workloads::plans(input, &node, (&ledger, &pools), &said);
+    let (workloads, ceilings) = workloads::plans(input, &node, (&ledger, &pools), &said);
     let plan = Plan {
         generation: Generation(input.previous.map_or(0, |plan| plan.generation.0) + 1),
         built_at: input.now,
@@ -123,7 +124,7 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
         workloads,
         ledger,
         regions: node.regions,
-        advice: Advice { provision: node.provision, ..said.advice },
+        advice: Advice { provision: node.provision, ceilings, ..said.advice },
     };
     (plan, report)
 }
@@ -224,9 +225,17 @@ impl Node {
         (ledger, provision): (&'a Ledger, &'a ProvisionPolicy),
         (measured, state): (&'a Measured, &'a ProvisionState),
     ) -> ProvisionInput<'a> {
-        let (layout, tally) = (&self.layout, &self.tally);
-        let policy = &input.policy.placement;
-        ProvisionInput { now: input.now, layout, policy, provision, ledger, tally, measured, state }
+        ProvisionInput {
+            now: input.now,
+            layout: &self.layout,
+            policy: &input.policy.placement,
+            provision,
+            ledger,
+            tally: &self.tally,
+            measured,
+            state,
+            max_quota_growth: Some(MilliCpu::from_cpus(max_growth(input))),
+        }
     }
 
     /// Sizes from the policy's rules; without fresh input those that stand.
@@ -246,6 +255,13 @@ impl Node {
             return;
         }
         let made = provision::provision(&given);
+        // One reading that is missing is no reason to let go of a quota and move every pool.
+        let loses_quota = before.knob == ReclaimKnob::Quota && made.state.knob != before.knob;
+        if loses_quota && policy.rules.first() == Some(&SizeRule::DynamicQuota) {
+            self.tally = provision::standing(&given);
+            self.provision = before;
+            return;
+        }
         report.decisions.extend(made.decisions);
         (self.tally, self.provision) = (made.tally, made.state);
         for pool in &self.tally.pools {
@@ -279,14 +295,19 @@ impl Node {
         if self.aim == size::Aim::ReclaimFloor {
             return Some(self.n_kept);
         }
-        let growth = match input.snapshot.signal {
-            // Under steal nobody knows who waits for whom.
-            Signal::Degraded { .. } => 0,
-            _ => usize::from(input.policy.reclaim.max_growth_per_tick),
-        };
+        let growth = max_growth(input) as usize;
         let before = input.previous?.pools.get(PoolName::RECLAIM);
         let before = before.map_or(CpuSet::EMPTY, |pool| pool.cpus);
         Some(before.intersection(&self.layout.online).len() + growth)
+    }
+}
+
+/// CPUs that reclaimed work may have more than before.
+fn max_growth(input: &PlanInput<'_>) -> u64 {
+    match input.snapshot.signal {
+        // Under steal nobody knows who waits for whom.
+        Signal::Degraded { .. } => 0,
+        _ => u64::from(input.policy.reclaim.max_growth_per_tick),
     }
 }
 

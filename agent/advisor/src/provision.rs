@@ -43,7 +43,6 @@ mod regulate;
 
 use std::collections::BTreeMap;
 
-use model::Timestamp;
 use model::decision::Decision;
 use model::ledger::Ledger;
 use model::measured::Measured;
@@ -51,6 +50,7 @@ use model::placement::PlacementPolicy;
 use model::provision::{
     MicroCpu, ProvisionPolicy, ProvisionState, ReclaimKnob, RegionState, SizeRule,
 };
+use model::{MilliCpu, Timestamp};
 
 use crate::layout::Layout;
 use crate::tally::Tally;
@@ -68,6 +68,8 @@ pub struct ProvisionInput<'a> {
     pub tally: &'a Tally,
     pub measured: &'a Measured,
     pub state: &'a ProvisionState,
+    /// How much a quota may grow at once, and then small changes are left out: on a node that runs.
+    pub max_quota_growth: Option<MilliCpu>,
 }
 
 /// The sizes, and what the next measurement needs.

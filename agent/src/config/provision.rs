@@ -1,4 +1,5 @@
-//! `[provision]`: how measurements become sizes of pools, and when a noisy pod gets a pool of its own.
+//! `[provision]`: how measurements become sizes of pools or a quota, who lends, and when a noisy pod gets
+//! a pool of its own.
 
 use model::provision::{IsolationPolicy, ProvisionPolicy, SizeRule, Targets};
 use model::{Micros, Nanos};
@@ -7,9 +8,14 @@ use toml::Spanned;
 use super::check::Checker;
 use super::{ConfigError, RawIsolation, RawProvision};
 
-/// Rules for a node that runs; a quota would need a cgroup above all batch work.
-const RULES: [SizeRule; 4] =
-    [SizeRule::Runq, SizeRule::Pid, SizeRule::Canonical, SizeRule::Requests];
+/// The default first.
+const RULES: [SizeRule; 5] = [
+    SizeRule::Runq,
+    SizeRule::Pid,
+    SizeRule::Canonical,
+    SizeRule::DynamicQuota,
+    SizeRule::Requests,
+];
 
 pub(super) fn policy(
     check: &Checker<'_>,
@@ -24,6 +30,12 @@ pub(super) fn policy(
         targets(check, (raw.usage_ratio, raw.runq_p99_us), policy.share_targets)?;
     let key = "provision.min_cpus";
     policy.ramp.min_cpus = check.int(key, raw.min_cpus, policy.ramp.min_cpus, 1..=1024)?;
+    let key = "provision.quota_target_ratio";
+    policy.quota_target_ratio =
+        check.float(key, raw.quota_target_ratio, policy.quota_target_ratio, 0.1..=1.0)?;
+    if let Some(wanted) = raw.lend_exclusive {
+        policy.lend_exclusive = lending(check, &wanted, &policy.rules)?;
+    }
     policy.isolation = isolation(check, raw.isolation, (&policy.rules, policy.isolation))?;
     Ok(policy)
 }
@@ -32,6 +44,23 @@ fn rule(check: &Checker<'_>, name: &Spanned<String>) -> Result<SizeRule, ConfigE
     let found = RULES.into_iter().find(|rule| rule.name() == name.get_ref());
     let allowed = || RULES.map(SizeRule::name).join(", ");
     found.ok_or_else(|| check.refuse("provision.rule", name, &allowed()))
+}
+
+/// How much an owner needs is told by what it uses, which not every rule looks at.
+fn lending(
+    check: &Checker<'_>,
+    wanted: &Spanned<bool>,
+    rules: &[SizeRule],
+) -> Result<bool, ConfigError> {
+    let sized = [SizeRule::Pid, SizeRule::Canonical, SizeRule::DynamicQuota];
+    let can = rules.first().is_some_and(|rule| sized.contains(rule));
+    match *wanted.get_ref() {
+        true if !can => {
+            let allowed = "true with rule = \"pid\", \"canonical\" or \"dynamic_quota\" only";
+            Err(check.refuse("provision.lend_exclusive", wanted, allowed))
+        }
+        lends => Ok(lends),
+    }
 }
 
 fn targets(

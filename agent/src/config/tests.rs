@@ -122,9 +122,15 @@ fn wishes_of_a_workload_are_checked() {
         expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"],
     );
     check_refused(
-        "[provision]\nrule = \"dynamic_quota\"",
+        "[provision]\nrule = \"quota\"",
         expect![[
-            r#"agent.toml:2: provision.rule = "dynamic_quota": allowed is runq, pid, canonical, requests"#
+            r#"agent.toml:2: provision.rule = "quota": allowed is runq, pid, canonical, dynamic_quota, requests"#
+        ]],
+    );
+    check_refused(
+        "[provision]\nlend_exclusive = true",
+        expect![[
+            r#"agent.toml:2: provision.lend_exclusive = true: allowed is true with rule = "pid", "canonical" or "dynamic_quota" only"#
         ]],
     );
     check_refused(

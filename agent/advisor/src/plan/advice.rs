@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use model::decision::Decision;
 use model::derive::WORKLOADS;
-use model::headroom::{Amount, Explained, ReclaimQuota};
+use model::headroom::{Amount, Explained};
 use model::knob::CpuMax;
 use model::ledger::{Ledger, Resident};
 use model::measured::{Measured, NodeMemory, PodMeasure};
@@ -60,7 +60,7 @@ pub(super) fn advise(
         policy: &policy.headroom,
         measured,
         measured_at: measured_at(input.snapshot),
-        quota: &ReclaimQuota::default(),
+        quota: &headroom::cpu::quota_by_pool(&node.layout, &node.provision.quota),
         state: &before.headroom_state,
     });
     let [cpu, memory] = before.told;

@@ -161,3 +161,26 @@ fn an_error_of_a_seldom_reading_is_told_until_the_next() {
     let later = folder.read(110);
     assert_eq!((later.knobs.cpu_max.is_some(), later.errors), (true, Vec::new()));
 }
+
+/// How often `memory.numa_stat` was read, by what stands in it afterwards: bytes on node 0 at 100,
+/// 105 and 110 s.
+#[track_caller]
+fn check_numa(qos: QosLevel, text: &str, expect: [Option<u64>; 3]) {
+    let mut folder = Folder::new(qos);
+    let mut seen = Vec::new();
+    for (at_s, anon) in [(100, "1"), (105, "2"), (110, "3")] {
+        folder.write("memory.numa_stat", &text.replace("BYTES", anon));
+        let seldom = folder.read(at_s).seldom;
+        let nodes = seldom.numa_stat.value();
+        seen.push(nodes.map(|nodes| nodes[&model::NumaNodeId(0)].total().0));
+    }
+    assert_eq!(seen, expect, "{qos} {text:?}");
+}
+
+#[test]
+fn memory_by_node_is_read_seldom_and_only_where_there_are_nodes() {
+    let (one, two) = ("anon N0=BYTES\n", "anon N0=BYTES N1=7\n");
+    check_numa(QosLevel::ReclaimedCores, two, [Some(1), Some(1), Some(3)]);
+    check_numa(QosLevel::ReclaimedCores, one, [Some(1), Some(1), Some(1)]);
+    check_numa(QosLevel::SharedCores, two, [None; 3]);
+}

@@ -221,6 +221,7 @@ impl Desk {
             tally,
             measured: &self.measured,
             state: &self.state,
+            max_quota_growth: None,
         }
     }
 

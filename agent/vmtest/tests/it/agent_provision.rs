@@ -1,4 +1,5 @@
-//! Sizes that follow measurement, on the real kernel: a noisy pod gets a pool of its own and comes back.
+//! Sizes that follow measurement, on the real kernel: a noisy pod gets a pool of its own and comes back, a
+//! quota holds batch work.
 
 use std::time::Duration;
 
@@ -57,4 +58,37 @@ fn agent_provision_without_bpf_isolates_nobody_and_says_why() {
     let why = "no pod is isolated, runnable tasks are not counted";
     wait_until("the finding", LIMIT, || agent.says(&["-o", "json", "snapshot"]).contains(why));
     assert_eq!(agent.stop(), 0);
+}
+
+/// What the pods may use together, in thousandths of a CPU; `None` where one may use all.
+fn quota(scene: &Scene) -> Option<u64> {
+    let of = |pod: &TestCgroup| {
+        let text = pod.read("cpu.max");
+        let (quota, period) = text.split_once(' ').expect("two words");
+        Some(quota.parse::<u64>().ok()? * 1000 / period.parse::<u64>().expect("a period"))
+    };
+    scene.pods.iter().map(of).sum()
+}
+
+/// Sixteen hogs on eight CPUs that shall be half busy: 8 x 0.5 and no more for all of them.
+#[test]
+fn agent_provision_holds_batch_work_with_a_quota_and_puts_it_back() {
+    let scene = Scene::new("quota", 2);
+    let before = scene.knobs();
+    let keys = "[provision]\nrule = \"dynamic_quota\"\nquota_target_ratio = 0.5\n\
+                [suppression]\nenabled = false\n";
+    let config = format!("{}{keys}", scene.config("enforce", "tick_ms = 500"));
+    let mut agent = Agent::start(&scene, &config);
+    wait_until("a quota for each pod", LIMIT, || quota(&scene).is_some());
+    let hogs: Vec<_> = scene.pods.iter().map(|pod| pod.spin(8, None)).collect();
+    let held = || quota(&scene).is_some_and(|milli| (2500..=4500).contains(&milli));
+    wait_until("a quota of about four CPUs", LIMIT, held);
+    wait_until("the kernel to throttle", LIMIT, || {
+        scene.pods.iter().all(|pod| pod.read_key("cpu.stat", "nr_throttled") > 0)
+    });
+    // The pool is all CPUs, for both.
+    assert_eq!(cpus(&scene.pods[0]).len(), 8);
+    agent.kill();
+    wait_until("everything to be put back", LIMIT, || scene.knobs() == before);
+    drop(hogs);
 }
