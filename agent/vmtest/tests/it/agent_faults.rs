@@ -84,9 +84,7 @@ fn agent_that_only_observes_puts_back_what_a_dead_one_left() {
     wait_until("everything to be put back", LIMIT, || scene.knobs() == before);
     let log = "What an agent that died had changed is back";
     wait_until("the log to say so", LIMIT, || observer.log_text().contains(log));
-    wait_until("the finding", LIMIT, || {
-        observer.says(&["-o", "json", "snapshot"]).contains("inherited-changes")
-    });
+    wait_until("the finding", LIMIT, || observer.has_finding("inherited-changes"));
     wait_until("a decision", LIMIT, || observer.decisions().contains("suppress-begin"));
     assert_eq!(scene.knobs(), before, "and then it only observes");
 }

@@ -178,6 +178,13 @@ impl Agent {
         answer
     }
 
+    /// Whether its metrics tell of a finding of this rule.
+    #[track_caller]
+    pub(crate) fn has_finding(&self, rule: &str) -> bool {
+        let series = format!("berth_agent_findings{{rule=\"{rule}\"}} 1");
+        self.http("/metrics").lines().any(|line| line == series)
+    }
+
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }

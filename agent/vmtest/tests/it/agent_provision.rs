@@ -55,8 +55,8 @@ fn agent_provision_without_bpf_isolates_nobody_and_says_why() {
     let keys = config(&scene, "isolation = { enabled = true }");
     let agent =
         Agent::start(&scene, &keys.replace("tick_ms = 200", "tick_ms = 200\nprobe = false"));
-    let why = "no pod is isolated, runnable tasks are not counted";
-    wait_until("the finding", LIMIT, || agent.says(&["-o", "json", "snapshot"]).contains(why));
+    wait_until("the finding", LIMIT, || agent.has_finding("isolation-blind"));
+    assert!(!agent.decisions().contains("isolation-in"));
     assert_eq!(agent.stop(), 0);
 }
 
@@ -91,4 +91,25 @@ fn agent_provision_holds_batch_work_with_a_quota_and_puts_it_back() {
     agent.kill();
     wait_until("everything to be put back", LIMIT, || scene.knobs() == before);
     drop(hogs);
+}
+
+/// The guest has two NUMA nodes: what reclaimed work has on each is known, so the guard has a limit.
+#[test]
+fn agent_provision_guards_memory_on_two_nodes() {
+    let scene = Scene::new("guard", 2);
+    let load = scene.pods[0].hold_memory(16);
+    let keys = "[memory]\nguard = true\nkeep_free = \"64Mi\"\n";
+    let config = format!("{}{keys}", scene.config("enforce", "tick_ms = 500"));
+    let agent = Agent::start(&scene, &config);
+    let limited = |pod: &TestCgroup| pod.read("memory.max").parse::<u64>().is_ok();
+    wait_until("a limit", LIMIT, || scene.pods.iter().all(limited));
+    for pod in &scene.pods {
+        let max: u64 = pod.read("memory.max").parse().expect("bytes");
+        let high: u64 = pod.read("memory.high").parse().expect("bytes");
+        assert!(high < max && max > 16 << 20, "{high} of {max}");
+    }
+    assert_eq!(agent.stop(), 0);
+    let back: Vec<String> = scene.pods.iter().map(|pod| pod.read("memory.max")).collect();
+    assert_eq!(back, ["max", "max"]);
+    drop(load);
 }

@@ -7,6 +7,7 @@ mod agent_faults;
 mod agent_hosts;
 mod agent_process;
 mod agent_provision;
+mod agent_reading;
 mod agent_recording;
 mod agent_refused;
 mod agent_soak;
