@@ -11,6 +11,7 @@ use model::qos::{CgroupPath, QosLevel};
 use model::sample::WorkloadSpec;
 use model::{Micros, MilliCpu};
 use probe::OffProbe;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use vmtest::{TestCgroup, process};
 
 use crate::cgroup_knobs::measured;
@@ -24,6 +25,9 @@ const EMULATOR_FACTOR: u32 = 9;
 /// few of them at one turn, so that no turn is much longer than the others. In virtual time.
 #[test]
 fn exact_reading_three_hundred_workloads_costs_the_same_at_every_turn() {
+    // As the agent does: nine held files of each cgroup.
+    let all = Rlimit { current: Some(8192), maximum: Some(8192) };
+    setrlimit(Resource::Nofile, all).expect("root may raise it");
     let root = TestCgroup::new("reading");
     root.pass_on(&["cpu", "cpuset", "memory", "io"]);
     let groups: Vec<TestCgroup> = (0..N_WORKLOADS).map(|n| root.child(&format!("g{n}"))).collect();
