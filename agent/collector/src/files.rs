@@ -16,6 +16,9 @@ use crate::host::fault_of;
 /// (`Knob::is_seldom_read`): seven files more, of which `oom_score_adj` opens two for each container.
 const SELDOM: Nanos = Nanos::from_secs(10);
 
+/// Seldom readings are spread over so many turns of a second.
+const N_PHASES: u64 = 10;
+
 /// An open cgroup with what was read last.
 #[derive(Debug)]
 pub(crate) struct Files {
@@ -27,10 +30,14 @@ pub(crate) struct Files {
     /// What went wrong at the last seldom reading.
     seldom_errors: Vec<String>,
     seldom_at: Timestamp,
+    /// How much sooner the second seldom reading comes: workloads that were found together are not
+    /// read together for ever after.
+    sooner: Nanos,
 }
 
 impl Files {
-    pub(crate) fn new(cgroup: Cgroup, spec: WorkloadSpec) -> Files {
+    /// `nth`: how many were opened before.
+    pub(crate) fn new(cgroup: Cgroup, spec: WorkloadSpec, nth: u64) -> Files {
         Files {
             cgroup,
             spec,
@@ -39,6 +46,7 @@ impl Files {
             memory: None,
             seldom_errors: Vec::new(),
             seldom_at: Timestamp(0),
+            sooner: Nanos(nth % N_PHASES * (SELDOM.0 / N_PHASES)),
         }
     }
 
@@ -95,7 +103,7 @@ impl Files {
             io_stat_before: self.seldom.io_stat.latest.clone(),
         });
         self.seldom_errors = errors.0;
-        self.seldom_at = at;
+        self.seldom_at = Timestamp(at.0.saturating_sub(std::mem::take(&mut self.sooner).0));
     }
 
     /// Read for reclaimed work, which is bounded by what it has on each node. The file itself says
