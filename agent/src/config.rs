@@ -5,6 +5,7 @@
 mod check;
 mod lines;
 mod placement;
+mod provision;
 mod resources;
 mod workload;
 
@@ -231,6 +232,20 @@ struct RawProvision {
     usage_ratio: Option<Spanned<f64>>,
     runq_p99_us: Option<Spanned<i64>>,
     min_cpus: Option<Spanned<i64>>,
+    quota_target_ratio: Option<Spanned<f64>>,
+    lend_exclusive: Option<Spanned<bool>>,
+    #[serde(default)]
+    isolation: RawIsolation,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawIsolation {
+    enabled: Option<Spanned<bool>>,
+    rounds: Option<Spanned<i64>>,
+    quiet_ms: Option<Spanned<i64>>,
+    max_cpu_ratio: Option<Spanned<f64>>,
+    max_pods_ratio: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -327,7 +342,7 @@ fn policy(
         share: share_policy(check, share, &default.share)?,
         reclaim: reclaim_policy(check, reclaim, &default.reclaim)?,
         suppression: suppression_policy(check, suppression, &default.suppression)?,
-        provision: resources::provision(check, provision, default.provision)?,
+        provision: provision::policy(check, provision, default.provision)?,
         headroom: resources::headroom(check, headroom, default.headroom)?,
         memory: resources::memory(check, memory, default.memory)?,
         burst: resources::burst(check, burst, default.burst)?,

@@ -2,6 +2,7 @@
 //! or a request, asks `advisor::turn` what follows, hands Steps to the lanes and publishes. Awaits
 //! no host I/O; deciding is not done here.
 
+pub mod inherited;
 pub mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ use model::{Nanos, Timestamp};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
+use self::inherited::Inherited;
 use self::publish::Publisher;
 use crate::latency::SuppressionClock;
 use crate::node_state::{NodeState, Refusal, Request};
@@ -56,6 +58,8 @@ pub struct LoopDeps {
     pub observe_only: Option<String>,
     /// Nothing here tells of bursts: the sentence about it.
     pub blind: Option<String>,
+    /// Files that an agent which died had changed, if this one only observes.
+    pub inherited: Inherited,
 }
 
 /// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
@@ -231,6 +235,7 @@ impl Loop {
         findings.append(&mut self.lane_findings);
         findings.extend(self.deps.observe_only.as_deref().map(observe_only));
         findings.extend(self.deps.blind.as_deref().map(blind));
+        findings.extend(self.deps.inherited.finding());
         self.carry_out(effects);
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();

@@ -89,8 +89,23 @@ fn values(policy: &Policy, managed_cgroup: &str) -> BTreeMap<&'static str, Strin
         ("max_sample_age_ms", ms(&policy.max_sample_age)),
         ("keep_stale_plan_ms", ms(&policy.keep_stale_plan)),
     ]);
+    values.extend(isolation(policy));
     values.extend(resources(policy));
     values
+}
+
+/// What holds reclaimed work, who lends, and pods with a pool of their own.
+fn isolation(policy: &Policy) -> [(&'static str, String); 7] {
+    let isolation = &policy.provision.isolation;
+    [
+        ("provision.quota_target_ratio", policy.provision.quota_target_ratio.to_string()),
+        ("provision.lend_exclusive", policy.provision.lend_exclusive.to_string()),
+        ("provision.isolation.enabled", isolation.enabled.to_string()),
+        ("provision.isolation.rounds", isolation.rounds.to_string()),
+        ("provision.isolation.quiet_ms", (isolation.quiet.0 / 1_000_000).to_string()),
+        ("provision.isolation.max_cpu_ratio", isolation.max_cpu_ratio.to_string()),
+        ("provision.isolation.max_pods_ratio", isolation.max_pods_ratio.to_string()),
+    ]
 }
 
 /// Headroom, memory and bursts.
@@ -166,7 +181,7 @@ mod tests {
     fn every_key_of_the_policy_is_there_once() {
         let config = config::parse(Path::new("/dev/null"), "").expect("empty is good");
         let table = PolicyTable::new(&config, Path::new("/dev/null"));
-        assert_eq!((table.file.as_str(), table.rows.len()), ("", 39));
+        assert_eq!((table.file.as_str(), table.rows.len()), ("", 46));
         assert!(table.rows.iter().all(|row| row.value == row.built_in && row.line.is_none()));
     }
 }

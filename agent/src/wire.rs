@@ -30,6 +30,7 @@ use crate::config::Config;
 use crate::doctor::{self, StartFacts};
 use crate::eyes::{self, Eyes, Status, Witness};
 use crate::metrics::Metrics;
+use crate::node_loop::inherited::Inherited;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
 use crate::node_state::{NodeState, Request};
@@ -212,8 +213,13 @@ pub fn start(
     let tree = edges.tree.clone();
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
-    let fast = start_lane(&config, Lane::Fast, &edges.tree, outcomes.clone())?;
-    let slow = start_lane(&config, Lane::Slow, &edges.tree, outcomes)?;
+    let (fast, n_fast) = start_lane(&config, Lane::Fast, &edges.tree, outcomes.clone())?;
+    let (slow, n_slow) = start_lane(&config, Lane::Slow, &edges.tree, outcomes)?;
+    // One that enforces goes on from what it finds, and knows the originals for its end.
+    let inherited = match (config.policy.mode, &observe_only) {
+        (Mode::Observe, None) => Inherited::put_back(n_fast + n_slow, [&fast, &slow]),
+        _ => Inherited::default(),
+    };
     let collector = start_collector(&config, edges.tree, edges.probe)?;
     let policy = match &observe_only {
         Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
@@ -259,6 +265,7 @@ pub fn start(
         victims,
         tick,
         observe_only,
+        inherited,
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();
@@ -284,19 +291,21 @@ async fn until(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
+/// A lane, and how many originals an agent before left in its journal.
 fn start_lane(
     config: &Config,
     lane: Lane,
     tree: &Result<CgroupTree, String>,
     outcomes: mpsc::Sender<Outcome>,
-) -> anyhow::Result<LaneHandle> {
+) -> anyhow::Result<(LaneHandle, usize)> {
     // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
     let tree = tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent"));
     let originals = Originals::open(&config.agent.runtime_dir, lane)?;
     if originals.damaged_lines > 0 {
         warn!(lines = originals.damaged_lines, ?lane, "Damaged lines in a journal of originals");
     }
-    Ok(actuator::spawn(LaneDeps {
+    let n_found = originals.iter().count();
+    let lane = actuator::spawn(LaneDeps {
         lane,
         files: Box::new(HostFiles::new(tree)),
         originals,
@@ -309,7 +318,8 @@ fn start_lane(
             Lane::Fast => drop(priority::raise_this_thread("fast lane")),
             Lane::Slow => priority::take_turns(),
         }),
-    })?)
+    })?;
+    Ok((lane, n_found))
 }
 
 /// A node is looked after without a recording rather than not at all.

@@ -6,10 +6,11 @@ use std::hint::black_box;
 
 use advisor::admit::{admit, placement_of};
 use advisor::hint::hints;
-use advisor::{PlanInput, TurnState, effective, plan, steps, suppress};
+use advisor::{PlanInput, TurnState, effective, lint, plan, steps, suppress};
 use bench::big_node::{self, BurstCase, PlacementCase};
 use criterion::{Criterion, criterion_group, criterion_main};
 use model::Timestamp;
+use model::derive::derive;
 use model::knob::KnobTable;
 use model::plan::Overlay;
 use model::qos::QosLevel;
@@ -57,6 +58,47 @@ fn advisors(criterion: &mut Criterion) {
     });
 }
 
+/// A tick of a quiet node with 1000 workloads, and its parts: what `tick` takes beside `derive`, `plan` and
+/// `lint` is what is believed of files, and Steps.
+fn many(criterion: &mut Criterion) {
+    let (turn, next) = big_node::settled();
+    let now = Timestamp(4_000_000_000);
+    criterion.bench_function("many-tick/512cpus-1000workloads", |b| {
+        b.iter_batched(
+            || (turn.clone(), next.clone()),
+            |(mut turn, next)| turn.tick(now, next),
+            criterion::BatchSize::LargeInput,
+        );
+    });
+    // What the loop itself does: a burst waits for it.
+    criterion.bench_function("many-finish/512cpus-1000workloads", |b| {
+        b.iter_batched(
+            || {
+                let mut turn = turn.clone();
+                let planned = turn.begin(now).run(next.clone());
+                (turn, planned)
+            },
+            |(mut turn, planned)| turn.finish(now, planned),
+            criterion::BatchSize::LargeInput,
+        );
+    });
+    let (before, limits) = (big_node::sample_of(big_node::N_MANY, 3), Default::default());
+    criterion.bench_function("many-derive/512cpus-1000workloads", |b| {
+        b.iter(|| derive(Some(black_box(&before)), &next, &limits));
+    });
+    let (node, policy) = (derive(Some(&before), &next, &limits), big_node::policy());
+    let node = node.expect("a topology");
+    let previous = turn.plan().expect("it has ticked");
+    let input = PlanInput { now, snapshot: &node, previous: Some(&**previous), policy: &policy };
+    criterion.bench_function("many-plan/512cpus-1000workloads", |b| {
+        b.iter(|| plan(black_box(&input)));
+    });
+    let (newer, _) = plan(&input);
+    criterion.bench_function("many-lint/512cpus-1000workloads", |b| {
+        b.iter(|| lint(&node, &policy, Some(previous), black_box(&newer)));
+    });
+}
+
 fn placement(criterion: &mut Criterion) {
     let case = PlacementCase::resident();
     let input = case.input();
@@ -91,5 +133,5 @@ fn placement(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, advisors, placement);
+criterion_group!(benches, advisors, many, placement);
 criterion_main!(benches);

@@ -1,17 +1,19 @@
 //! A big node as values, for measuring the deciding functions: 512 CPUs (2 sockets x 4 NUMA nodes x
-//! 32 cores x 2 threads) and 300 workloads, each of which waited for ten others.
+//! 32 cores x 2 threads) and 300 or 1000 workloads, each of which waited for ten others.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use advisor::SuppressInput;
 use advisor::admit::admit;
 use advisor::hint::PlacementInput;
 use advisor::layout::Layout;
 use advisor::suppress::OverlayHistory;
+use advisor::{SuppressInput, TurnState};
 use model::annotation;
+use model::knob::Knob;
 use model::ledger::Ledger;
 use model::placement::PlacementPolicy;
+use model::plan::{Applied, Outcome, Plan};
 use model::pod::{Ask, Container, ContainerRole, Pod, Requests};
 use model::policy::{Policy, Reserve};
 use model::qos::{CgroupPath, PodUid, PoolName, QosLevel, QosRules, WorkloadName};
@@ -28,8 +30,16 @@ use model::{
 /// Two of three are batch.
 const N_WORKLOADS: u16 = 300;
 
+/// As many as the agent is said to bear.
+pub const N_MANY: u16 = 1000;
+
 /// What was read in that second; counters grow from one to the next.
 pub fn sample(second: u64) -> Sample {
+    sample_of(N_WORKLOADS, second)
+}
+
+/// The same with another number of workloads.
+pub fn sample_of(n_workloads: u16, second: u64) -> Sample {
     let topology = Topology::synthetic(Shape {
         sockets: 2,
         nodes_per_socket: 4,
@@ -40,11 +50,11 @@ pub fn sample(second: u64) -> Sample {
     });
     assert_eq!(topology.n_online(), 512);
     let at = Timestamp(second * 1_000_000_000);
-    let workloads = (1..=N_WORKLOADS).map(|slot| {
+    let workloads = (1..=n_workloads).map(|slot| {
         let name = WorkloadName::new(format!("namespace-{}/pod-{slot}", slot % 7));
         (name, workload(slot, at, second))
     });
-    let slots = (1..=N_WORKLOADS).map(|slot| (SlotId(slot), waits(second)));
+    let slots = (1..=n_workloads).map(|slot| (SlotId(slot), waits(second)));
     Sample {
         at,
         topology: Source::fresh(at, Arc::new(topology)),
@@ -87,6 +97,36 @@ fn waits(second: u64) -> SlotSample {
 /// The node in its second second.
 pub fn snapshot() -> Snapshot {
     model::derive::derive(Some(&sample(1)), &sample(2), &Default::default()).expect("a topology")
+}
+
+/// A turn with 1000 workloads whose every file holds what the Plan wants, and the Sample that comes next:
+/// most ticks of a quiet node are like this one.
+pub fn settled() -> (TurnState, Sample) {
+    let mut turn = TurnState::new(policy());
+    for second in 1..=3 {
+        let sample = with_files(sample_of(N_MANY, second), turn.plan().map(|plan| &**plan));
+        let effects = turn.tick(Timestamp(second * 1_000_000_000), sample);
+        for step in effects.fast.into_iter().chain(effects.slow) {
+            let finished_at = Timestamp(second * 1_000_000_000 + 200_000_000);
+            let result = Ok(Applied::Written);
+            turn.outcome(&Outcome { step, result, finished_at, took: Nanos(0) });
+        }
+    }
+    let next = with_files(sample_of(N_MANY, 4), turn.plan().map(|plan| &**plan));
+    (turn, next)
+}
+
+/// The files as a Plan wants them.
+fn with_files(mut sample: Sample, plan: Option<&Plan>) -> Sample {
+    let Some(plan) = plan else { return sample };
+    let Some(mut workloads) = sample.workloads.value().cloned() else { return sample };
+    for (name, workload) in &mut workloads {
+        let Some(wanted) = plan.workloads.get(name) else { continue };
+        let values = Knob::ALL.into_iter().filter_map(|knob| wanted.get(knob));
+        values.for_each(|value| workload.knobs.record(value));
+    }
+    sample.workloads = Source::fresh(sample.at, workloads);
+    sample
 }
 
 pub fn policy() -> Policy {

@@ -3,6 +3,7 @@
 //! A fatal finding keeps the previous Plan.
 
 mod knobs;
+mod lent;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,8 @@ pub fn lint(
     check_withheld(&facts, &mut found);
     check_owned(&facts, &mut found);
     check_lent(&facts, &mut found);
+    lent::check_owners(&facts, &mut found);
+    lent::check_quota(&facts, &mut found);
     check_reserve(&facts, &mut found);
     check_floor(&facts, &mut found);
     check_growth(&facts, &mut found);
@@ -143,7 +146,8 @@ fn check_withheld(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 fn check_owned(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     for (name, cpus) in facts.common() {
         let both = listed(facts.owned.intersection(cpus).copied());
-        if !both.is_empty() && !facts.free.is_empty() {
+        let lends = name == PoolName::RECLAIM && lent::owners_lend(facts.policy);
+        if !both.is_empty() && !facts.free.is_empty() && !lends {
             let message = format!("CPUs {both} are dedicated and in pool {name}");
             found.push(fatal("cpu-two-owners", name, message));
         }
@@ -164,7 +168,8 @@ fn check_owned(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 /// floor.
 fn check_lent(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let last_resort = facts.reclaim.len() <= floor(facts);
-    if facts.policy.placement.overlap_shared_reclaim || last_resort {
+    let overlap = facts.policy.placement.overlap_shared_reclaim || lent::is_held(facts);
+    if overlap || last_resort {
         return;
     }
     for (name, cpus) in &facts.share {

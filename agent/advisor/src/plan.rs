@@ -38,6 +38,8 @@
 
 mod advice;
 mod need;
+mod noisy;
+mod quota;
 mod region;
 mod reserve;
 mod residents;
@@ -47,13 +49,13 @@ mod stale;
 mod workloads;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use model::decision::Decision;
 use model::ledger::Ledger;
+use model::measured::Measured;
 use model::plan::{Advice, Finding, Generation, Plan, RegionState, Severity};
 use model::policy::Policy;
-use model::provision::{ProvisionState, SizeRule};
+use model::provision::{ProvisionPolicy, ProvisionState, ReclaimKnob, SizeRule};
 use model::qos::{PoolName, QosLevel};
 use model::snapshot::{Signal, Snapshot};
 use model::{CpuSet, MilliCpu, Timestamp};
@@ -104,11 +106,12 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
         return (input.previous.cloned().unwrap_or_default(), report);
     };
     let ledger = residents::settle(input, &layout, &mut report);
-    let node = Node::new(input, layout, &ledger, aim, &mut report);
+    let measured = advice::measured(input.snapshot);
+    let node = Node::new(input, (layout, aim), (&ledger, &measured), &mut report);
     let pools = node.pools(input);
     note_forced_overlap(input, &node, &pools, &mut report);
-    let said = advice::advise(input, &node, (&ledger, &pools), &mut report);
-    let workloads = workloads::plans(input, &node, (&ledger, &pools), &said);
+    let said = advice::advise(input, &node, (&ledger, &pools, &measured), &mut report);
+    let (workloads, ceilings) = workloads::plans(input, &node, (&ledger, &pools), &said);
     let plan = Plan {
         generation: Generation(input.previous.map_or(0, |plan| plan.generation.0) + 1),
         built_at: input.now,
@@ -121,7 +124,7 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
         workloads,
         ledger,
         regions: node.regions,
-        advice: Advice { provision: node.provision, ..said.advice },
+        advice: Advice { provision: node.provision, ceilings, ..said.advice },
     };
     (plan, report)
 }
@@ -162,23 +165,23 @@ pub(crate) struct Node {
 impl Node {
     fn new(
         input: &PlanInput<'_>,
-        layout: Layout,
-        ledger: &Arc<Ledger>,
-        aim: size::Aim,
+        (layout, aim): (Layout, size::Aim),
+        (ledger, measured): (&Ledger, &Measured),
         report: &mut PlanReport,
     ) -> Node {
         let mut tally = Tally::of(&layout, ledger, None, input.now);
         // A measured node: what nobody asked for is free, whoever is here.
         tally.is_settled = true;
         let n_kept = pool::reclaim_reserve(&layout, &input.policy.placement, &tally).len();
-        let regions = region::regions(input, &layout, &mut tally, ledger, n_kept);
         let provision = ProvisionState::default();
-        let (regions_state, needs) = (BTreeMap::new(), BTreeMap::new());
-        let mut node =
-            Node { layout, tally, regions: regions_state, needs, provision, n_kept, aim };
-        match input.policy.provision.rules.first() {
-            None | Some(SizeRule::Runq) => node.size_by_waiting(input, regions, report),
-            Some(_) => node.size_by_rule(input, ledger, report),
+        let (regions, needs) = (BTreeMap::new(), BTreeMap::new());
+        let mut node = Node { layout, tally, regions, needs, provision, n_kept, aim };
+        let policy = noisy::policy(input, report);
+        match policy.rules.first() {
+            None | Some(SizeRule::Runq) => {
+                node.size_by_waiting(input, (ledger, &policy, measured), report);
+            }
+            Some(_) => node.size_by_rule(input, (ledger, &policy, measured), report),
         }
         node
     }
@@ -187,9 +190,16 @@ impl Node {
     fn size_by_waiting(
         &mut self,
         input: &PlanInput<'_>,
-        regions: Vec<region::Region<'_>>,
+        (ledger, policy, measured): (&Ledger, &ProvisionPolicy, &Measured),
         report: &mut PlanReport,
     ) {
+        if policy.isolation.enabled {
+            let before = input.previous.map(|plan| plan.advice.provision.clone());
+            let before = before.unwrap_or_default();
+            let given = self.provision_input(input, (ledger, policy), (measured, &before));
+            (self.tally, self.provision) = noisy::apart(&given, self.aim, report);
+        }
+        let regions = region::regions(input, &self.layout, &mut self.tally, ledger, self.n_kept);
         let judge = Judge::new(input.snapshot, input.policy);
         for region in regions {
             let needs = need::of(input, &judge, &region);
@@ -204,28 +214,54 @@ impl Node {
             report.decisions.extend(sizing.decision);
             self.regions.insert(region.name, sizing.state);
         }
+        for isolated in self.tally.pools.iter().filter(|pool| pool.upper.is_some()) {
+            self.needs.insert(isolated.name.clone(), isolated.asked);
+        }
     }
 
-    /// Sizes from the policy's rules; without fresh input those that stand.
-    fn size_by_rule(&mut self, input: &PlanInput<'_>, ledger: &Ledger, report: &mut PlanReport) {
-        let before = input.previous.map(|plan| plan.advice.provision.clone()).unwrap_or_default();
-        let measured = advice::measured(input.snapshot);
-        let given = ProvisionInput {
+    fn provision_input<'a>(
+        &'a self,
+        input: &PlanInput<'a>,
+        (ledger, provision): (&'a Ledger, &'a ProvisionPolicy),
+        (measured, state): (&'a Measured, &'a ProvisionState),
+    ) -> ProvisionInput<'a> {
+        ProvisionInput {
             now: input.now,
             layout: &self.layout,
             policy: &input.policy.placement,
-            provision: &input.policy.provision,
+            provision,
             ledger,
             tally: &self.tally,
-            measured: &measured,
-            state: &before,
-        };
+            measured,
+            state,
+            max_quota_growth: Some(MilliCpu::from_cpus(max_growth(input))),
+        }
+    }
+
+    /// Sizes from the policy's rules; without fresh input those that stand.
+    fn size_by_rule(
+        &mut self,
+        input: &PlanInput<'_>,
+        (ledger, policy, measured): (&Ledger, &ProvisionPolicy, &Measured),
+        report: &mut PlanReport,
+    ) {
+        // Who was refused runs in the share pool, so it exists.
+        region::regions(input, &self.layout, &mut self.tally, ledger, self.n_kept);
+        let before = input.previous.map(|plan| plan.advice.provision.clone()).unwrap_or_default();
+        let given = self.provision_input(input, (ledger, policy), (measured, &before));
         if self.aim == size::Aim::ReclaimFloor {
             self.tally = provision::standing(&given);
             self.provision = before;
             return;
         }
         let made = provision::provision(&given);
+        // One reading that is missing is no reason to let go of a quota and move every pool.
+        let loses_quota = before.knob == ReclaimKnob::Quota && made.state.knob != before.knob;
+        if loses_quota && policy.rules.first() == Some(&SizeRule::DynamicQuota) {
+            self.tally = provision::standing(&given);
+            self.provision = before;
+            return;
+        }
         report.decisions.extend(made.decisions);
         (self.tally, self.provision) = (made.tally, made.state);
         for pool in &self.tally.pools {
@@ -259,14 +295,19 @@ impl Node {
         if self.aim == size::Aim::ReclaimFloor {
             return Some(self.n_kept);
         }
-        let growth = match input.snapshot.signal {
-            // Under steal nobody knows who waits for whom.
-            Signal::Degraded { .. } => 0,
-            _ => usize::from(input.policy.reclaim.max_growth_per_tick),
-        };
+        let growth = max_growth(input) as usize;
         let before = input.previous?.pools.get(PoolName::RECLAIM);
         let before = before.map_or(CpuSet::EMPTY, |pool| pool.cpus);
         Some(before.intersection(&self.layout.online).len() + growth)
+    }
+}
+
+/// CPUs that reclaimed work may have more than before.
+fn max_growth(input: &PlanInput<'_>) -> u64 {
+    match input.snapshot.signal {
+        // Under steal nobody knows who waits for whom.
+        Signal::Degraded { .. } => 0,
+        _ => u64::from(input.policy.reclaim.max_growth_per_tick),
     }
 }
 

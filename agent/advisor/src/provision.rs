@@ -43,7 +43,6 @@ mod regulate;
 
 use std::collections::BTreeMap;
 
-use model::Timestamp;
 use model::decision::Decision;
 use model::ledger::Ledger;
 use model::measured::Measured;
@@ -51,6 +50,7 @@ use model::placement::PlacementPolicy;
 use model::provision::{
     MicroCpu, ProvisionPolicy, ProvisionState, ReclaimKnob, RegionState, SizeRule,
 };
+use model::{MilliCpu, Timestamp};
 
 use crate::layout::Layout;
 use crate::tally::Tally;
@@ -68,6 +68,8 @@ pub struct ProvisionInput<'a> {
     pub tally: &'a Tally,
     pub measured: &'a Measured,
     pub state: &'a ProvisionState,
+    /// How much a quota may grow at once, and then small changes are left out: on a node that runs.
+    pub max_quota_growth: Option<MilliCpu>,
 }
 
 /// The sizes, and what the next measurement needs.
@@ -101,6 +103,14 @@ pub fn provision(input: &ProvisionInput<'_>) -> Provisioned {
         decisions.extend(decision);
     }
     let tally = apply::sized(input, split, &state);
+    Provisioned { tally, state, decisions }
+}
+
+/// Noisy pods alone, where sizes follow something else than these rules.
+pub fn apart(input: &ProvisionInput<'_>) -> Provisioned {
+    let (isolation, decisions) = isolate::isolation(input);
+    let state = ProvisionState { isolation, ..ProvisionState::default() };
+    let tally = apply::isolated(input, input.tally.clone(), &state);
     Provisioned { tally, state, decisions }
 }
 

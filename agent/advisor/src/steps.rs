@@ -31,7 +31,7 @@ mod memory;
 
 use std::borrow::Cow;
 
-use model::knob::{KnobTable, KnobValue, Knobs};
+use model::knob::{KnobTable, KnobValue, Knobs, Lane};
 use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
 use model::qos::{CgroupPath, WorkloadName};
 use model::{Micros, NumaSet};
@@ -40,11 +40,13 @@ use model::{Micros, NumaSet};
 pub fn steps(believed: &KnobTable, effective: &Plan) -> Vec<Step> {
     let workloads = effective.workloads.iter().map(|(name, w)| (name, Cow::Borrowed(w)));
     let known = |cgroup: &CgroupPath| believed.get(cgroup).copied().unwrap_or_default();
-    between(known, workloads, effective.generation)
+    between(&[Lane::Fast, Lane::Slow], known, workloads, effective.generation)
 }
 
-/// The same for callers whose beliefs and wishes are not tables.
+/// The same for callers whose beliefs and wishes are not tables, and who know the files of some lanes
+/// only: a Step for each file of the others would be made for nothing.
 pub(crate) fn between<'a>(
+    lanes: &[Lane],
     believed: impl Fn(&CgroupPath) -> Knobs,
     wanted: impl Iterator<Item = (&'a WorkloadName, Cow<'a, WorkloadPlan>)>,
     generation: Generation,
@@ -62,8 +64,12 @@ pub(crate) fn between<'a>(
                 rule,
             });
         };
-        fast(&now, &workload, &mut emit);
-        slow(&now, &workload, &mut emit);
+        for lane in lanes {
+            match lane {
+                Lane::Fast => fast(&now, &workload, &mut emit),
+                Lane::Slow => slow(&now, &workload, &mut emit),
+            }
+        }
     }
     stages.into_iter().flatten().collect()
 }

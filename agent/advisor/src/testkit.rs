@@ -99,6 +99,7 @@ pub(crate) fn waiting(mut view: WorkloadView, wait_us: u64, causes: WaitCauses) 
         p999: waits.quantile(999),
         waits,
         on_cpu: Nanos(0),
+        runnable: None,
         causes,
     });
     view

@@ -6,15 +6,18 @@ use std::sync::Arc;
 use hostfs::cgroup::read::PressureOf;
 use hostfs::{Cgroup, ReadError, read_knob};
 use model::knob::{Knob, Knobs};
-use model::sample::{Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec};
+use model::sample::{NodeUses, Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 
 use crate::host::fault_of;
 
 /// For what is only shown: `memory.stat` and `io.stat` make the kernel flush counters of every CPU, and
-/// `memory.current` does on some kernels. For knobs that only Berth is expected to write, too
+/// `memory.current` does on some kernels. `memory.numa_stat` flushes too, and is read with them. For knobs that only Berth is expected to write, too
 /// (`Knob::is_seldom_read`): seven files more, of which `oom_score_adj` opens two for each container.
 const SELDOM: Nanos = Nanos::from_secs(10);
+
+/// Seldom readings are spread over so many turns of a second.
+const N_PHASES: u64 = 10;
 
 /// An open cgroup with what was read last.
 #[derive(Debug)]
@@ -27,10 +30,14 @@ pub(crate) struct Files {
     /// What went wrong at the last seldom reading.
     seldom_errors: Vec<String>,
     seldom_at: Timestamp,
+    /// How much sooner the second seldom reading comes: workloads that were found together are not
+    /// read together for ever after.
+    sooner: Nanos,
 }
 
 impl Files {
-    pub(crate) fn new(cgroup: Cgroup, spec: WorkloadSpec) -> Files {
+    /// `nth`: how many were opened before.
+    pub(crate) fn new(cgroup: Cgroup, spec: WorkloadSpec, nth: u64) -> Files {
         Files {
             cgroup,
             spec,
@@ -39,6 +46,7 @@ impl Files {
             memory: None,
             seldom_errors: Vec::new(),
             seldom_at: Timestamp(0),
+            sooner: Nanos(nth % N_PHASES * (SELDOM.0 / N_PHASES)),
         }
     }
 
@@ -90,11 +98,23 @@ impl Files {
         self.memory = errors.noting(self.cgroup.memory_current());
         self.seldom = Arc::new(SeldomSample {
             memory_stat: renewed(&self.seldom.memory_stat, at, self.cgroup.memory_stat()),
+            numa_stat: self.numa_stat(at),
             io_stat: renewed(&self.seldom.io_stat, at, self.cgroup.io_stat()),
             io_stat_before: self.seldom.io_stat.latest.clone(),
         });
         self.seldom_errors = errors.0;
-        self.seldom_at = at;
+        self.seldom_at = Timestamp(at.0.saturating_sub(std::mem::take(&mut self.sooner).0));
+    }
+
+    /// Read for reclaimed work, which is bounded by what it has on each node. The file itself says
+    /// how many nodes there are, and where it is one `memory.current` says it all.
+    fn numa_stat(&self, at: Timestamp) -> Source<NodeUses> {
+        let last = &self.seldom.numa_stat;
+        let has_one_node = last.value().is_some_and(|nodes| nodes.len() == 1);
+        if has_one_node || !self.spec.qos.is_reclaimed() {
+            return last.clone();
+        }
+        renewed(last, at, self.cgroup.memory_numa_stat())
     }
 
     /// The knobs that a Plan writes for this workload: what stands there now is compared with what

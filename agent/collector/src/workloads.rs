@@ -39,6 +39,7 @@ pub struct WorkloadReader {
     unmatched: Vec<String>,
     probe_seen: Source<ProbeSample>,
     next_walk: Timestamp,
+    n_opened: u64,
 }
 
 /// From which wait on a workload counts as a victim.
@@ -83,6 +84,7 @@ impl WorkloadReader {
             unmatched: Vec::new(),
             probe_seen: Source::default(),
             next_walk: Timestamp(0),
+            n_opened: 0,
         }
     }
 
@@ -180,7 +182,9 @@ impl WorkloadReader {
             }
         }
         info!(workload = %name, cgroup = %found.cgroup, qos = %found.spec.qos, "Workload found");
-        let tracked = Tracked { files: Files::new(cgroup, found.spec), slot, ids: found.ids };
+        let files = Files::new(cgroup, found.spec, self.n_opened);
+        self.n_opened += 1;
+        let tracked = Tracked { files, slot, ids: found.ids };
         self.open.insert(name, tracked);
     }
 

@@ -74,7 +74,8 @@ pub fn derive(
     limits: &DeriveLimits,
 ) -> Result<Snapshot, DeriveError> {
     let topology = current.topology.value().ok_or(DeriveError::NoTopology)?;
-    let host = host_view(span(previous.map(|s| &s.host), &current.host, limits), topology);
+    let between = (current.at, limits);
+    let host = host_view(span(previous.map(|s| &s.host), &current.host, between), topology);
     let views = workload_views(previous, current, limits);
     let signal = classify(current, &host, &views, limits);
     let sources = BTreeMap::from([
@@ -97,20 +98,26 @@ pub fn derive(
 struct Span<'a, T> {
     now: Option<&'a T>,
     before: Option<&'a T>,
+    /// Between the two.
+    elapsed: Option<Nanos>,
+    /// The newest reading is too old to speak of now.
+    is_stale: bool,
 }
 
 fn span<'a, T>(
     previous: Option<&'a Source<T>>,
     current: &'a Source<T>,
-    limits: &DeriveLimits,
+    (at, limits): (Timestamp, &DeriveLimits),
 ) -> Span<'a, T> {
     let now = current.latest.as_ref();
     let before = previous.and_then(|source| source.latest.as_ref());
-    let comparable =
+    let elapsed =
         now.zip(before).and_then(|(now, before)| interval(before.at, now.at, limits.max_interval));
     Span {
         now: now.map(|reading: &Reading<T>| &reading.value),
-        before: comparable.and(before).map(|reading| &reading.value),
+        before: elapsed.and(before).map(|reading| &reading.value),
+        elapsed,
+        is_stale: now.is_none_or(|reading| at.since(reading.at) > limits.max_sample_age),
     }
 }
 
@@ -184,7 +191,7 @@ fn workload_views(
     limits: &DeriveLimits,
 ) -> BTreeMap<WorkloadName, WorkloadView> {
     let before = previous.and_then(|sample| sample.workloads.value());
-    let probe = span(previous.map(|s| &s.probe), &current.probe, limits);
+    let probe = span(previous.map(|s| &s.probe), &current.probe, (current.at, limits));
     let Some(now) = current.workloads.value() else { return BTreeMap::new() };
     now.iter()
         .map(|(name, workload)| {
@@ -230,12 +237,15 @@ fn workload_view(
 
 fn memory_view(seldom: &SeldomSample, at: Timestamp) -> MemoryView {
     let stat = seldom.memory_stat.value();
+    let per_node = seldom.numa_stat.value().into_iter().flatten();
     MemoryView {
         anon: stat.and_then(|stat| stat.anon),
         file: stat.and_then(|stat| stat.file),
         shmem: stat.and_then(|stat| stat.shmem),
         kernel: stat.and_then(|stat| stat.kernel),
         health: health(&seldom.memory_stat, at),
+        per_node: per_node.map(|(id, used)| (*id, used.total())).collect(),
+        per_node_health: health(&seldom.numa_stat, at),
     }
 }
 
@@ -280,14 +290,28 @@ fn runq_view(slot: SlotId, probe: &Span<'_, ProbeSample>) -> Option<RunqView> {
     // A slot seen for the first time began at zero, provided the probe itself was read before.
     let before = probe.before?.slots.get(&slot).unwrap_or(&empty);
     let waits = now.waits.since(&before.waits);
+    let on_cpu = grown(before.on_cpu, now.on_cpu);
+    let causes = causes_between(&before.causes, &now.causes);
+    let elapsed = probe.elapsed.filter(|_| !probe.is_stale);
     Some(RunqView {
         p50: waits.quantile(500),
         p99: waits.quantile(990),
         p999: waits.quantile(999),
         waits,
-        on_cpu: grown(before.on_cpu, now.on_cpu),
-        causes: causes_between(&before.causes, &now.causes),
+        on_cpu,
+        runnable: elapsed.map(|elapsed| runnable(on_cpu, &causes, elapsed)),
+        causes,
     })
+}
+
+/// How many tasks there were on average (Little's law): the time that all of them spent running or
+/// waiting, over the time that passed. A wait counts where it ends, so one interval may be off by the
+/// longest wait, and a sum of intervals is not.
+///
+/// Worked example: within 1 s a pod ran for 2 s on its CPUs and its tasks waited 6 s for one: 8 tasks.
+fn runnable(on_cpu: Nanos, causes: &WaitCauses, elapsed: Nanos) -> f64 {
+    let waited = causes.total.0.saturating_sub(causes.own_throttle.0);
+    on_cpu.0.saturating_add(waited) as f64 / elapsed.0.max(1) as f64
 }
 
 /// A counter that went backwards was recreated and counts from zero.

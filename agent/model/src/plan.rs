@@ -49,6 +49,16 @@ pub struct Advice {
     pub bursts: BurstState,
     /// Sizes of regions, where a rule of `provision` makes them.
     pub provision: ProvisionState,
+    /// Of reclaimed workloads, while a part of a quota stands in their `cpu.max`.
+    pub ceilings: BTreeMap<WorkloadName, Ceiling>,
+}
+
+/// The quota that one workload may have by itself: its own limit where it came with one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ceiling {
+    /// One made anew under the same name came with another.
+    pub cgroup: CgroupPath,
+    pub max: CpuMax,
 }
 
 /// What the next turn has to know of a region.

@@ -139,6 +139,24 @@ pub struct MemoryStat {
     pub workingset_refault_file: Option<u64>,
 }
 
+/// What a group has on one NUMA node, from `memory.numa_stat`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeUse {
+    pub anon: Bytes,
+    /// `shmem` included.
+    pub file: Bytes,
+    /// Slab, page tables and stacks.
+    pub kernel: Bytes,
+}
+
+impl NodeUse {
+    pub fn total(&self) -> Bytes {
+        Bytes(self.anon.0.saturating_add(self.file.0).saturating_add(self.kernel.0))
+    }
+}
+
+pub type NodeUses = BTreeMap<NumaNodeId, NodeUse>;
+
 /// One device of `io.stat`, cumulative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct IoStat {
@@ -155,6 +173,8 @@ pub struct IoStat {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SeldomSample {
     pub memory_stat: Source<MemoryStat>,
+    /// Of reclaimed work; where there is one node only the first reading stays.
+    pub numa_stat: Source<NodeUses>,
     pub io_stat: Source<Vec<IoStat>>,
     /// The reading before, for a rate: two Samples in a row mostly carry the same one.
     pub io_stat_before: Option<Reading<Vec<IoStat>>>,

@@ -96,6 +96,9 @@ pub struct MemoryView {
     pub kernel: Option<Bytes>,
     /// Older than the Snapshot: the file is read every ten seconds.
     pub health: SourceHealth,
+    /// On each NUMA node; of reclaimed work on machines with more than one.
+    pub per_node: BTreeMap<NumaNodeId, Bytes>,
+    pub per_node_health: SourceHealth,
 }
 
 /// What a workload moves from and to block devices, from `io.stat`: all devices, over the time
@@ -117,6 +120,9 @@ pub struct RunqView {
     pub p99: Option<Nanos>,
     pub p999: Option<Nanos>,
     pub on_cpu: Nanos,
+    /// Tasks that ran or waited for a CPU, on average over the interval; those that its own quota
+    /// held do not count. `None` when the reading is too old to speak of now.
+    pub runnable: Option<f64>,
     /// Causes over the interval; parts sum to `total`.
     pub causes: WaitCauses,
 }

@@ -1,45 +1,15 @@
-//! `[provision]`, `[headroom]`, `[memory]` and `[burst]`: how pools are sized, what batch work is promised, and the files of memory and
-//! bursts. All that writes is off until it is asked for.
+//! `[headroom]`, `[memory]` and `[burst]`: what batch work is promised, and the files of memory and bursts. All that writes is off
+//! until it is asked for.
 
 use model::burst::BurstRules;
 use model::headroom::{CpuOversell, HeadroomPolicy, MemoryEstimate};
 use model::memory::{BinderPolicy, GuardPolicy, MemoryPolicy, ProtectionPolicy};
-use model::provision::{ProvisionPolicy, SizeRule};
 use model::quantity;
-use model::{Bytes, Micros, Nanos};
+use model::{Bytes, Nanos};
 use toml::Spanned;
 
 use super::check::Checker;
-use super::{ConfigError, RawBurst, RawHeadroom, RawMemory, RawProvision};
-
-pub(super) fn provision(
-    check: &Checker<'_>,
-    raw: RawProvision,
-    default: ProvisionPolicy,
-) -> Result<ProvisionPolicy, ConfigError> {
-    let mut policy = default;
-    if let Some(name) = raw.rule {
-        let found = RULES.into_iter().find(|rule| rule.name() == name.get_ref());
-        let allowed = RULES.map(SizeRule::name).join(", ");
-        policy.rules = vec![found.ok_or_else(|| check.refuse("provision.rule", &name, &allowed))?];
-    }
-    let targets = &mut policy.share_targets;
-    if raw.usage_ratio.is_some() {
-        let ratio = check.float("provision.usage_ratio", raw.usage_ratio, 0.0, 0.1..=1.0)?;
-        targets.usage_ratio = Some(ratio);
-    }
-    if raw.runq_p99_us.is_some() {
-        let p99 = check.int("provision.runq_p99_us", raw.runq_p99_us, 0, 100..=10_000_000)?;
-        targets.runq_p99 = Some(Micros(p99));
-    }
-    let key = "provision.min_cpus";
-    policy.ramp.min_cpus = check.int(key, raw.min_cpus, policy.ramp.min_cpus, 1..=1024)?;
-    Ok(policy)
-}
-
-/// Rules for a node that runs; a quota would need a cgroup above all batch work.
-const RULES: [SizeRule; 4] =
-    [SizeRule::Runq, SizeRule::Pid, SizeRule::Canonical, SizeRule::Requests];
+use super::{ConfigError, RawBurst, RawHeadroom, RawMemory};
 
 pub(super) fn headroom(
     check: &Checker<'_>,

@@ -122,10 +122,26 @@ fn wishes_of_a_workload_are_checked() {
         expect!["agent.toml:2: memory.min_percent = 101: allowed is 0 to 100"],
     );
     check_refused(
-        "[provision]\nrule = \"dynamic_quota\"",
+        "[provision]\nrule = \"quota\"",
         expect![[
-            r#"agent.toml:2: provision.rule = "dynamic_quota": allowed is runq, pid, canonical, requests"#
+            r#"agent.toml:2: provision.rule = "quota": allowed is runq, pid, canonical, dynamic_quota, requests"#
         ]],
+    );
+    check_refused(
+        "[provision]\nlend_exclusive = true",
+        expect![[
+            r#"agent.toml:2: provision.lend_exclusive = true: allowed is true with rule = "pid", "canonical" or "dynamic_quota" only"#
+        ]],
+    );
+    check_refused(
+        "[provision]\nrule = \"requests\"\nisolation = { enabled = true }",
+        expect![[
+            r#"agent.toml:3: provision.isolation.enabled = true: allowed is false with rule = "requests", which follows no measurement"#
+        ]],
+    );
+    check_refused(
+        "[provision.isolation]\nmax_cpu_ratio = 1.5",
+        expect!["agent.toml:2: provision.isolation.max_cpu_ratio = 1.5: allowed is 0 to 1"],
     );
     check_refused(
         "[headroom]\ncpu_oversell_target = 2.0",

@@ -28,6 +28,7 @@ pub(crate) fn workload(slot: u16) -> WorkloadView {
         p99: Some(Nanos(90_000)),
         p999: None,
         on_cpu: Nanos(500_000_000),
+        runnable: Some(0.5),
         causes: WaitCauses::default(),
     };
     WorkloadView {

@@ -19,6 +19,9 @@ const ADMIT_NS: f64 = 5e4;
 const HINTS_NS: f64 = 2e5;
 /// There are 65535 sets of 16 nodes.
 const HINTS_16_NODES_NS: f64 = 1e6;
+/// A tick of 1000 workloads on the planning thread, and its part on the loop, which a burst waits for.
+const MANY_TICK_NS: f64 = 1e7;
+const MANY_FINISH_NS: f64 = 5e6;
 
 /// Rows whose instructions are counted, and what `count_advisor` calls their function.
 const COUNTED: [(&str, &str); 3] = [
@@ -105,6 +108,8 @@ fn bar(name: &str, median_ns: f64) -> Option<Bar> {
             Some(Bar::within(median_ns, HINTS_16_NODES_NS))
         }
         Some("hints") => Some(Bar::within(median_ns, HINTS_NS)),
+        Some("many-tick") => Some(Bar::within(median_ns, MANY_TICK_NS)),
+        Some("many-finish") => Some(Bar::within(median_ns, MANY_FINISH_NS)),
         _ => None,
     }
 }
@@ -120,6 +125,8 @@ mod tests {
         assert_eq!(bar("admit/512cpu", 5e4), Some(Bar::within(5e4, 5e4)));
         assert_eq!(bar("hints/512cpu", 5e4), Some(Bar::within(5e4, 2e5)));
         assert_eq!(bar("hints/16numa-exclusive", 5e4), Some(Bar::within(5e4, 1e6)));
+        assert_eq!(bar("many-tick/512cpus", 5e6), Some(Bar::within(5e6, 1e7)));
+        assert_eq!(bar("many-derive/512cpus", 5e6), None);
         assert_eq!(bar("turn-tick/512cpus", 5e4), None);
     }
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use model::decision::Decision;
 use model::derive::WORKLOADS;
-use model::headroom::{Amount, Explained, ReclaimQuota};
+use model::headroom::{Amount, Explained};
 use model::knob::CpuMax;
 use model::ledger::{Ledger, Resident};
 use model::measured::{Measured, NodeMemory, PodMeasure};
 use model::plan::Advice;
 use model::qos::PodUid;
-use model::snapshot::{Snapshot, WorkloadView};
-use model::{Bytes, MilliCpu, NumaNodeId, Timestamp};
+use model::snapshot::{Signal, Snapshot, WorkloadView};
+use model::{Bytes, MilliCpu, Nanos, NumaNodeId, Timestamp};
 
 use super::{Node, PlanInput, PlanReport};
 use crate::burst::{self, Burst, BurstInput};
@@ -33,18 +33,17 @@ pub(super) struct Said {
 pub(super) fn advise(
     input: &PlanInput<'_>,
     node: &Node,
-    (ledger, pools): (&Arc<Ledger>, &Pools),
+    (ledger, pools, measured): (&Arc<Ledger>, &Pools, &Measured),
     report: &mut PlanReport,
 ) -> Said {
     let before = input.previous.map(|plan| plan.advice.clone()).unwrap_or_default();
     let policy = input.policy;
-    let measured = measured(input.snapshot);
-    let pressure = binder::observe(&policy.memory, &before.pressure, &measured, input.now);
+    let pressure = binder::observe(&policy.memory, &before.pressure, measured, input.now);
     let (bursts, burst_state) = burst::bursts(&BurstInput {
         now: input.now,
         rules: &policy.burst,
         ledger,
-        measured: Some(&measured).filter(|_| node.is_fresh()),
+        measured: Some(measured).filter(|_| node.is_fresh()),
         quotas: &quotas(input.snapshot),
         state: &before.bursts,
     });
@@ -59,9 +58,9 @@ pub(super) fn advise(
         tally: &node.tally,
         pools,
         policy: &policy.headroom,
-        measured: &measured,
+        measured,
         measured_at: measured_at(input.snapshot),
-        quota: &ReclaimQuota::default(),
+        quota: &headroom::cpu::quota_by_pool(&node.layout, &node.provision.quota),
         state: &before.headroom_state,
     });
     let [cpu, memory] = before.told;
@@ -82,7 +81,7 @@ pub(super) fn advise(
         },
         bursts,
         protections: protect::protect(protection, &node.layout, &node.tally, ledger),
-        guard: guard::guard(&policy.memory, &node.layout, &measured),
+        guard: guard::guard(&policy.memory, &node.layout, measured),
     }
 }
 
@@ -111,12 +110,14 @@ fn tell(
 
 /// The pods and the memory of a Snapshot, by the ids that placement knows.
 pub(super) fn measured(snapshot: &Snapshot) -> Measured {
+    // Where a hypervisor takes CPUs away tasks wait that would not, and wait for nobody here.
+    let is_clear = snapshot.signal == Signal::Good;
     let pods = snapshot.workloads.iter().map(|(name, view)| {
         let memory = &view.memory;
         let measure = PodMeasure {
             cpu: view.usage,
             runq_p99: view.runq_p99(),
-            runnable: None,
+            runnable: view.runq.as_ref().and_then(|runq| runq.runnable).filter(|_| is_clear),
             cpi: None,
             throttled_ratio: view.throttled_ratio,
             rss: memory.anon,
@@ -136,19 +137,35 @@ fn less(all: Bytes, part: Option<Bytes>) -> Bytes {
     Bytes(all.0.saturating_sub(part.unwrap_or_default().0))
 }
 
-/// Memory of the nodes. What reclaimed work has of it is known where there is one node only: the
-/// kernel counts a group's memory by node in a file that is not read yet.
+/// Memory of the nodes, with what reclaimed work has of it.
 fn memory(snapshot: &Snapshot) -> BTreeMap<NumaNodeId, NodeMemory> {
     let mut memory = snapshot.host.memory.clone();
-    let mut nodes = memory.values_mut();
-    if let (Some(only), None) = (nodes.next(), nodes.next()) {
-        let reclaimed = snapshot.workloads.values().filter(|view| view.spec.qos.is_reclaimed());
-        let used: Option<u64> = reclaimed
-            .map(|view| view.memory_current.map(|memory| memory.0))
-            .try_fold(0u64, |sum, used| Some(sum.saturating_add(used?)));
-        only.reclaimed_used = used.map(Bytes);
+    let reclaimed = || snapshot.workloads.values().filter(|view| view.spec.qos.is_reclaimed());
+    if let [only] = &mut memory.values_mut().collect::<Vec<_>>()[..] {
+        only.reclaimed_used = sum(reclaimed().map(|view| view.memory_current));
+        return memory;
+    }
+    for (id, node) in &mut memory {
+        node.reclaimed_used = sum(reclaimed().map(|view| used_on(view, *id)));
     }
     memory
+}
+
+/// What a group has on one of several nodes: missing where the file was never read, or too long ago.
+fn used_on(view: &WorkloadView, node: NumaNodeId) -> Option<Bytes> {
+    let memory = &view.memory;
+    let is_known = memory.per_node_health.age.is_some_and(|age| age <= MAX_NODE_USE_AGE);
+    // The kernel lists every node with memory.
+    is_known.then(|| memory.per_node.get(&node).copied()).flatten()
+}
+
+/// The file is read every ten seconds: two readings may be missed.
+const MAX_NODE_USE_AGE: Nanos = Nanos::from_secs(30);
+
+/// Missing as soon as one part is.
+fn sum(parts: impl Iterator<Item = Option<Bytes>>) -> Option<Bytes> {
+    let mut parts = parts;
+    parts.try_fold(Bytes(0), |sum, used| Some(Bytes(sum.0.saturating_add(used?.0))))
 }
 
 /// Quotas that workloads came with.
@@ -172,3 +189,6 @@ impl Said {
         binder::mems(&node.layout, &node.tally, &self.advice.pressure, resident)
     }
 }
+
+#[cfg(test)]
+mod tests;

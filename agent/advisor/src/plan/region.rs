@@ -48,7 +48,9 @@ pub(super) fn regions<'a>(
             regions.push(Region::new(Some(room.id), cpus, 0));
         }
     }
-    for (name, view) in &input.snapshot.workloads {
+    let isolated = &tally.isolated;
+    let others = input.snapshot.workloads.iter();
+    for (name, view) in others.filter(|(name, _)| !isolated.contains(name.as_str())) {
         if let Some((node, pool)) = home(ledger, name.as_str(), view)
             && let Some(region) = regions.iter_mut().find(|region| region.node == node)
         {
@@ -83,6 +85,9 @@ impl Region<'_> {
             Some(idx) => &mut tally.nodes[idx].pools,
             None => &mut tally.pools,
         };
+        // A pod with a pool of its own has what it asks for.
+        let mut pools: Vec<&mut PoolTally> =
+            pools.iter_mut().filter(|pool| pool.upper.is_none()).collect();
         let wanted: Vec<MilliCpu> = pools.iter().map(|pool| need_of(needs, pool)).collect();
         let sizes = regulate(n_exclusive, &wanted).map(|sizes| grown(n_exclusive, sizes));
         for (idx, pool) in pools.iter_mut().enumerate() {

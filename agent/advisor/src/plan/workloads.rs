@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use model::Micros;
 use model::knob::CpuMax;
 use model::ledger::Ledger;
-use model::plan::WorkloadPlan;
+use model::plan::{Ceiling, WorkloadPlan};
 use model::qos::{PoolName, QosLevel, WorkloadName};
 use model::snapshot::WorkloadView;
 
 use super::advice::Said;
 use super::resources::{self, Resources};
-use super::{Node, PlanInput};
+use super::{Node, PlanInput, quota};
 use crate::admit;
 use crate::pool::{self, Placement, Pools};
 
@@ -28,8 +28,9 @@ pub(super) fn plans(
     node: &Node,
     (ledger, pools): (&Ledger, &Pools),
     said: &Said,
-) -> BTreeMap<WorkloadName, WorkloadPlan> {
-    let mut plans = BTreeMap::new();
+) -> (BTreeMap<WorkloadName, WorkloadPlan>, BTreeMap<WorkloadName, Ceiling>) {
+    let (mut plans, mut ceilings) = (BTreeMap::new(), BTreeMap::new());
+    let parts = quota::parts(input, node, ledger);
     for (name, view) in &input.snapshot.workloads {
         let resident = ledger.pods.get(name.as_str());
         let placed = match resident {
@@ -39,9 +40,15 @@ pub(super) fn plans(
             None => refused(node, view.spec.qos, pools),
         };
         let files = resources::of(input, node, said, (name, view, resident));
-        plans.insert(name.clone(), workload_plan(input, name, view, (placed, files)));
+        let mut plan = workload_plan(input, name, view, (placed, files));
+        if let Some(part) = parts.get(name) {
+            let max = ceiling(input, name, view);
+            ceilings.insert(name.clone(), quota::remembered(view, max));
+            plan.cpu_max = Some(quota::as_max(*part, max));
+        }
+        plans.insert(name.clone(), plan);
     }
-    plans
+    (plans, ceilings)
 }
 
 /// Where work runs that was not admitted: in the pool of its level, without a promise.
@@ -68,7 +75,9 @@ fn workload_plan(
     (placed, files): (Placement, Resources),
 ) -> WorkloadPlan {
     let reclaimed = view.spec.qos.is_reclaimed();
-    let suppressible = reclaimed && input.policy.suppression.enabled;
+    // A part of a quota is given back where no quota holds it any more.
+    let had_part = quota::ceiling_before(input, name, view).is_some();
+    let suppressible = reclaimed && (input.policy.suppression.enabled || had_part);
     WorkloadPlan {
         qos: view.spec.qos,
         pool: placed.pool.unwrap_or_else(|| PoolName::from(admit::NO_POOL)),
@@ -95,6 +104,9 @@ fn ceiling(input: &PlanInput<'_>, name: &WorkloadName, view: &WorkloadView) -> C
         quota: Some(Micros(CpuMax::PERIOD.0 * n_cpus * GENEROUS)),
         period: CpuMax::PERIOD,
     };
+    if let Some(ceiling) = quota::ceiling_before(input, name, view) {
+        return ceiling;
+    }
     let earlier = input.previous.and_then(|plan| plan.workloads.get(name));
     let earlier = earlier.filter(|plan| plan.cgroup == view.cgroup).and_then(|plan| plan.cpu_max);
     let own = view.knobs.cpu_max.filter(|max| max.quota.is_some());

@@ -36,9 +36,25 @@ pub(super) fn quotas(
     }
     let quota = |one: &Territory| {
         let name = name_of(&PoolName::from(PoolName::RECLAIM), one.node);
-        Some((name, quota(input, one, &territories)?))
+        let quota = paced(input, &name, quota(input, one, &territories)?);
+        Some((name, quota))
     };
     territories.iter().map(quota).collect()
+}
+
+/// What changes by less than a tenth of a CPU or a twentieth is not worth a write to every group.
+const LEAST_CHANGE: MilliCpu = MilliCpu(100);
+const LEAST_CHANGE_DIVISOR: u64 = 20;
+
+/// Growth is bounded, as that of the reclaim pool is; taking away is not.
+fn paced(input: &ProvisionInput<'_>, name: &PoolName, wanted: MilliCpu) -> MilliCpu {
+    let before = input.state.quota.get(name).copied();
+    let Some((growth, before)) = input.max_quota_growth.zip(before) else { return wanted };
+    let small = LEAST_CHANGE.0.max(before.0 / LEAST_CHANGE_DIVISOR);
+    match wanted.0.abs_diff(before.0) < small {
+        true => before,
+        false => wanted.min(MilliCpu(before.0.saturating_add(growth.0))),
+    }
 }
 
 fn quota(input: &ProvisionInput<'_>, territory: &Territory, all: &[Territory]) -> Option<MilliCpu> {

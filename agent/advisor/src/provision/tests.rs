@@ -66,6 +66,7 @@ impl Node {
             tally: &tally,
             measured: &self.measured,
             state: &self.state,
+            max_quota_growth: None,
         });
         self.state = given.state;
         let pools = pools(&self.layout, &self.policy, &given.tally, &Held::default());

@@ -75,8 +75,8 @@ impl Belief {
         (plan, generation): (&Plan, Generation),
         wanted: impl Iterator<Item = (&'a WorkloadName, Cow<'a, WorkloadPlan>)>,
     ) -> Vec<Step> {
-        let mut wished = steps::between(|cgroup| self.expected(now, cgroup), wanted, generation);
-        wished.retain(|step| step.lane() == lane);
+        let expected = |cgroup: &CgroupPath| self.expected(now, cgroup);
+        let wished = steps::between(&[lane], expected, wanted, generation);
         self.admit(now, wished, plan)
     }
 
@@ -124,8 +124,7 @@ impl Belief {
         let mut n_under_way = 0;
         for held in self.cgroups.values_mut() {
             held.drop_overdue(now);
-            let slow = Knob::ALL.into_iter().filter(|knob| knob.lane() == Lane::Slow);
-            n_under_way += slow.filter(|knob| held.under_way(*knob, now).is_some()).count();
+            n_under_way += held.n_under_way(Lane::Slow);
         }
         let same = |((cgroup, knob), value): (&(&CgroupPath, Knob), &KnobValue)| {
             let held = self.cgroups.get(*cgroup);

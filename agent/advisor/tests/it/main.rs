@@ -1,6 +1,7 @@
 //! Properties on random nodes. The oracles share no code with what they judge: sets are
 //! `BTreeSet`s, a cgroup tree is a map, the kernel's quirks are written out again here.
 
+mod lending;
 mod node;
 mod placing;
 mod planning;

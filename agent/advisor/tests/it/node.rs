@@ -102,13 +102,15 @@ pub(crate) fn arb_seconds() -> impl Strategy<Value = Vec<Snapshot>> {
 pub(crate) fn snapshot(topology: Topology, drafts: &[Draft], signal: Signal) -> Snapshot {
     let fresh = || SourceHealth { age: Some(Nanos(0)), fault: None };
     let batch = drafts.iter().position(|draft| draft.0 == 2).unwrap_or(60) as u16 + 1;
+    let busy = topology.online().iter().map(|cpu| (cpu, f64::from(cpu.0 % 4) / 4.0)).collect();
+    let host = HostView { cpu_busy_ratio: busy, ..HostView::default() };
     let workloads = drafts.iter().enumerate().map(|(idx, draft)| {
         (WorkloadName::new(format!("w{idx}")), view(idx as u16 + 1, draft, batch))
     });
     Snapshot {
         at: Timestamp(1_000_000_000),
         topology: Arc::new(topology),
-        host: HostView::default(),
+        host,
         workloads: workloads.collect(),
         signal,
         sources: BTreeMap::from(["topology", "host", "workloads", "probe"].map(|s| (s, fresh()))),
@@ -132,6 +134,7 @@ fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
         p999: None,
         waits,
         on_cpu: Nanos(0),
+        runnable: Some((wait_us % 13) as f64),
         causes,
     };
     WorkloadView {

@@ -7,7 +7,7 @@ use advisor::{PlanInput, lint, plan};
 use model::placement::ReclaimReserve;
 use model::plan::{Plan, WorkloadPlan};
 use model::policy::Policy;
-use model::provision::SizeRule;
+use model::provision::{ReclaimKnob, SizeRule};
 use model::qos::PoolName;
 use model::snapshot::{Signal, Snapshot};
 use model::{Histogram, Nanos};
@@ -65,7 +65,8 @@ fn judge(snapshot: &Snapshot, policy: &Policy, plan: &Plan) -> Result<(), TestCa
     prop_assert!(reclaim.len() >= floor, "{} CPUs under the floor of {floor}", reclaim.len());
     // they meet only if the policy lends, or for the floor
     let meet = share.intersection(&reclaim).count();
-    let lends = policy.placement.overlap_shared_reclaim;
+    let held = plan.advice.provision.knob == ReclaimKnob::Quota;
+    let lends = policy.placement.overlap_shared_reclaim || held;
     prop_assert!(meet == 0 || lends || reclaim.len() == floor.max(1));
     owners(plan)
 }
@@ -90,11 +91,12 @@ proptest! {
         seconds in arb_seconds(),
         policy in arb_policy(),
         rule in prop::sample::select(&SizeRule::ALL[..]),
+        isolates in any::<bool>(),
     ) {
         let mut policy = policy;
-        // A quota is no knob of single workloads.
-        let rule = if rule == SizeRule::DynamicQuota { SizeRule::Runq } else { rule };
         policy.provision.rules = vec![rule];
+        policy.provision.isolation.enabled = isolates;
+        (policy.provision.isolation.rounds, policy.provision.isolation.max_cpu_ratio) = (2, 0.6);
         let mut previous: Option<Plan> = None;
         for node in &seconds {
             let plan = next(previous.as_ref(), node, &policy);

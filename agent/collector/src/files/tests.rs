@@ -30,13 +30,17 @@ struct Folder {
 
 impl Folder {
     fn new(qos: QosLevel) -> Folder {
+        Folder::nth(qos, 0)
+    }
+
+    fn nth(qos: QosLevel, nth: u64) -> Folder {
         let dir = tempfile::tempdir().expect("temp dir");
         for (file, text) in FILES {
             std::fs::write(dir.path().join(file), text).expect("write");
         }
         let cgroup = CgroupTree::at(dir.path()).cgroup(&CgroupPath::from("/")).expect("open");
         let spec = WorkloadSpec::plain(qos, MilliCpu(0));
-        Folder { files: Files::new(cgroup, spec), dir }
+        Folder { files: Files::new(cgroup, spec, nth), dir }
     }
 
     fn write(&self, file: &str, text: &str) {
@@ -160,4 +164,50 @@ fn an_error_of_a_seldom_reading_is_told_until_the_next() {
     assert_eq!(folder.read(105).errors, first.errors);
     let later = folder.read(110);
     assert_eq!((later.knobs.cpu_max.is_some(), later.errors), (true, Vec::new()));
+}
+
+/// How often `memory.numa_stat` was read, by what stands in it afterwards: bytes on node 0 at 100,
+/// 105 and 110 s.
+#[track_caller]
+fn check_numa(qos: QosLevel, text: &str, expect: [Option<u64>; 3]) {
+    let mut folder = Folder::new(qos);
+    let mut seen = Vec::new();
+    for (at_s, anon) in [(100, "1"), (105, "2"), (110, "3")] {
+        folder.write("memory.numa_stat", &text.replace("BYTES", anon));
+        let seldom = folder.read(at_s).seldom;
+        let nodes = seldom.numa_stat.value();
+        seen.push(nodes.map(|nodes| nodes[&model::NumaNodeId(0)].total().0));
+    }
+    assert_eq!(seen, expect, "{qos} {text:?}");
+}
+
+#[test]
+fn memory_by_node_is_read_seldom_and_only_where_there_are_nodes() {
+    let (one, two) = ("anon N0=BYTES\n", "anon N0=BYTES N1=7\n");
+    check_numa(QosLevel::ReclaimedCores, two, [Some(1), Some(1), Some(3)]);
+    check_numa(QosLevel::ReclaimedCores, one, [Some(1), Some(1), Some(1)]);
+    check_numa(QosLevel::SharedCores, two, [None; 3]);
+}
+
+/// The n-th of many that were found at 100 s: when what is read seldom is read again.
+#[track_caller]
+fn check_phase(nth: u64, second: u64, third: u64) {
+    let mut folder = Folder::nth(QosLevel::SharedCores, nth);
+    folder.read(100);
+    let mut seen = Vec::new();
+    for at_s in 101..125 {
+        folder.write("cpu.weight", &format!("{at_s}\n"));
+        if folder.read(at_s).knobs.cpu_weight == CpuWeight::new(at_s as u16) {
+            seen.push(at_s);
+        }
+    }
+    assert_eq!(seen[..2], [second, third], "the {nth}th");
+}
+
+#[test]
+fn workloads_that_were_found_together_are_not_read_together() {
+    check_phase(0, 110, 120);
+    check_phase(1, 109, 119);
+    check_phase(9, 101, 111);
+    check_phase(10, 110, 120);
 }

@@ -52,6 +52,7 @@ files! {
     CpusetMems = "cpuset.mems",
     CpusetMemsEffective = "cpuset.mems.effective",
     MemoryStat = "memory.stat",
+    MemoryNumaStat = "memory.numa_stat",
     MemoryMin = "memory.min",
     MemoryLow = "memory.low",
     MemoryHigh = "memory.high",

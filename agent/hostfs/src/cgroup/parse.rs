@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use model::knob::{CpuMax, CpuWeight, OomScoreAdj};
-use model::sample::{CpuStat, IoStat, MemoryStat};
-use model::{Bytes, CpuSet, Micros, NumaSet};
+use model::sample::{CpuStat, IoStat, MemoryStat, NodeUse, NodeUses};
+use model::{Bytes, CpuSet, Micros, NumaNodeId, NumaSet};
 
 use crate::parse::{ParseError, keyed, number, required};
 
@@ -150,6 +150,42 @@ fn count_slot<'a>(stat: &'a mut MemoryStat, key: &str) -> Option<&'a mut Option<
         "workingset_refault_file" => Some(&mut stat.workingset_refault_file),
         _ => None,
     }
+}
+
+/// `anon N0=4096 N1=0`, one line per kind; kinds that are parts of others (`shmem` of `file`) or no
+/// bytes (`workingset_*`) are passed over. More than 64 nodes are refused, so the result is bounded.
+pub fn memory_numa_stat(text: &str) -> Result<NodeUses, ParseError> {
+    let mut nodes = NodeUses::new();
+    for line in text.lines() {
+        let mut fields = line.split_ascii_whitespace();
+        let Some(field_of) = fields.next().and_then(node_field) else { continue };
+        for field in fields {
+            let (node, bytes) = node_bytes(field)?;
+            let sum = field_of(nodes.entry(node).or_default());
+            sum.0 = sum.0.saturating_add(bytes);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Where bytes of a kind count.
+fn node_field(kind: &str) -> Option<fn(&mut NodeUse) -> &mut Bytes> {
+    match kind {
+        "anon" => Some(|node| &mut node.anon),
+        "file" => Some(|node| &mut node.file),
+        "kernel_stack" | "pagetables" | "sec_pagetables" | "slab_reclaimable"
+        | "slab_unreclaimable" => Some(|node| &mut node.kernel),
+        _ => None,
+    }
+}
+
+fn node_bytes(field: &str) -> Result<(NumaNodeId, u64), ParseError> {
+    let malformed = || ParseError::new(field, "`N<node>=<bytes>` of a node below 64");
+    let (node, bytes) =
+        field.strip_prefix('N').and_then(|field| field.split_once('=')).ok_or_else(malformed)?;
+    let node = u16::try_from(number(node)?).map_err(|_big| malformed())?;
+    let fits = { NumaSet::EMPTY }.insert(NumaNodeId(node));
+    if fits { Ok((NumaNodeId(node), number(bytes)?)) } else { Err(malformed()) }
 }
 
 pub fn events(text: &str) -> Result<Events, ParseError> {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use model::knob::{CpuWeight, Knob, KnobValue, Knobs};
-use model::sample::{CpuStat, IoStat, MemoryStat, Pressure};
+use model::sample::{CpuStat, IoStat, MemoryStat, NodeUses, Pressure};
 use model::{Bytes, CpuSet, Micros, NumaSet};
 
 use crate::cgroup::dir::{Cgroup, CgroupFile};
@@ -129,6 +129,11 @@ impl Cgroup {
 
     pub fn memory_stat(&self) -> Result<MemoryStat, ReadError> {
         self.read(CgroupFile::MemoryStat, parse::memory_stat)
+    }
+
+    /// Missing on a kernel without NUMA.
+    pub fn memory_numa_stat(&self) -> Result<NodeUses, ReadError> {
+        self.read(CgroupFile::MemoryNumaStat, parse::memory_numa_stat)
     }
 
     pub fn memory_high(&self) -> Result<MemoryLimit, ReadError> {

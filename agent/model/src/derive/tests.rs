@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::qos::{CgroupPath, QosLevel};
-use crate::sample::{MemoryStat, SourceFault, WorkloadSpec};
+use crate::sample::{MemoryStat, NodeUse, NodeUses, SourceFault, WorkloadSpec};
 use crate::topology::Shape;
-use crate::units::{Bytes, CgroupId, CpuId};
+use crate::units::{Bytes, CgroupId, CpuId, NumaNodeId};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -171,6 +171,44 @@ fn causes_are_of_the_interval_and_sum_to_the_total() {
     assert_eq!((delta.own_group, delta.unknown, delta.total), (Nanos(40), Nanos(10), Nanos(50)));
 }
 
+/// Counters of one pod: ran, waited for a CPU, held by its own quota; in ms.
+#[track_caller]
+fn check_runnable(before: [u64; 3], now: [u64; 3], (at, read_at): (u64, u64), expect: Option<f64>) {
+    let read = |[ran, waited, throttled]: [u64; 3]| {
+        let mut slot = SlotSample { on_cpu: Nanos::from_millis(ran), ..SlotSample::default() };
+        slot.causes.total = Nanos::from_millis(waited + throttled);
+        slot.causes.own_group = Nanos::from_millis(waited);
+        slot.causes.own_throttle = Nanos::from_millis(throttled);
+        ProbeSample { slots: BTreeMap::from([(SlotId(1), slot)]), ..ProbeSample::default() }
+    };
+    let mut previous = sample(SECOND, workload(SECOND, 0));
+    let mut current = sample(at * SECOND, workload(at * SECOND, 0));
+    previous.probe = Source::fresh(previous.at, read(before));
+    current.probe = Source::fresh(Timestamp(read_at * SECOND), read(now));
+    let snapshot = derive(Some(&previous), &current, &DeriveLimits::default()).expect("derived");
+    let runnable = snapshot.workloads["web"].runq.as_ref().and_then(|runq| runq.runnable);
+    assert_eq!(runnable, expect, "{before:?} {now:?} read at {read_at} of {at}");
+}
+
+#[test]
+fn runnable_tasks_are_time_run_and_waited_over_time_passed() {
+    // one task that never waits; two that share a CPU; four that have two CPUs
+    check_runnable([0, 0, 0], [1000, 0, 0], (2, 2), Some(1.0));
+    check_runnable([0, 0, 0], [1000, 1000, 0], (2, 2), Some(2.0));
+    check_runnable([500, 500, 0], [2500, 2500, 0], (2, 2), Some(4.0));
+    // nobody ran; half a task; two seconds between the readings
+    check_runnable([500, 0, 0], [500, 0, 0], (2, 2), Some(0.0));
+    check_runnable([0, 0, 0], [500, 0, 0], (2, 2), Some(0.5));
+    check_runnable([0, 0, 0], [2000, 4000, 0], (3, 3), Some(3.0));
+    // what its own quota holds waits for no CPU
+    check_runnable([0, 0, 0], [500, 0, 7000], (2, 2), Some(0.5));
+    // the counters began anew: 300 ms since
+    check_runnable([5000, 9000, 0], [200, 100, 0], (2, 2), Some(0.3));
+    // a reading that is three seconds old, one that is older
+    check_runnable([0, 0, 0], [1000, 0, 0], (5, 2), Some(1.0));
+    check_runnable([0, 0, 0], [1000, 0, 0], (6, 2), None);
+}
+
 /// The agent was stopped for ten seconds, or the clock jumped: both readings are good, what lies
 /// between is not one interval.
 #[test]
@@ -245,6 +283,25 @@ fn memory_keeps_age_and_fault_of_its_file() {
     let view = memory_view(&seldom, Timestamp(5 * SECOND));
     assert_eq!((view.anon, view.file), (Some(Bytes(7)), None));
     assert_eq!(view.health, SourceHealth { age: Some(Nanos(4 * SECOND)), fault: Some(fault) });
+}
+
+#[test]
+fn memory_by_node_keeps_age_and_fault_of_its_own_file() {
+    let used = |anon, file, kernel| NodeUse {
+        anon: Bytes(anon),
+        file: Bytes(file),
+        kernel: Bytes(kernel),
+    };
+    let nodes = NodeUses::from([(NumaNodeId(0), used(1, 2, 4)), (NumaNodeId(1), used(0, 0, 0))]);
+    let seldom = SeldomSample {
+        numa_stat: Source { fault: None, ..Source::fresh(Timestamp(SECOND), nodes) },
+        ..SeldomSample::default()
+    };
+    let view = memory_view(&seldom, Timestamp(3 * SECOND));
+    let expect = BTreeMap::from([(NumaNodeId(0), Bytes(7)), (NumaNodeId(1), Bytes(0))]);
+    assert_eq!(view.per_node, expect);
+    assert_eq!(view.per_node_health.age, Some(Nanos(2 * SECOND)));
+    assert_eq!(view.health.age, None, "another file");
 }
 
 #[test]

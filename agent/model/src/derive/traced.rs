@@ -40,6 +40,7 @@ fn workload(at: Timestamp, number: u8, draft: &Draft) -> WorkloadSample {
             }
             None => Source { latest: None, fault: Some(no_file()) },
         },
+        numa_stat: Source::default(),
         io_stat: io.map_or_else(Source::default, |read| Source::fresh(at, io_of(read))),
         io_stat_before: io.map(|read| Reading {
             at: Timestamp(at.0.saturating_sub(10_000_000_000)),
@@ -165,6 +166,10 @@ fn traced_waits(
     prop_assert!(runq.waits.count() == is.checked_sub(was).unwrap_or(is), "{was} {is}");
     prop_assert_eq!(runq.p99.is_some(), runq.waits.count() > 0);
     prop_assert!(sum_of_parts(&runq.causes) == runq.causes.total);
+    let spent = runq.on_cpu.0 + (runq.causes.total.0 - runq.causes.own_throttle.0);
+    let seconds = now.at.since(before.at).0 as f64;
+    let tasks = runq.runnable.expect("a fresh reading");
+    prop_assert!((tasks - spent as f64 / seconds).abs() < 1e-9 * tasks.max(1.0));
     Ok(())
 }
 

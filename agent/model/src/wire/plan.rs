@@ -39,6 +39,9 @@ pub struct Plan {
     pub bursts: BurstState,
     #[serde(default)]
     pub provision: ProvisionState,
+    /// Cgroup and `cpu.max` by workload.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub ceilings: BTreeMap<String, [String; 2]>,
     /// What a Plan before `regions` remembered of its one share pool; never written.
     #[serde(default, skip_serializing)]
     pub share_low_since_ns: Option<u64>,
@@ -140,6 +143,7 @@ impl From<&inner::Plan> for Plan {
             (name.to_string(), PoolPlan { cpus: pool.cpus.to_string(), need_milli: pool.need.0 })
         });
         let workloads = plan.workloads.iter().map(|(name, w)| (name.to_string(), w.into()));
+        let ceilings = plan.advice.ceilings.iter();
         Plan {
             generation: plan.generation.0,
             built_at_ns: plan.built_at.0,
@@ -152,6 +156,7 @@ impl From<&inner::Plan> for Plan {
             pressure: BinderState::from(&plan.advice.pressure),
             bursts: BurstState::from(&plan.advice.bursts),
             provision: ProvisionState::from(&plan.advice.provision),
+            ceilings: ceilings.map(|(name, it)| (name.to_string(), ceiling_row(it))).collect(),
             share_low_since_ns: None,
             share_late_ticks: 0,
             regions: plan.regions.iter().map(|(name, it)| (name.to_string(), it.into())).collect(),
@@ -179,6 +184,12 @@ impl TryFrom<Plan> for inner::Plan {
             let low_since = plan.share_low_since_ns.map(Timestamp);
             regions.extend(one_region(&pools, low_since, plan.share_late_ticks));
         }
+        let mut ceilings = BTreeMap::new();
+        for (name, [cgroup, max]) in plan.ceilings {
+            let max = cpu_max(&max)?;
+            let ceiling = inner::Ceiling { cgroup: CgroupPath::new(cgroup), max };
+            ceilings.insert(WorkloadName::new(name), ceiling);
+        }
         Ok(inner::Plan {
             generation: Generation(plan.generation),
             built_at: Timestamp(plan.built_at_ns),
@@ -194,9 +205,14 @@ impl TryFrom<Plan> for inner::Plan {
                 pressure: plan.pressure.try_into()?,
                 bursts: plan.bursts.try_into()?,
                 provision: plan.provision.try_into()?,
+                ceilings,
             },
         })
     }
+}
+
+fn ceiling_row(ceiling: &inner::Ceiling) -> [String; 2] {
+    [ceiling.cgroup.to_string(), ceiling.max.to_string()]
 }
 
 /// The region of a Plan from when there was only one.

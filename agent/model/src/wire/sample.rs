@@ -72,6 +72,9 @@ struct Seldom {
     /// anon, file, kernel, shmem, slab, inactive_file, active_file in bytes; pgfault, pgmajfault,
     /// workingset_refault_anon, workingset_refault_file.
     memory_stat: Source<[Option<u64>; 11]>,
+    /// anon, file and kernel in bytes by node; absent in recordings from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    numa_stat: Option<Source<BTreeMap<u16, [u64; 3]>>>,
     io_stat: Source<Vec<IoRow>>,
     io_stat_before: Option<Reading<Vec<IoRow>>>,
 }
@@ -239,6 +242,8 @@ impl From<&inner::SeldomSample> for Seldom {
         let before = seldom.io_stat_before.as_ref();
         Seldom {
             memory_stat: source(&seldom.memory_stat, memory_row),
+            numa_stat: (seldom.numa_stat != inner::Source::default())
+                .then(|| source(&seldom.numa_stat, node_rows)),
             io_stat: source(&seldom.io_stat, |rows| io_rows(rows)),
             io_stat_before: before
                 .map(|read| Reading { at_ns: read.at.0, value: io_rows(&read.value) }),
@@ -253,6 +258,10 @@ impl TryFrom<Seldom> for inner::SeldomSample {
         let before = seldom.io_stat_before;
         Ok(inner::SeldomSample {
             memory_stat: inner_source(seldom.memory_stat, |row| Ok(memory_stat(row)))?,
+            numa_stat: match seldom.numa_stat {
+                Some(rows) => inner_source(rows, |rows| Ok(node_uses(rows)))?,
+                None => inner::Source::default(),
+            },
             io_stat: inner_source(seldom.io_stat, |rows| Ok(io_stats(rows)))?,
             io_stat_before: before.map(|read| inner::Reading {
                 at: Timestamp(read.at_ns),
@@ -286,6 +295,20 @@ fn memory_stat(row: [Option<u64>; 11]) -> inner::MemoryStat {
         workingset_refault_anon: row[9],
         workingset_refault_file: row[10],
     }
+}
+
+fn node_rows(nodes: &inner::NodeUses) -> BTreeMap<u16, [u64; 3]> {
+    let row = |used: &inner::NodeUse| [used.anon.0, used.file.0, used.kernel.0];
+    nodes.iter().map(|(id, used)| (id.0, row(used))).collect()
+}
+
+fn node_uses(rows: BTreeMap<u16, [u64; 3]>) -> inner::NodeUses {
+    let used = |[anon, file, kernel]: [u64; 3]| inner::NodeUse {
+        anon: Bytes(anon),
+        file: Bytes(file),
+        kernel: Bytes(kernel),
+    };
+    rows.into_iter().map(|(id, row)| (NumaNodeId(id), used(row))).collect()
 }
 
 fn io_rows(rows: &[inner::IoStat]) -> Vec<IoRow> {

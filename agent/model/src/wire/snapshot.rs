@@ -152,6 +152,10 @@ struct Memory {
     shmem_bytes: Option<u64>,
     kernel_bytes: Option<u64>,
     health: SourceHealth,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    per_node_bytes: BTreeMap<u16, u64>,
+    #[serde(default)]
+    per_node_health: SourceHealth,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -169,6 +173,9 @@ struct Runq {
     p99_ns: Option<u64>,
     p999_ns: Option<u64>,
     on_cpu_ns: u64,
+    /// Absent in records from before.
+    #[serde(default)]
+    runnable: Option<f64>,
     causes: Causes,
 }
 
@@ -496,18 +503,23 @@ impl From<&inner::MemoryView> for Memory {
             shmem_bytes: memory.shmem.map(|bytes| bytes.0),
             kernel_bytes: memory.kernel.map(|bytes| bytes.0),
             health: SourceHealth::from(&memory.health),
+            per_node_bytes: memory.per_node.iter().map(|(id, used)| (id.0, used.0)).collect(),
+            per_node_health: SourceHealth::from(&memory.per_node_health),
         }
     }
 }
 
 impl From<Memory> for inner::MemoryView {
     fn from(memory: Memory) -> inner::MemoryView {
+        let per_node = memory.per_node_bytes.into_iter();
         inner::MemoryView {
             anon: memory.anon_bytes.map(Bytes),
             file: memory.file_bytes.map(Bytes),
             shmem: memory.shmem_bytes.map(Bytes),
             kernel: memory.kernel_bytes.map(Bytes),
             health: memory.health.into(),
+            per_node: per_node.map(|(id, used)| (NumaNodeId(id), Bytes(used))).collect(),
+            per_node_health: memory.per_node_health.into(),
         }
     }
 }
@@ -541,6 +553,7 @@ impl From<&inner::RunqView> for Runq {
             p99_ns: runq.p99.map(|wait| wait.0),
             p999_ns: runq.p999.map(|wait| wait.0),
             on_cpu_ns: runq.on_cpu.0,
+            runnable: runq.runnable,
             causes: Causes::from(&runq.causes),
         }
     }
@@ -563,6 +576,7 @@ impl TryFrom<Runq> for inner::RunqView {
             p99: runq.p99_ns.map(Nanos),
             p999: runq.p999_ns.map(Nanos),
             on_cpu: Nanos(runq.on_cpu_ns),
+            runnable: runq.runnable,
             causes: runq.causes.into(),
         })
     }

@@ -213,6 +213,7 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                     p99: None,
                     p999: maybe[0].map(Nanos),
                     on_cpu: Nanos(n[5]),
+                    runnable: maybe[1].map(|tasks| tasks as f64 / 8.0),
                     causes: WaitCauses {
                         total: Nanos(n[6]),
                         by_offender: BTreeMap::from([(SlotId(n[7] as u16), Nanos(n[6]))]),
@@ -228,6 +229,11 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                     shmem: maybe[1].map(Bytes),
                     kernel: maybe[1].map(Bytes),
                     health: SourceHealth { age: maybe[0].map(Nanos), fault: None },
+                    per_node: maybe[2]
+                        .map(|used| (NumaNodeId(1), Bytes(used)))
+                        .into_iter()
+                        .collect(),
+                    per_node_health: SourceHealth { age: maybe[1].map(Nanos), fault: None },
                 },
                 io: snapshot::IoView {
                     read: maybe[2].map(Bytes),

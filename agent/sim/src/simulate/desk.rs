@@ -252,6 +252,7 @@ impl Desk {
             tally,
             measured: &self.measured,
             state: &self.state,
+            max_quota_growth: None,
         }
     }
 

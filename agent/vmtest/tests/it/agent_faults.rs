@@ -69,6 +69,30 @@ fn agent_killed_while_suppressing_is_undone_and_its_successor_takes_over() {
     assert_eq!(scene.knobs(), before, "the successor knew the first one's originals");
 }
 
+/// Agent and watchdog died together, as when their whole cgroup is killed.
+#[test]
+fn agent_that_only_observes_puts_back_what_a_dead_one_left() {
+    let scene = Scene::new("inherited", 2);
+    let before = scene.knobs();
+    let mut agent = Agent::start(&scene, &scene.config("enforce", ""));
+    let weight = |pod: &vmtest::TestCgroup| pod.read("cpu.weight") == "1";
+    wait_until("the weight of batch work", LIMIT, || scene.pods.iter().all(weight));
+    agent.kill_with_watchdog();
+    // Longer than the watchdog's grace: nobody comes.
+    std::thread::sleep(Duration::from_secs(2));
+    assert_ne!(scene.knobs(), before, "there is something to put back");
+    let observer = Agent::spawn(&scene, &scene.config("observe", ""));
+    observer.wait_for_socket();
+    wait_until("everything to be put back", LIMIT, || scene.knobs() == before);
+    let log = "What an agent that died had changed is back";
+    wait_until("the log to say so", LIMIT, || observer.log_text().contains(log));
+    let told = || observer.says(&["explain", "inherited-changes"]).contains("files were put back");
+    wait_until("the finding", LIMIT, told);
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(scene.knobs(), before, "and then it only observes");
+    assert_eq!(observer.stop(), 0);
+}
+
 #[test]
 fn agent_refuses_to_run_beside_another() {
     let scene = Scene::new("twice", 1);

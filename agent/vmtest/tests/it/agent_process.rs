@@ -49,6 +49,10 @@ impl Scene {
         Contention { _service: service, _batch: batch }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     pub(crate) fn config(&self, mode: &str, agent_keys: &str) -> String {
         let name = &self.name;
         format!(
@@ -174,6 +178,13 @@ impl Agent {
         answer
     }
 
+    /// Whether its metrics tell of a finding of this rule.
+    #[track_caller]
+    pub(crate) fn has_finding(&self, rule: &str) -> bool {
+        let series = format!("berth_agent_findings{{rule=\"{rule}\"}} 1");
+        self.http("/metrics").lines().any(|line| line == series)
+    }
+
     pub(crate) fn log_text(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
@@ -196,6 +207,26 @@ impl Agent {
     #[track_caller]
     pub(crate) fn kill(&mut self) {
         process::reap(&mut self.child);
+    }
+
+    /// As `kill`, and its watchdog before it: what it changed stays.
+    #[track_caller]
+    pub(crate) fn kill_with_watchdog(&mut self) {
+        let pid = self.pid();
+        let mut pids: Vec<i32> = Vec::new();
+        // Any of its threads may have started it.
+        for task in fs::read_dir(format!("/proc/{pid}/task")).expect("its threads").flatten() {
+            let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
+            pids.extend(text.split_whitespace().flat_map(str::parse::<i32>));
+        }
+        assert!(!pids.is_empty(), "the watchdog runs");
+        // Stopped, so that it does not start another one.
+        self.signal(rustix::process::Signal::STOP);
+        for pid in pids.into_iter().filter_map(rustix::process::Pid::from_raw) {
+            // Listed twice, or gone.
+            let _gone = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        self.kill();
     }
 
     /// SIGTERM and the exit code.

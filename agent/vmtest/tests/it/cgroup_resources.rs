@@ -308,3 +308,19 @@ fn cgroup_resources_a_memory_max_below_use_is_told() {
     });
     drop(load);
 }
+
+/// What a group has on each node, against where it may have memory and how much it has in sum. Counters
+/// of each CPU are handed in late: a few MiB.
+#[test]
+fn smoke_cgroup_resources_memory_is_told_by_node() {
+    let group = TestCgroup::new("by-node");
+    group.write("cpuset.mems", "1");
+    let _load = group.hold_memory(32);
+    let cgroup = tree().cgroup(&path_of(&group)).expect("open");
+    let nodes = cgroup.memory_numa_stat().expect("a kernel with NUMA");
+    let on = |id: u16| nodes[&model::NumaNodeId(id)].total().0 >> 20;
+    assert_eq!(nodes.len(), 2, "the guest has two nodes");
+    assert!((32..=36).contains(&on(1)) && on(0) <= 2, "{nodes:?}");
+    let current = cgroup.memory_current().expect("read").0 >> 20;
+    assert!(current.abs_diff(on(0) + on(1)) <= 4, "{current} MiB in sum, {nodes:?}");
+}

@@ -33,15 +33,12 @@ pub(super) struct Held {
     pub(super) gone_at: Option<Timestamp>,
     knobs: Knobs,
     /// What would stand there had observe mode written.
-    dry: Knobs,
-    files: [File; Knob::ALL.len()],
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct File {
-    written_at: Option<Timestamp>,
-    under_way: Option<UnderWay>,
-    refusal: Option<Refusal>,
+    dry: Option<Box<Knobs>>,
+    written_at: [Option<Timestamp>; Knob::ALL.len()],
+    /// One per file at most, and most of the time none: a thousand of these are looked through at
+    /// each tick, so what is rare is not kept in place.
+    under_way: Vec<UnderWay>,
+    refusals: Vec<Refusal>,
 }
 
 /// Emitted, no Outcome yet.
@@ -54,6 +51,7 @@ struct UnderWay {
 
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
+    knob: Knob,
     not_before: Timestamp,
     delay: Nanos,
 }
@@ -76,8 +74,8 @@ impl Held {
     }
 
     pub(super) fn forget_dry_runs(&mut self) {
-        self.dry = Knobs::default();
-        self.files.iter_mut().for_each(|file| file.under_way = None);
+        self.dry = None;
+        self.under_way.clear();
     }
 
     /// Nothing is known of what stands in the files any more.
@@ -95,11 +93,10 @@ impl Held {
         let read = view.knobs.get(knob)?;
         // The weight of an idle group reads as something else than what will be after it.
         let masked = knob == Knob::CpuWeight && view.knobs.cpu_idle == Some(true);
-        let file = &mut self.files[knob as usize];
-        if masked || file.under_way.is_some() {
+        if masked || self.emitted_of(knob).is_some() {
             return None;
         }
-        let written_at = file.written_at;
+        let written_at = self.written_at[knob as usize];
         let seldom_at = view.knobs.seldom_at.filter(|_| knob.is_seldom_read());
         let read_at = seldom_at.unwrap_or(view.knobs_at);
         if written_at.is_some_and(|written| read_at < written.after(SETTLED)) {
@@ -108,7 +105,7 @@ impl Held {
         let believed = self.knobs.get(knob);
         let foreign = believed.filter(|believed| *believed != read && written_at.is_some());
         if foreign.is_some() {
-            file.written_at = None;
+            self.written_at[knob as usize] = None;
         }
         record(&mut self.knobs, read);
         foreign.map(|ours| (ours, read))
@@ -118,7 +115,12 @@ impl Held {
     /// counted: their order is safe only from what is known.
     pub(super) fn expected(&self, now: Timestamp) -> Knobs {
         let mut knobs = self.knobs;
-        Knob::ALL.into_iter().filter_map(|knob| self.dry.get(knob)).for_each(|v| knobs.record(v));
+        if let Some(dry) = &self.dry {
+            Knob::ALL.into_iter().filter_map(|knob| dry.get(knob)).for_each(|v| knobs.record(v));
+        }
+        if self.under_way.is_empty() {
+            return knobs;
+        }
         // In the order of `Knob`: idle before weight, as they are written.
         for knob in Knob::ALL.into_iter().filter(|knob| knob.lane() == Lane::Fast) {
             if let Some(value) = self.under_way(knob, now) {
@@ -130,20 +132,25 @@ impl Held {
 
     /// The value on its way into the file, unless its Outcome is overdue.
     pub(super) fn under_way(&self, knob: Knob, now: Timestamp) -> Option<KnobValue> {
-        let under_way = self.files[knob as usize].under_way?;
+        let under_way = self.emitted_of(knob)?;
         (now.since(under_way.since) < due(knob)).then_some(under_way.value)
     }
 
+    fn emitted_of(&self, knob: Knob) -> Option<&UnderWay> {
+        self.under_way.iter().find(|one| one.value.knob() == knob)
+    }
+
+    /// How many Steps of a lane are on their way.
+    pub(super) fn n_under_way(&self, lane: Lane) -> usize {
+        self.under_way.iter().filter(|one| one.value.knob().lane() == lane).count()
+    }
+
     pub(super) fn drop_overdue(&mut self, now: Timestamp) {
-        for knob in Knob::ALL {
-            if self.under_way(knob, now).is_none() {
-                self.files[knob as usize].under_way = None;
-            }
-        }
+        self.under_way.retain(|one| now.since(one.since) < due(one.value.knob()));
     }
 
     pub(super) fn may_try(&self, now: Timestamp, knob: Knob) -> bool {
-        let refusal = self.files[knob as usize].refusal;
+        let refusal = self.refusals.iter().find(|refusal| refusal.knob == knob);
         self.gone_at.is_none() && refusal.is_none_or(|refusal| now >= refusal.not_before)
     }
 
@@ -153,33 +160,31 @@ impl Held {
 
     pub(super) fn emitted(&mut self, step: &Step, now: Timestamp) {
         let (value, generation) = (step.value, step.generation);
-        self.files[step.knob() as usize].under_way =
-            Some(UnderWay { value, since: now, generation });
+        self.under_way.retain(|one| one.value.knob() != value.knob());
+        self.under_way.push(UnderWay { value, since: now, generation });
     }
 
     /// An Outcome of this Step came. One of an older batch says nothing of a newer one's.
     pub(super) fn arrived(&mut self, step: &Step) {
-        let file = &mut self.files[step.knob() as usize];
-        file.under_way =
-            file.under_way.filter(|it| it.value != step.value || it.generation != step.generation);
+        self.under_way.retain(|it| it.value != step.value || it.generation != step.generation);
     }
 
     pub(super) fn written(&mut self, step: &Step, at: Timestamp) {
         record(&mut self.knobs, step.value);
-        let file = &mut self.files[step.knob() as usize];
-        file.written_at = Some(at);
-        file.refusal = None;
+        self.written_at[step.knob() as usize] = Some(at);
+        self.refusals.retain(|refusal| refusal.knob != step.knob());
     }
 
     pub(super) fn dry_run(&mut self, step: &Step) {
-        self.dry.record(step.value);
+        self.dry.get_or_insert_default().record(step.value);
     }
 
     pub(super) fn refused(&mut self, knob: Knob, at: Timestamp) {
-        let file = &mut self.files[knob as usize];
-        let twice = |earlier: Refusal| Nanos(earlier.delay.0 * 2).min(LAST_RETRY);
-        let delay = file.refusal.map_or(FIRST_RETRY, twice);
-        file.refusal = Some(Refusal { not_before: at.after(delay), delay });
+        let earlier = self.refusals.iter().find(|refusal| refusal.knob == knob);
+        let twice = |earlier: &Refusal| Nanos(earlier.delay.0 * 2).min(LAST_RETRY);
+        let delay = earlier.map_or(FIRST_RETRY, twice);
+        self.refusals.retain(|refusal| refusal.knob != knob);
+        self.refusals.push(Refusal { knob, not_before: at.after(delay), delay });
     }
 }
 

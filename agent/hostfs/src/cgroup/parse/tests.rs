@@ -145,6 +145,65 @@ fn memory_files_know_max_and_missing_rows() {
     );
 }
 
+fn use_of(anon: u64, file: u64, kernel: u64) -> NodeUse {
+    NodeUse { anon: Bytes(anon), file: Bytes(file), kernel: Bytes(kernel) }
+}
+
+/// As kernel 6.1 prints it on a machine of two nodes (cgroup-v2.rst, `memory.numa_stat`).
+const NUMA_STAT: &str = "\
+anon N0=139264 N1=4096
+file N0=1081344 N1=270336
+kernel_stack N0=16384 N1=0
+pagetables N0=61440 N1=8192
+sec_pagetables N0=0 N1=0
+shmem N0=8192 N1=0
+file_mapped N0=675840 N1=135168
+file_dirty N0=0 N1=0
+file_writeback N0=0 N1=0
+swapcached N0=0 N1=0
+anon_thp N0=0 N1=0
+file_thp N0=0 N1=0
+shmem_thp N0=0 N1=0
+inactive_anon N0=143360 N1=4096
+active_anon N0=8192 N1=0
+inactive_file N0=540672 N1=135168
+active_file N0=532480 N1=135168
+unevictable N0=0 N1=0
+slab_reclaimable N0=225816 N1=1024
+slab_unreclaimable N0=96456 N1=512
+workingset_refault_anon N0=0 N1=0
+workingset_refault_file N0=7 N1=9
+";
+
+#[test]
+fn memory_by_node_counts_every_byte_once() {
+    let node = |id: u16, used: NodeUse| (NumaNodeId(id), used);
+    let all = |nodes: &[(NumaNodeId, NodeUse)]| Some(nodes.iter().copied().collect::<NodeUses>());
+    // 16384 + 61440 + 0 + 225816 + 96456 = 400096; 8192 + 1024 + 512 = 9728
+    let real = [node(0, use_of(139_264, 1_081_344, 400_096)), node(1, use_of(4096, 270_336, 9728))];
+    check(
+        memory_numa_stat,
+        &[
+            (NUMA_STAT, all(&real)),
+            ("", all(&[])),
+            // one node; nodes that are not numbered in a row; a kind without a node
+            ("anon N0=1\nfile N0=2\n", all(&[node(0, use_of(1, 2, 0))])),
+            ("anon N1=1 N63=2\n", all(&[node(1, use_of(1, 0, 0)), node(63, use_of(2, 0, 0))])),
+            ("anon\n", all(&[])),
+            // a kind of a later kernel, of which nothing is read
+            ("anon N0=1\nballoon N0=x\n", all(&[node(0, use_of(1, 0, 0))])),
+            ("anon N64=1\n", None),
+            ("anon N0=-1\n", None),
+            ("anon N0\n", None),
+            ("anon 0=1\n", None),
+            ("file N99999999999=1\n", None),
+        ],
+    );
+    let most = format!("anon N0={0}\nanon N0={0}\n", u64::MAX);
+    let sum = memory_numa_stat(&most).expect("numbers")[&NumaNodeId(0)];
+    assert_eq!(sum.total(), Bytes(u64::MAX), "too much is not little");
+}
+
 #[test]
 fn events_procs_and_controllers() {
     check(
@@ -203,6 +262,9 @@ proptest! {
     fn no_text_panics(text in crate::parse::tests::arb_text()) {
         let _ = (cpu_stat(&text), cpu_weight(&text), cpu_max(&text), cpus(&text), mems(&text), oom_score_adj(&text));
         let _ = (partition(&text), memory_limit(&text), memory_stat(&text), events(&text));
+        if let Ok(nodes) = memory_numa_stat(&text) {
+            prop_assert!(nodes.len() <= 64);
+        }
         let _ = (procs(&text), controllers(&text), io_stat(&text));
     }
 

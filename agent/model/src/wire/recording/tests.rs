@@ -19,6 +19,10 @@ fn node_memory(seed: u64) -> crate::measured::NodeMemory {
     crate::measured::NodeMemory { total: Bytes(u64::MAX), free, ..Default::default() }
 }
 
+fn node_use(seed: u64) -> NodeUse {
+    NodeUse { anon: Bytes(seed), file: Bytes(2), kernel: Bytes(3) }
+}
+
 /// A Sample with something in every field, differing by `seed`.
 fn full_sample(seed: u64) -> sample::Sample {
     let at = Timestamp(1_000_000_000 + seed);
@@ -33,6 +37,10 @@ fn full_sample(seed: u64) -> sample::Sample {
             at,
             MemoryStat { anon: Some(Bytes(seed)), ..Default::default() },
         ),
+        numa_stat: match seed % 2 {
+            0 => Source::fresh(at, NodeUses::from([(NumaNodeId(1), node_use(seed))])),
+            _ => Source::default(),
+        },
         io_stat: Source { latest: None, fault: Some(SourceFault::Absent { what: "io".into() }) },
         io_stat_before: Some(Reading { at, value: vec![io; (seed % 3) as usize] }),
     };
