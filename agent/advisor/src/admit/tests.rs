@@ -247,8 +247,8 @@ fn cpus_that_went_offline_come_back_to_their_owner() {
     assert_eq!(desk.show(&db.uid), "12 mems 2 pool \"dedicated\"");
     crate::testkit::offline(&mut topology, 12);
     desk.layout = layout_of(&topology, &desk.policy);
-    // none of its own is left: it runs where anybody may
-    assert_eq!(desk.show(&db.uid), "1,3,6-11,14-15 mems 2 pool \"dedicated\"");
+    // none of its own is left: it runs where anybody may, and owns nothing
+    assert_eq!(desk.show(&db.uid), "1,3,6-11,14-15 mems 2 pool \"\"");
     desk.layout = layout_of(&f16(), &desk.policy);
     assert_eq!(desk.show(&db.uid), "4,12 mems 2 pool \"dedicated\"");
 }

@@ -1,5 +1,7 @@
 //! Named cases of sizes with the arithmetic, and properties whose oracle counts in its own words.
 
+mod lending;
+
 use std::collections::BTreeMap;
 
 use model::ledger::{Place, Resident};

@@ -2,6 +2,7 @@
 //! `BTreeSet`s, a cgroup tree is a map, the kernel's quirks are written out again here.
 
 mod node;
+mod oracle;
 mod placing;
 mod planning;
 mod promising;
