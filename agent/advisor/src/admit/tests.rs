@@ -1,6 +1,8 @@
 //! Named cases on the machine of 16 CPUs and four nodes, reserve 0 and 2; the arithmetic stands
 //! beside them. Whole scenarios are in `sim`.
 
+mod edges;
+
 use model::placement::PlacementPolicy;
 use model::policy::Reserve;
 use model::{Nanos, Timestamp};
@@ -232,7 +234,7 @@ fn a_successor_prefers_the_nodes_of_its_predecessor() {
     };
     assert_eq!(preferred(&desk, &next), "2");
     assert_eq!(preferred(&desk, &stranger), "0 1 2 3");
-    desk.now = Timestamp(0).after(Nanos::from_secs(301));
+    desk.now = Timestamp(0).after(Nanos::from_secs(300));
     assert_eq!(preferred(&desk, &next), "0 1 2 3");
 }
 
