@@ -7,6 +7,7 @@ mod handbook;
 mod planning;
 mod replaying;
 mod simulating;
+mod steady;
 
 use expect_test::expect_file;
 
