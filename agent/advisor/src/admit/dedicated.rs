@@ -62,8 +62,7 @@ fn with_spare(
     for (node, sums) in input.layout.nodes.iter().zip(&tally.nodes) {
         if nodes.contains(node.id) {
             let here = node.cpus.intersection(&tally.free);
-            let most = sums.spare().min(here.len());
-            free = free.union(&pick(input, ask, &here, held, most).map_err(too_few)?);
+            free = free.union(&pick(input, ask, &here, held, sums.spare()).map_err(too_few)?);
         }
     }
     pick(input, ask, &free, held, whole(ask)).map_err(too_few)

@@ -20,7 +20,7 @@ pub(super) fn paired(
     n: usize,
 ) -> Result<CpuSet, TooFew> {
     let layout = input.layout;
-    let n_whole = n - n % layout.threads_per_core.max(1);
+    let n_whole = n - n % layout.threads_per_core;
     let mut taken = CpuSet::EMPTY;
     for keep in [Keep::All, Keep::Part, Keep::None] {
         let from = cores(layout, free, held, keep).difference(&taken);
@@ -90,6 +90,20 @@ mod tests {
         check(&four, "0-7", "2,6", 4, "0,2,4,6");
         check(&four, "0-7", "1,2,6", 4, "1-2,5-6");
         check(&four, "0-7", "1-2,5-6", 2, "1,5");
+    }
+
+    #[test]
+    fn whole_caches_are_taken_whole() {
+        // cores {0,4} {1,5} under one cache, {2,6} {3,7} under the other
+        let two = Topology::synthetic(model::topology::Shape {
+            sockets: 1,
+            nodes_per_socket: 1,
+            llcs_per_node: 2,
+            cores_per_llc: 2,
+            threads_per_core: 2,
+            memory_per_node: model::Bytes(1),
+        });
+        check(&two, "1-3,5-7", "", 4, "2-3,6-7");
     }
 
     #[test]

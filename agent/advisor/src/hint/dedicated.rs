@@ -280,7 +280,7 @@ fn count_cores(layout: &Layout, tally: &Tally, rooms: &mut [Room]) {
         }
     }
     for room in rooms {
-        room.cores = room.cores.min(room.avail / layout.threads_per_core.max(1));
+        room.cores = room.cores.min(room.avail / layout.threads_per_core);
     }
 }
 

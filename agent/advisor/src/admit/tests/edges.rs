@@ -89,6 +89,27 @@ fn owners_without_binding_take_from_bound_nodes_only_what_others_leave() {
 }
 
 #[test]
+fn owners_without_binding_leave_bound_nodes_alone_where_they_can() {
+    // one CPU of each unbound node, and three of node 0 under one cache
+    let mut desk = Desk::new();
+    desk.policy.reserve = Reserve::Cpus(cpus("2-7,10,12,14"));
+    desk.layout = layout_of(&f16(), &desk.policy);
+    desk.admit(&asking("a", SharedCores, 300, &[BINDING]), "0");
+    let said = desk.admit(&ask("db", DedicatedCores, 3000), "");
+    assert_eq!(said, "11,13,15 mems 1-3 pool \"dedicated\"");
+}
+
+#[test]
+fn an_owner_of_two_nodes_leaves_each_what_its_pods_ask_for() {
+    let two = ("katalyst.kubewharf.io/numa_number", "2");
+    let mut desk = Desk::new();
+    desk.admit(&asking("a", SharedCores, 300, &[BINDING]), "2");
+    let db = asking("db", DedicatedCores, 7000, &[BINDING, two]);
+    assert_eq!(desk.admit(&db, "2-3"), "4-7,12,14-15 mems 2-3 pool \"dedicated\"");
+    assert_eq!(desk.show(&PodUid::from("a")), "13 mems 2 pool \"share-NUMA2\"");
+}
+
+#[test]
 fn what_is_given_back_leaves_whole_caches() {
     let mut desk = on(&model::Topology::synthetic(model::topology::Shape {
         sockets: 1,

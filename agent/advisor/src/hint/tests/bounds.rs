@@ -70,6 +70,21 @@ fn a_pod_that_asks_for_nothing_needs_a_cpu() {
 }
 
 #[test]
+fn whole_cores_are_counted_once_and_only_as_far_as_they_can_be_given() {
+    // of cores {0,4} {1,5} {2,6} {3,7} the system has 0 and 2
+    let four = machine(1, 4, 2);
+    check_on(&four, &dedicated(5, &[BINDING, PAIRING]), &[], "0T");
+    let said = text(&hints_on(&four, &policy(), &[], &dedicated(6, &[BINDING, PAIRING])));
+    assert!(said.starts_with("no single NUMA node can give 6 CPUs"), "{said}");
+    // nodes 2 and 3 have two cores each, and a bound pod needs a CPU of each: one core and a thread
+    let residents = [bound("a", 2, 300), bound("b", 3, 300)];
+    let two = [BINDING, PAIRING, (NUMBER, "2")];
+    check_on(&f16(), &dedicated(5, &two), &residents, "0-1T 2-3T");
+    let said = text(&hints_of(&policy(), &residents, &dedicated(6, &two)));
+    assert!(said.starts_with("no 2 NUMA nodes can give 6 CPUs"), "{said}");
+}
+
+#[test]
 fn a_shared_pod_names_one_node_at_most() {
     check_on(&f16(), &shared_bound(500, &[(IDS, "2")]), &[], "2T");
     check_on(&f16(), &shared_bound(500, &[(NUMBER, "1")]), &[], "0F 1F 2T 3T");

@@ -59,3 +59,20 @@ fn a_pool_of_a_small_machine_leaves_what_reclaim_keeps() {
     node.pod("b", 3000, Place::Node(NumaNodeId(0)));
     assert_eq!(node.tick(5)["share-NUMA0"], 1);
 }
+
+#[test]
+fn a_limit_takes_nothing_of_what_reclaim_keeps() {
+    let mut node = Node::new(SizeRule::Canonical);
+    node.policy.reclaim_reserve = ReclaimReserve::Count(4);
+    node.layout = layout_of(&machine(1, 6, 1), &node.policy);
+    node.provision.isolation.enabled = true;
+    node.provision.isolation.max_cpu_ratio = 1.0;
+    node.pod("web", 1000, Place::Pool);
+    node.pod("noisy", 1000, Place::Pool);
+    let noisy = node.ledger.pods.get_mut(&PodUid::from("noisy")).expect("it is here");
+    noisy.ask.cpu_limit = Some(MilliCpu(4000));
+    node.measure("noisy", 1000, None, Some(20.0));
+    let pools = (0..3).map(|_| node.tick(60)).last().expect("a tick");
+    // 6 - 4 = 2 CPUs for two pools
+    assert_eq!((pools["isolation-noisy"], pools["share"], pools["reclaim"]), (1, 1, 4));
+}
