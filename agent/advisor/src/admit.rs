@@ -32,6 +32,7 @@
 //! and refused (`memory::fit`).
 
 mod dedicated;
+mod pairing;
 mod refusal;
 mod resize;
 mod shared;

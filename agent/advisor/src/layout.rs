@@ -134,6 +134,14 @@ impl Layout {
         self.nodes.iter().filter(|node| node.n_cpus > 0).map(|node| node.id).collect()
     }
 
+    /// Whether all of a core can be had: its threads are free, and none of them is offline.
+    pub(crate) fn is_whole_in(&self, core: &Core, free: &CpuSet) -> bool {
+        let slow = |cpu: &CpuId| self.efficiency.contains(*cpu);
+        let complete =
+            core.threads.len() == self.threads_per_core || core.threads.first().is_some_and(slow);
+        complete && core.threads.iter().all(|cpu| free.contains(*cpu))
+    }
+
     /// Every node with memory.
     pub fn nodes_with_memory(&self) -> NumaSet {
         self.nodes.iter().fold(NumaSet::EMPTY, |all, node| all.union(node.memory))

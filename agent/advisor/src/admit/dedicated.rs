@@ -4,7 +4,7 @@ use model::ledger::Place;
 use model::pod::Ask;
 use model::{CpuSet, NumaSet};
 
-use super::Refusal;
+use super::{Refusal, pairing};
 use crate::hint::{PlacementInput, Rooms};
 use crate::take::{self, Cache, TooFew};
 use crate::tally::{Tally, Tenant};
@@ -42,30 +42,44 @@ pub(super) fn choose(
         let mut all = CpuSet::EMPTY;
         for node in nodes.iter() {
             let free = here(NumaSet::single(node));
-            all = all.union(&keep_or_take(input, &free, held, part).map_err(too_few)?);
+            all = all.union(&pick(input, ask, &free, held, part).map_err(too_few)?);
         }
         return Ok(all);
     }
-    with_spare(input, tally, nodes, held, n_cpus)
+    with_spare(input, tally, ask, nodes, held)
 }
 
 /// Packs, but leaves each node what its bound pods asked for.
 fn with_spare(
     input: &PlacementInput<'_>,
     tally: &Tally,
+    ask: &Ask,
     nodes: NumaSet,
     held: &CpuSet,
-    n_cpus: usize,
 ) -> Result<CpuSet, Refusal> {
+    let too_few = |short: TooFew| Refusal::Impossible { reason: short.to_string() };
     let mut free = CpuSet::EMPTY;
     for (node, sums) in input.layout.nodes.iter().zip(&tally.nodes) {
         if nodes.contains(node.id) {
             let here = node.cpus.intersection(&tally.free);
-            free = free.union(&leave(input, &here, held, sums.spare()));
+            free = free.union(&pick(input, ask, &here, held, sums.spare()).map_err(too_few)?);
         }
     }
-    let too_few = |short: TooFew| Refusal::Impossible { reason: short.to_string() };
-    keep_or_take(input, &free, held, n_cpus).map_err(too_few)
+    pick(input, ask, &free, held, whole(ask)).map_err(too_few)
+}
+
+/// `n` CPUs as the pod wishes them, those held first.
+fn pick(
+    input: &PlacementInput<'_>,
+    ask: &Ask,
+    free: &CpuSet,
+    held: &CpuSet,
+    n: usize,
+) -> Result<CpuSet, TooFew> {
+    match ask.wish.full_pcpus_pairing {
+        true => pairing::paired(input, free, held, n),
+        false => keep_or_take(input, free, held, n),
+    }
 }
 
 /// At most `most` of the free CPUs, those held first.
@@ -77,7 +91,7 @@ fn leave(input: &PlacementInput<'_>, free: &CpuSet, held: &CpuSet, most: usize) 
 }
 
 /// `n` CPUs: of those held as many as are wanted, and more from the free ones.
-fn keep_or_take(
+pub(super) fn keep_or_take(
     input: &PlacementInput<'_>,
     free: &CpuSet,
     held: &CpuSet,

@@ -266,19 +266,22 @@ fn rooms(layout: &Layout, tally: &Tally, ask: &Ask) -> Vec<Room> {
         });
     }
     if ask.wish.full_pcpus_pairing {
-        for core in &layout.cores {
-            // A core with an offline sibling is none that could be had whole.
-            let slow = |cpu: &model::CpuId| layout.efficiency.contains(*cpu);
-            let whole = core.threads.len() == layout.threads_per_core
-                || core.threads.first().is_some_and(slow);
-            let free = whole && core.threads.iter().all(|cpu| tally.free.contains(*cpu));
-            let id = layout.nodes[core.node].id;
-            if let Ok(idx) = rooms.binary_search_by_key(&id, |room| room.id) {
-                rooms[idx].cores += usize::from(free);
-            }
-        }
+        count_cores(layout, tally, &mut rooms);
     }
     rooms
+}
+
+/// Whole cores that a pod could have: of those that are free as many as leave others their CPUs.
+fn count_cores(layout: &Layout, tally: &Tally, rooms: &mut [Room]) {
+    for core in layout.cores.iter().filter(|core| layout.is_whole_in(core, &tally.free)) {
+        let id = layout.nodes[core.node].id;
+        if let Ok(idx) = rooms.binary_search_by_key(&id, |room| room.id) {
+            rooms[idx].cores += 1;
+        }
+    }
+    for room in rooms {
+        room.cores = room.cores.min(room.avail / layout.threads_per_core);
+    }
 }
 
 /// Whether a request can be counted in CPUs of one pod at all, for messages.

@@ -1,5 +1,7 @@
 //! Named cases on the machine of 16 CPUs and four nodes, reserve 0 and 2: 3, 3, 4, 4 CPUs for pods.
 
+mod bounds;
+
 use model::placement::NumaHintPolicy;
 use model::policy::Reserve;
 
@@ -48,7 +50,16 @@ fn shared(name: &str, milli: u64) -> Resident {
 }
 
 fn hints_of(policy: &PlacementPolicy, residents: &[Resident], ask: &Ask) -> Hints {
-    let layout = layout_of(&f16(), policy);
+    hints_on(&f16(), policy, residents, ask)
+}
+
+fn hints_on(
+    machine: &model::Topology,
+    policy: &PlacementPolicy,
+    residents: &[Resident],
+    ask: &Ask,
+) -> Hints {
+    let layout = layout_of(machine, policy);
     let pods = residents.iter().map(|one| (one.ask.uid.clone(), one.clone()));
     let ledger = Ledger { pods: pods.collect(), ..Ledger::default() };
     let now = Timestamp(0);
@@ -98,6 +109,10 @@ fn even_and_paired_parts_are_counted_in_every_node() {
     let paired = [BINDING, EVENLY, PAIRING, (NUMBER, "3")];
     check(6, &paired, &taken, "1-3T");
     check(6, &[BINDING, EVENLY, (NUMBER, "3")], &taken, "0-2T 0-1,3T 0,2-3T 1-3T");
+    // 9 CPUs are there, but node 0 has two of the three that are its part
+    check(9, &[BINDING, EVENLY, (NUMBER, "3")], &taken, "1-3T");
+    // one node has its part whole
+    check(3, &[BINDING, EVENLY], &[], "0T 1T 2T 3T");
     // three CPUs of a node need 3/2 = 1 whole core
     check(6, &[BINDING, EVENLY, PAIRING, (NUMBER, "2")], &[], "0-1T 2-3T");
     check(8, &[BINDING, EVENLY, PAIRING, (NUMBER, "2")], &[], "2-3T");

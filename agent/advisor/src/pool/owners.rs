@@ -63,6 +63,8 @@ fn cpus_of(
     let name = pool_of(ask);
     match (resident.place, ask.level) {
         (Place::Anywhere, _) => (layout.online, None),
+        // Whoever lost all its CPUs owns none: it runs with others, like one in no pool yet.
+        (Place::Own { cpus, .. }, _) if cpus.is_disjoint(&layout.online) => (CpuSet::EMPTY, None),
         (Place::Own { cpus, .. }, _) => (cpus, Some(PoolName::from(PoolName::DEDICATED))),
         (Place::Node(node), QosLevel::ReclaimedCores) => {
             let here = layout.usable_of(NumaSet::single(node)).intersection(&of(PoolName::RECLAIM));

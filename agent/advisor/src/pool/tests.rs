@@ -1,4 +1,6 @@
-//! Named cases of pools with the arithmetic; whole nodes are in `tests/it/placement.rs`.
+//! Named cases of pools with the arithmetic; whole nodes are in `tests/it/placing.rs`.
+
+mod edges;
 
 use model::ledger::{Ledger, Place, Resident};
 use model::qos::QosLevel;
@@ -19,6 +21,8 @@ fn requests_that_fit_are_rounded_up() {
     check_regulate(14, &[2000], &[2]);
     check_regulate(14, &[300, 2500, 0], &[1, 3, 1]);
     check_regulate(14, &[7000, 7000], &[7, 7]);
+    // exactly all: in proportion the first of the two would lose a CPU
+    check_regulate(9, &[0, 0, 0, 0, 2900, 2000], &[1, 1, 1, 1, 3, 2]);
 }
 
 #[test]
@@ -29,6 +33,7 @@ fn requests_that_do_not_fit_are_cut_in_proportion() {
     check_regulate(10, &[9000, 9000, 9000], &[3, 3, 4]);
     // one each is kept
     check_regulate(3, &[90_000, 1, 1], &[1, 1, 1]);
+    check_regulate(10, &[90_000, 1, 1], &[8, 1, 1]);
     assert_eq!(regulate(1, &[MilliCpu(1), MilliCpu(1)]), None);
     check_regulate(4, &[u64::MAX, u64::MAX], &[2, 2]);
 }
@@ -55,6 +60,9 @@ fn pools_grow_in_proportion_and_the_rest_goes_to_the_largest() {
     assert_eq!(grow(10, &[1000, 2000], &[1, 2]), [3, 7]);
     assert_eq!(grow(10, &[0, 0], &[1, 1]), [5, 5]);
     assert_eq!(grow(2, &[1000, 2000], &[1, 2]), [1, 2]);
+    // a single CPU is a rest; who asks for nothing gets nothing beside one who asks
+    assert_eq!(grow(4, &[1000, 2000], &[1, 2]), [1, 3]);
+    assert_eq!(grow(10, &[0, 2000], &[1, 2]), [1, 9]);
 }
 
 use super::size::expand;

@@ -2,18 +2,19 @@
 //! the target. Owns the arithmetic; missing input is `None`, and sizes decide then.
 //!
 //! Worked example: 20 CPUs, half of their time busy, of which reclaimed work uses 4. Target 0.8
-//! leaves 20 * (0.8 - 0.5) = 6 CPUs more: a quota of 10.
+//! leaves 20 * (0.8 - 0.5) = 6 CPUs more: a quota of 10. Pods without binding use a region in
+//! proportion to its part of the CPUs they may run on.
 
 use std::collections::BTreeMap;
 
 use model::ledger::Place;
 use model::provision::{ReclaimKnob, SizeRule};
 use model::qos::PoolName;
-use model::{MilliCpu, NumaNodeId};
+use model::{CpuSet, MilliCpu, NumaNodeId};
 
 use super::ProvisionInput;
 use super::region::name_of;
-use crate::pool::{self, Territory};
+use crate::pool::{self, Held, Territory};
 use crate::tally::Tally;
 
 /// Quotas by the reclaim pool of a region; `None` when the policy wants none, or something they need
@@ -30,13 +31,13 @@ pub(super) fn quotas(
     }
     let tally = Tally { knob: ReclaimKnob::Quota, ..tally.clone() };
     let territories = pool::territories(input.layout, input.policy, &tally);
-    let n_unbound = territories.iter().filter(|one| one.node.is_none()).count();
-    if n_unbound == territories.len() && n_unbound == 0 {
+    if territories.is_empty() {
         return None;
     }
+    let roaming = roaming(input, &tally);
     let quota = |one: &Territory| {
         let name = name_of(&PoolName::from(PoolName::RECLAIM), one.node);
-        let quota = paced(input, &name, quota(input, one, &territories)?);
+        let quota = paced(input, &name, quota(input, one, &roaming)?);
         Some((name, quota))
     };
     territories.iter().map(quota).collect()
@@ -57,22 +58,30 @@ fn paced(input: &ProvisionInput<'_>, name: &PoolName, wanted: MilliCpu) -> Milli
     }
 }
 
-fn quota(input: &ProvisionInput<'_>, territory: &Territory, all: &[Territory]) -> Option<MilliCpu> {
+/// Where reclaimed pods without binding run.
+fn roaming(input: &ProvisionInput<'_>, tally: &Tally) -> CpuSet {
+    let pools = pool::pools(input.layout, input.policy, tally, &Held::default());
+    let reclaim = pools.get(PoolName::RECLAIM).map(|pool| pool.cpus).unwrap_or_default();
+    let elsewhere = reclaim.difference(&input.layout.usable_of(tally.reclaim_bound));
+    if elsewhere.is_empty() { reclaim } else { elsewhere }
+}
+
+fn quota(input: &ProvisionInput<'_>, territory: &Territory, roaming: &CpuSet) -> Option<MilliCpu> {
     let cpus = territory.reclaimable;
     let busy = cpus.iter().map(|cpu| input.measured.cpu_busy_ratio.get(&cpu).copied());
     let busy: f64 = busy.sum::<Option<f64>>()?;
     let n_cpus = cpus.len() as f64;
-    let used = reclaimed(input, territory, all)?;
+    let used = reclaimed(input, territory, roaming)?;
     let room = n_cpus * input.provision.quota_target_ratio - busy;
     let milli = (room * 1000.0 + used).floor().clamp(0.0, n_cpus * 1000.0) as u64;
     Some(MilliCpu(milli.max(territory.n_kept as u64 * 1000)))
 }
 
 /// What reclaimed work uses here, in thousandths: pods that are bound here, and of the others the
-/// part of the CPUs that are here.
-fn reclaimed(input: &ProvisionInput<'_>, here: &Territory, all: &[Territory]) -> Option<f64> {
-    let n_all: usize = all.iter().map(|one| one.reclaimable.len()).sum();
-    let part = here.reclaimable.len() as f64 / n_all.max(1) as f64;
+/// part of their CPUs that is here.
+fn reclaimed(input: &ProvisionInput<'_>, here: &Territory, roaming: &CpuSet) -> Option<f64> {
+    let n_here = here.reclaimable.intersection(roaming).len();
+    let part = n_here as f64 / roaming.len().max(1) as f64;
     let mut used = 0.0;
     let batch = input.ledger.pods.values().filter(|one| one.ask.level.is_reclaimed());
     for pod in batch {

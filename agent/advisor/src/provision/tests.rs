@@ -1,5 +1,8 @@
 //! Named cases of sizes with the arithmetic, and properties whose oracle counts in its own words.
 
+mod lending;
+mod overlap;
+
 use std::collections::BTreeMap;
 
 use model::ledger::{Place, Resident};
@@ -94,6 +97,10 @@ fn isolated_pods_get_their_limit_where_it_fits() {
     check_assemble(20, true, &[(15, 15, None), (4, 4, Some(8))], &[16, 4]);
     // reclaim on: 20 - 15 = 5 are left; falling to 4 would give reclaimed work a CPU
     check_assemble(20, false, &[(15, 15, None), (4, 4, Some(8))], &[15, 5]);
+    // exactly all of it, with growth
+    check_assemble(16, true, &[(8, 8, None), (4, 4, Some(8))], &[8, 8]);
+    // what one takes the other has not
+    check_assemble(20, false, &[(12, 12, None), (2, 2, Some(6)), (2, 2, Some(6))], &[12, 6, 2]);
     // what is asked for is not given away even while it is not needed
     check_assemble(20, false, &[(15, 3, None), (4, 4, Some(8))], &[3, 5]);
 }

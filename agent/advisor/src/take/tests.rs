@@ -53,6 +53,9 @@ fn whole_sockets_then_whole_cores_then_threads() {
     // one thread more: core 0 has one free thread, 8
     let odd = by_topology(&f16, &cpus("1,3-15"), 5, Cache::Ignore).expect("enough");
     assert_eq!(odd, cpus("1,3,8-9,11"));
+    // a whole socket is not broken into cores of a fuller one
+    let socket = by_topology(&f16, &cpus("1,3-15"), 8, Cache::Ignore).expect("enough");
+    assert_eq!(socket, cpus("4-7,12-15"));
     // four CPUs of two-thread cores
     check_pack(&layout(&machine(1, 4, 2)), "0-7", 4, "0-1,4-5");
 }
@@ -63,6 +66,7 @@ fn a_cache_that_fits_exactly_then_the_smallest_that_is_large_enough() {
     // exact: the second group
     check_pack(&four, "0-2,4-7,8-9", 2, "8-9");
     check_pack(&four, "0-2,4-7,8-9", 3, "0-2");
+    check_pack(&four, "0,4-7", 1, "0");
     // no group of 1: the smallest larger one is 8-9
     check_pack(&four, "0-2,4-7,8-9", 1, "8");
     // 10 of 0-3 whole, 5-7, 9-11, 13-15: 0-3 is the largest, then 5-7 and 9-11 are as large
@@ -96,6 +100,29 @@ fn balance_by_thread_takes_one_of_each_node() {
     assert_eq!(take(4, End::High), Ok(cpus("9,11,13,15")));
 }
 
+#[track_caller]
+fn check_keeping(free: &str, held: &str, n: usize, end: End, expect: &str) {
+    let taken = keeping(&layout(&f16()), &cpus(free), &cpus(held), n, end);
+    assert_eq!(taken.to_string(), expect, "{n} of {free}, held {held}");
+}
+
+#[test]
+fn what_is_held_stays_and_its_cores_are_filled_up_first() {
+    // the sibling of 5 is 13, whatever balance would say
+    check_keeping("0-15", "5", 2, End::Low, "5,13");
+    check_keeping("0-15", "5,6", 3, End::Low, "5-6,13");
+    // 13 is somebody else's: core 0,8 of the first node
+    check_keeping("0-12", "5", 3, End::Low, "0,5,8");
+    // fewer than held: whole cores stay
+    check_keeping("0-15", "5-6,13", 2, End::Low, "5,13");
+    check_keeping("0-15", "1,3", 1, End::Low, "1");
+    check_keeping("0-15", "1,3", 1, End::High, "3");
+    // held CPUs that are not free are gone; no more than there are
+    check_keeping("0-3", "5", 2, End::Low, "0,2");
+    check_keeping("0-3", "5", 9, End::Low, "0-3");
+    check_keeping("0-3", "", 0, End::Low, "");
+}
+
 #[test]
 fn kinds_of_cores_are_not_mixed_while_one_has_enough() {
     // cores 0-3 are fast with two threads, CPUs 4-7 of this machine are slow
@@ -104,6 +131,9 @@ fn kinds_of_cores_are_not_mixed_while_one_has_enough() {
     let hybrid = layout(&hybrid);
     check_pack(&hybrid, "0-7", 3, "0-2");
     check_pack(&hybrid, "0-1,4-7", 3, "4-6");
+    // exactly enough is enough
+    check_pack(&hybrid, "0-1,4-7", 2, "0-1");
+    check_pack(&hybrid, "0,4-6", 3, "4-6");
     check_pack(&hybrid, "0-7", 6, "0-5");
     let low = balanced(&hybrid, &cpus("0-7"), 2, End::Low).expect("enough");
     let high = balanced(&hybrid, &cpus("0-7"), 2, End::High).expect("enough");

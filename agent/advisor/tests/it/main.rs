@@ -3,6 +3,7 @@
 
 mod lending;
 mod node;
+mod oracle;
 mod placing;
 mod planning;
 mod promising;

@@ -1,209 +1,22 @@
-//! Admission on machines of up to eight CPUs against brute force: a pod is refused only if no set of
-//! CPUs would do, and every promise is kept after each step. The oracle knows CPUs as numbers and
-//! tries all subsets; it shares no code with what it judges.
+//! Admission on machines of up to eight CPUs against brute force (`oracle`): a pod is refused only if
+//! no set of CPUs would do, and every promise is kept after each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use advisor::admit::{admit, placement_of, remove};
+use advisor::admit::{admit, placement_of, remove, resize};
 use advisor::hint::{Hints, PlacementInput, hints};
 use advisor::layout::Layout;
 use advisor::pool::{Held, Pools, placement, pools};
 use advisor::tally::Tally;
-use model::annotation::{CPU_ENHANCEMENT, MEMORY_ENHANCEMENT, QOS_LEVEL};
 use model::ledger::{Ledger, Place, Resident};
 use model::placement::PlacementPolicy;
-use model::pod::{Ask, Container, ContainerRole, Pod, Requests};
+use model::pod::Ask;
 use model::policy::Reserve;
-use model::qos::{PodUid, QosLevel, QosRules, WorkloadName};
-use model::topology::Shape;
-use model::{Bytes, CpuId, CpuSet, MilliCpu, Nanos, Timestamp, Topology};
+use model::qos::QosLevel;
+use model::{MilliCpu, Nanos, Timestamp, Topology};
 use proptest::prelude::*;
 
-type Set = BTreeSet<u16>;
-
-fn set(cpus: &CpuSet) -> Set {
-    cpus.iter().map(|cpu| cpu.0).collect()
-}
-
-fn topology(shape: (u16, u16, u16, u16), offline: Option<u16>) -> Topology {
-    let (sockets, nodes_per_socket, cores_per_llc, threads_per_core) = shape;
-    let mut topology = Topology::synthetic(Shape {
-        sockets,
-        nodes_per_socket,
-        llcs_per_node: 1,
-        cores_per_llc,
-        threads_per_core,
-        memory_per_node: Bytes(1 << 30),
-    });
-    if let Some(cpu) = offline.filter(|cpu| *cpu != 0)
-        && let Some(cpu) = topology.cpus.get_mut(&CpuId(cpu))
-    {
-        cpu.online = false;
-    }
-    topology
-}
-
-/// What a pod wishes: 0 nothing, 1 binding, 2 exclusive.
-fn ask(idx: usize, level: QosLevel, milli: u64, wish: u8) -> Ask {
-    let memory = ["{}", r#"{"numa_binding":"true"}"#, r#"{"numa_exclusive":"true"}"#];
-    let requests = Requests { cpu: MilliCpu(milli), ..Requests::default() };
-    let main = Container { name: "main".to_owned(), role: ContainerRole::App, requests };
-    let annotations = [
-        (QOS_LEVEL, level.name()),
-        (MEMORY_ENHANCEMENT, memory[usize::from(wish)]),
-        (CPU_ENHANCEMENT, "{}"),
-    ];
-    let pod = Pod {
-        uid: PodUid::new(format!("p{idx}")),
-        name: WorkloadName::new(format!("default/p{idx}")),
-        owner: None,
-        labels: BTreeMap::new(),
-        annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        containers: vec![main],
-        running: false,
-    };
-    Ask::of(&pod, &QosRules::default()).expect("a pod")
-}
-
-/// The oracle's view of a node.
-struct Oracle {
-    /// Usable CPUs by node.
-    nodes: BTreeMap<u16, Set>,
-    own: Set,
-    /// Nodes of NUMA-bound dedicated pods.
-    owned_nodes: Set,
-    /// Requests and number of bound shared pods by node.
-    bound: BTreeMap<u16, (u64, usize)>,
-    unbound: (u64, usize),
-}
-
-impl Oracle {
-    fn new(topology: &Topology, reserve: &Set, ledger: &Ledger) -> Oracle {
-        let mut nodes: BTreeMap<u16, Set> = BTreeMap::new();
-        for cpu in topology.cpus.values().filter(|cpu| cpu.online) {
-            let node = nodes.entry(cpu.node.0).or_default();
-            if !reserve.contains(&cpu.id.0) {
-                node.insert(cpu.id.0);
-            }
-        }
-        let mut oracle = Oracle {
-            nodes,
-            own: Set::new(),
-            owned_nodes: Set::new(),
-            bound: BTreeMap::new(),
-            unbound: (0, 0),
-        };
-        for resident in ledger.pods.values() {
-            oracle.add(resident);
-        }
-        oracle
-    }
-
-    fn add(&mut self, resident: &Resident) {
-        let milli = resident.ask.cpu.0;
-        match (resident.place, resident.ask.level) {
-            (Place::Own { cpus, nodes }, _) => {
-                self.own.extend(set(&cpus));
-                self.owned_nodes.extend(nodes.iter().map(|node| node.0));
-            }
-            (Place::Node(node), QosLevel::SharedCores) => {
-                let sum = self.bound.entry(node.0).or_default();
-                *sum = (sum.0 + milli, sum.1 + 1);
-            }
-            (Place::Pool, QosLevel::SharedCores) => {
-                self.unbound = (self.unbound.0 + milli, self.unbound.1 + 1);
-            }
-            _ => {}
-        }
-    }
-
-    /// Whether all shared pods have what they ask for, if `own` and `bound_nodes` are added.
-    fn holds(&self, more_own: &Set, more_bound: &Set) -> bool {
-        let fits = |cpus: usize, (milli, n): (u64, usize)| {
-            n == 0 || (cpus > 0 && milli <= cpus as u64 * 1000)
-        };
-        let mut n_unbound = 0;
-        for (node, cpus) in &self.nodes {
-            let free = cpus.iter().filter(|c| !self.own.contains(c) && !more_own.contains(c));
-            let free = free.count();
-            let bound = self.bound.get(node).copied().unwrap_or_default();
-            let withheld =
-                bound.1 > 0 || self.owned_nodes.contains(node) || more_bound.contains(node);
-            if !fits(free, bound) {
-                return false;
-            }
-            n_unbound += if withheld { 0 } else { free };
-        }
-        fits(n_unbound, self.unbound)
-    }
-
-    fn free_of(&self, node: u16) -> Set {
-        self.nodes[&node].difference(&self.own).copied().collect()
-    }
-
-    /// Tries everything a pod could be given.
-    fn could_place(&self, ask: &Ask) -> bool {
-        let n = usize::try_from(ask.cpu.0.div_ceil(1000)).expect("small").max(1);
-        let wish = &ask.wish;
-        match ask.level {
-            QosLevel::SharedCores if wish.numa_binding => self.nodes.keys().any(|node| {
-                let mut with = self.clone();
-                let sum = with.bound.entry(*node).or_default();
-                *sum = (sum.0 + ask.cpu.0, sum.1 + 1);
-                with.holds(&Set::new(), &Set::new())
-            }),
-            QosLevel::SharedCores => {
-                let mut with = self.clone();
-                with.unbound = (with.unbound.0 + ask.cpu.0, with.unbound.1 + 1);
-                with.holds(&Set::new(), &Set::new())
-            }
-            QosLevel::DedicatedCores if wish.numa_exclusive => {
-                let all: Vec<u16> = self.nodes.keys().copied().collect();
-                subsets(&all).into_iter().any(|nodes| {
-                    let empty = |node: &u16| {
-                        !self.bound.contains_key(node) && self.nodes[node].is_disjoint(&self.own)
-                    };
-                    let cpus: Set =
-                        nodes.iter().flat_map(|node| self.nodes[node].clone()).collect();
-                    nodes.iter().all(|node| empty(node) && !self.nodes[node].is_empty())
-                        && cpus.len() >= n
-                        && self.holds(&cpus, &nodes)
-                })
-            }
-            QosLevel::DedicatedCores if wish.numa_binding => self.nodes.keys().any(|node| {
-                let free: Vec<u16> = self.free_of(*node).into_iter().collect();
-                let fits = |cpus: &Set| cpus.len() == n && self.holds(cpus, &Set::from([*node]));
-                subsets(&free).iter().any(fits)
-            }),
-            QosLevel::DedicatedCores => {
-                let free = self.nodes.keys().flat_map(|node| self.free_of(*node));
-                let free: Vec<u16> = free.collect();
-                subsets(&free).iter().any(|cpus| cpus.len() == n && self.holds(cpus, &Set::new()))
-            }
-            QosLevel::ReclaimedCores | QosLevel::SystemCores => true,
-        }
-    }
-}
-
-impl Clone for Oracle {
-    fn clone(&self) -> Oracle {
-        Oracle {
-            nodes: self.nodes.clone(),
-            own: self.own.clone(),
-            owned_nodes: self.owned_nodes.clone(),
-            bound: self.bound.clone(),
-            unbound: self.unbound,
-        }
-    }
-}
-
-fn subsets(of: &[u16]) -> Vec<Set> {
-    let picked = |mask: u32| {
-        let chosen = of.iter().enumerate().filter(move |(bit, _)| mask & (1 << bit) != 0);
-        chosen.map(|(_, cpu)| *cpu).collect()
-    };
-    (1..1u32 << of.len()).map(picked).collect()
-}
+use crate::oracle::{Form, N_WISHES, Oracle, Set, ask, set, topology};
 
 /// Pools and every pod's CPUs, from the outside.
 fn check_state(
@@ -258,19 +71,28 @@ fn check_pools(
     Ok(())
 }
 
-fn arb_shape() -> impl Strategy<Value = (u16, u16, u16, u16)> {
-    (1u16..3, 1u16..3, 1u16..5, 1u16..3)
-        .prop_filter("up to 8 CPUs", |(s, n, c, t)| s * n * c * t <= 8)
+fn arb_shape() -> impl Strategy<Value = Form> {
+    (1u16..3, 1u16..3, 1u16..3, 1u16..5, 1u16..3)
+        .prop_filter("up to 8 CPUs", |(s, n, l, c, t)| s * n * l * c * t <= 8)
+}
+
+/// What a dedicated pod has is what it wished.
+fn check_wish(oracle: &Oracle, resident: &Resident) -> Result<(), TestCaseError> {
+    let Place::Own { cpus, nodes } = resident.place else { return Ok(()) };
+    let nodes: Set = nodes.iter().map(|node| node.0).collect();
+    let kept = nodes.is_empty() || oracle.keeps(&resident.ask.wish, &nodes, &set(&cpus));
+    prop_assert!(kept, "{:?} has {}", resident.ask, cpus);
+    Ok(())
 }
 
 /// Level, thousandths, wish, seconds that pass before.
 fn arb_pods() -> impl Strategy<Value = Vec<(usize, u64, u8, u64)>> {
     let milli = prop_oneof![0u64..4000, (0u64..6).prop_map(|cpus| cpus * 1000)];
-    proptest::collection::vec((0usize..4, milli, 0u8..3, 0u64..20), 1..9)
+    proptest::collection::vec((0usize..4, milli, 0u8..N_WISHES, 0u64..20), 1..9)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn refused_only_if_impossible(
@@ -307,6 +129,7 @@ proptest! {
             let impossible = matches!(hints(&input, &ask), Hints::Impossible(_));
             prop_assert!(!(impossible && said.is_ok()));
             let Ok(admission) = said else { continue };
+            check_wish(&oracle, &admission.resident)?;
             ledger.pods.insert(ask.uid.clone(), admission.resident.clone());
             let after = PlacementInput { ledger: &ledger, ..input };
             // Asked again it says the same; without the pod everything is as before.
@@ -345,4 +168,50 @@ proptest! {
             }
         }
     }
+
+    /// Pods that are here ask for more or less: refused only if it cannot be had where they are, and
+    /// what they get is what they wished.
+    #[test]
+    fn a_resize_is_refused_only_if_impossible(
+        shape in arb_shape(),
+        pods in arb_pods(),
+        resizes in proptest::collection::vec((0usize..8, 0u64..6000), 1..6),
+    ) {
+        let topology = topology(shape, None);
+        let policy = PlacementPolicy::default();
+        let layout = Layout::new(&topology, &policy).expect("a machine");
+        let mut ledger = Ledger::default();
+        for (idx, (level, milli, wish, _)) in pods.into_iter().enumerate() {
+            let ask = ask(idx, QosLevel::ALL[level], milli, wish);
+            let before = ledger.clone();
+            if let Ok(admission) = admit(&input(&layout, &policy, &before), &ask, None) {
+                ledger.pods.insert(ask.uid.clone(), admission.resident);
+            }
+        }
+        for (idx, milli) in resizes {
+            let before = ledger.clone();
+            let Some(resident) = before.pods.values().nth(idx % before.pods.len().max(1)) else {
+                return Ok(());
+            };
+            let ask = Ask { cpu: MilliCpu(milli), ..resident.ask.clone() };
+            let mut others = before.clone();
+            others.pods.remove(&ask.uid);
+            let oracle = Oracle::new(&topology, &Set::new(), &others);
+            let said = resize(&input(&layout, &policy, &before), &ask);
+            let possible = oracle.could_stay(&resident.place, &ask);
+            prop_assert_eq!(said.is_ok(), possible, "{:?} {:?}", resident, said);
+            let Ok(admission) = said else { continue };
+            check_wish(&oracle, &admission.resident)?;
+            ledger.pods.insert(ask.uid.clone(), admission.resident);
+            check_state(&topology, &input(&layout, &policy, &ledger), &Set::new())?;
+        }
+    }
+}
+
+fn input<'a>(
+    layout: &'a Layout,
+    policy: &'a PlacementPolicy,
+    ledger: &'a Ledger,
+) -> PlacementInput<'a> {
+    PlacementInput { now: Timestamp(0), layout, policy, ledger, headroom: None }
 }

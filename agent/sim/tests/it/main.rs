@@ -1,12 +1,14 @@
 //! Scenarios over many ticks: a script in `tests/scenarios/NAME.txt`, the whole trace beside it in
 //! `NAME.out` (`UPDATE_EXPECT=1` records it; read the difference before committing).
 
+mod assembling;
 mod day;
 mod handbook;
 mod planning;
 mod replaying;
 mod schema;
 mod simulating;
+mod steady;
 
 use expect_test::expect_file;
 
