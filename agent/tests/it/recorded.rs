@@ -218,6 +218,7 @@ fn view(idx: usize, draft: Draft, (used, wait_us): Load) -> WorkloadView {
     let waited = Nanos(wait_us * 1000);
     waits.buckets[Histogram::bucket_of(waited)] = 100;
     let runq = RunqView {
+        runnable: None,
         p50: waits.quantile(500),
         p99: waits.quantile(990),
         p999: None,
