@@ -80,6 +80,7 @@ fn reclaim_keeps_a_cpu_of_each_node_where_there_are_more_than_four() {
     let policy = PlacementPolicy::default();
     check_reclaim(&machine(6, 2, 1), &policy, &[], "0,2,4,6,8,10");
     check_reclaim(&machine(3, 2, 1), &policy, &[], "0-2,4");
+    check_reclaim(&machine(6, 1, 1), &policy, &[], "0-5");
     // a node without CPUs does not count
     let mut topology = machine(6, 2, 1);
     for cpu in [10, 11] {
