@@ -91,7 +91,7 @@ mod tests {
         let root = machine();
         let error = said(&root, b"machine: \xff").expect_err("no text");
         assert!(format!("{error:#}").contains("document.yaml"), "{error:#}");
-        assert!(answers(&root.path().join("none.yaml")).is_err());
+        answers(&root.path().join("none.yaml")).unwrap_err();
         assert!(answers(root.path()).is_err(), "a folder is no document");
     }
 }
