@@ -2,6 +2,7 @@
 
 use model::CpuId;
 use model::Timestamp;
+use model::enhancement::Enhancements;
 use model::knob::CpuWeight;
 use model::plan::{Plan, Severity};
 use model::policy::Policy;
@@ -184,43 +185,24 @@ fn lint_refuses_batch_work_that_nothing_holds() {
     assert_eq!(let_go, ["cpu-two-owners"]);
 }
 
-/// Batch work bound to node 1 has what that node's quota leaves.
+/// Batch work that is bound to the service's node shares what that node's quota leaves with the unbound.
 #[test]
-fn bound_work_shares_its_nodes_quota_with_the_unbound() {
-    let mut groups = vec![("bound", 500u64), ("free", 500)];
-    let mut scene = Scene::new(true);
+fn parts_of_bound_and_unbound_work_make_up_the_quotas() {
+    let scene = Scene::new(true);
     let mut node = scene.snapshot(0.5);
+    node.at = Timestamp(SECOND);
     node.topology = std::sync::Arc::new(machine(2, 4, 1));
-    node.workloads.clear();
-    groups.sort_unstable();
-    for (idx, (name, used)) in groups.iter().enumerate() {
-        let mut view = batch(idx as u16 + 2);
-        view.usage = Some(MilliCpu(*used));
-        view.spec.wish = wish(name == &"bound", view.spec.qos);
-        node.workloads.insert(WorkloadName::from(*name), view);
+    for name in ["a", "web"] {
+        let spec = &mut node.workloads.get_mut(name).expect("it is there").spec;
+        let none = Enhancements::none(spec.qos);
+        spec.wish = std::sync::Arc::new(Enhancements { numa_binding: true, ..none });
     }
-    let mut web = shared(9, 1000, Some(500));
-    web.spec.wish = wish(true, web.spec.qos);
-    node.workloads.insert(WorkloadName::from("web"), web);
-    scene.at_s = 1;
     let input = PlanInput { now: node.at, snapshot: &node, previous: None, policy: &scene.policy };
     let (plan, _) = plan(&input);
     assert_eq!(lint(&node, &scene.policy, None, &plan), vec![]);
-    assert_eq!(plan.advice.provision.knob, ReclaimKnob::Quota, "{:?}", plan.advice.provision);
-    let sum: u64 = ["bound", "free"]
-        .iter()
-        .map(|name| plan.workloads[*name].cpu_max.and_then(milli).expect("a part"))
-        .sum();
-    let quota: u64 = plan.advice.provision.quota.values().map(|quota| quota.0).sum();
-    assert!(sum <= quota && sum > 0, "{sum} of {:?}", plan.advice.provision.quota);
-    assert!(plan.workloads["bound"].cpus.iter().all(|cpu| node.topology.cpus[&cpu].node
-        == node.topology.cpus[&plan.workloads["bound"].cpus.iter().next().expect("a CPU")].node));
-}
-
-fn wish(
-    binding: bool,
-    qos: model::qos::QosLevel,
-) -> std::sync::Arc<model::enhancement::Enhancements> {
-    let none = model::enhancement::Enhancements::none(qos);
-    std::sync::Arc::new(model::enhancement::Enhancements { numa_binding: binding, ..none })
+    let provision = &plan.advice.provision;
+    assert_eq!(provision.knob, ReclaimKnob::Quota, "{provision:?}");
+    let part = |name: &str| plan.workloads[name].cpu_max.and_then(milli).expect("a part");
+    let quota: u64 = provision.quota.values().map(|quota| quota.0).sum();
+    assert!(part("a") > 0 && part("a") + part("b") <= quota, "{provision:?}");
 }
