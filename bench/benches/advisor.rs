@@ -104,6 +104,13 @@ fn placement(criterion: &mut Criterion) {
     let input = case.input();
     let bound = r#""numa_binding":"true""#;
     let exclusive = r#""numa_exclusive":"true""#;
+    let (policy, limits) = (case.node_policy(), Default::default());
+    let node = derive(Some(&case.sample(1)), &case.sample(2), &limits).expect("a topology");
+    let first = PlanInput { now: node.at, snapshot: &node, previous: None, policy: &policy };
+    let (previous, _) = plan(&first);
+    assert_eq!(previous.ledger.pods.len(), 300, "all were admitted");
+    let again = PlanInput { previous: Some(&previous), ..first };
+    criterion.bench_function("plan/512cpu-8numa-300pods", |b| b.iter(|| plan(black_box(&again))));
     for (name, ask) in [
         ("shared", big_node::ask("new", QosLevel::SharedCores, 2000, "")),
         ("shared-bound", big_node::ask("new", QosLevel::SharedCores, 2000, bound)),

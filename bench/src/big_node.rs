@@ -40,6 +40,15 @@ pub fn sample(second: u64) -> Sample {
 
 /// The same with another number of workloads.
 pub fn sample_of(n_workloads: u16, second: u64) -> Sample {
+    let at = Timestamp(second * 1_000_000_000);
+    let workloads = (1..=n_workloads).map(|slot| {
+        let name = WorkloadName::new(format!("namespace-{}/pod-{slot}", slot % 7));
+        (name, workload(slot, at, second))
+    });
+    with_workloads(workloads.collect(), second)
+}
+
+fn with_workloads(workloads: BTreeMap<WorkloadName, WorkloadSample>, second: u64) -> Sample {
     let topology = Topology::synthetic(Shape {
         sockets: 2,
         nodes_per_socket: 4,
@@ -50,17 +59,14 @@ pub fn sample_of(n_workloads: u16, second: u64) -> Sample {
     });
     assert_eq!(topology.n_online(), 512);
     let at = Timestamp(second * 1_000_000_000);
-    let workloads = (1..=n_workloads).map(|slot| {
-        let name = WorkloadName::new(format!("namespace-{}/pod-{slot}", slot % 7));
-        (name, workload(slot, at, second))
-    });
-    let slots = (1..=n_workloads).map(|slot| (SlotId(slot), waits(second)));
+    let slots = workloads.values().map(|workload| (workload.slot, waits(second)));
+    let probe = ProbeSample { slots: slots.collect(), ..ProbeSample::default() };
     Sample {
         at,
         topology: Source::fresh(at, Arc::new(topology)),
         host: Source::fresh(at, HostSample::default()),
-        workloads: Source::fresh(at, workloads.collect()),
-        probe: Source::fresh(at, ProbeSample { slots: slots.collect(), ..ProbeSample::default() }),
+        workloads: Source::fresh(at, workloads),
+        probe: Source::fresh(at, probe),
     }
 }
 
@@ -219,6 +225,26 @@ impl PlacementCase {
             case.ledger.pods.insert(ask.uid.clone(), admission.resident);
         }
         case
+    }
+
+    /// The pods as workloads of a running node, in that second.
+    pub fn sample(&self, second: u64) -> Sample {
+        let at = Timestamp(second * 1_000_000_000);
+        let workloads = self.ledger.pods.values().zip(1..).map(|(resident, slot)| {
+            let ask = &resident.ask;
+            let spec = WorkloadSpec {
+                memory_request: ask.memory,
+                wish: Arc::new(ask.wish.clone()),
+                ..WorkloadSpec::plain(ask.level, ask.cpu)
+            };
+            (ask.name.clone(), WorkloadSample { spec, ..workload(slot, at, second) })
+        });
+        with_workloads(workloads.collect(), second)
+    }
+
+    /// The policy of a node that places them.
+    pub fn node_policy(&self) -> Policy {
+        Policy { placement: self.policy.clone(), ..Policy::default() }
     }
 
     /// Two sockets of `nodes` NUMA nodes of `cores` cores with two threads, and no pod.

@@ -276,7 +276,7 @@ impl Node {
 
     /// Which CPUs every pool has, and what each needs.
     fn pools(&self, input: &PlanInput<'_>) -> Pools {
-        let before = input.previous.map(|plan| plan.pools.clone()).unwrap_or_default();
+        let before = input.previous.map(|plan| &plan.pools);
         let held = Held { max_reclaim: self.max_reclaim(input), pools: before };
         let mut pools = pool::pools(&self.layout, &input.policy.placement, &self.tally, &held);
         for (name, pool) in &mut pools {

@@ -60,21 +60,21 @@ const RECLAIM_RESERVE: usize = 4;
 
 /// What was so far, and how fast it may change. At a desk nothing is held: the answer then depends
 /// on nothing but the residents.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
-    pub pools: Pools,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held<'a> {
+    pub pools: Option<&'a Pools>,
     /// The reclaim pool may have so many CPUs; `None`: any number.
     pub max_reclaim: Option<usize>,
 }
 
-impl Held {
+impl Held<'_> {
     fn cpus(&self, name: &str) -> CpuSet {
-        self.pools.get(name).map_or(CpuSet::EMPTY, |pool| pool.cpus)
+        self.pools.and_then(|pools| pools.get(name)).map_or(CpuSet::EMPTY, |pool| pool.cpus)
     }
 }
 
 /// All pools of a node.
-pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally, held: &Held) -> Pools {
+pub fn pools(layout: &Layout, policy: &PlacementPolicy, tally: &Tally, held: &Held<'_>) -> Pools {
     let keep = reclaim_reserve(layout, policy, tally);
     let mut pools = Pools::new();
     let mut left = tally.free;
@@ -122,7 +122,7 @@ pub fn bound_pools(
 }
 
 /// Growth is bounded, down to what reclaimed work always has.
-fn bounded(layout: &Layout, reclaim: CpuSet, n_kept: usize, held: &Held) -> CpuSet {
+fn bounded(layout: &Layout, reclaim: CpuSet, n_kept: usize, held: &Held<'_>) -> CpuSet {
     match held.max_reclaim {
         Some(most) if reclaim.len() > most.max(n_kept) => {
             let before = held.cpus(PoolName::RECLAIM);
@@ -170,7 +170,12 @@ pub(crate) fn reclaim_reserve(layout: &Layout, policy: &PlacementPolicy, tally: 
 
 /// Adds lent CPUs to a reclaim pool that is too small: of share pools, and where nothing is free at
 /// all of the system's reserve; one that somebody owns only for pods that would have none.
-fn top_up(layout: &Layout, tally: &Tally, reclaim: CpuSet, (n, held): (usize, &Held)) -> CpuSet {
+fn top_up(
+    layout: &Layout,
+    tally: &Tally,
+    reclaim: CpuSet,
+    (n, held): (usize, &Held<'_>),
+) -> CpuSet {
     // Even a policy that keeps nothing leaves a pool with pods one CPU.
     let n = n.max(usize::from(tally.n_reclaimed > 0));
     let lend = |lender: &CpuSet, reclaim, n| lend(layout, lender, reclaim, (n, held));
@@ -187,7 +192,12 @@ fn top_up(layout: &Layout, tally: &Tally, reclaim: CpuSet, (n, held): (usize, &H
 }
 
 /// Fills a set up to `n` CPUs from the highest ids of a lender, those it lent before first.
-fn lend(layout: &Layout, lender: &CpuSet, reclaim: CpuSet, (n, held): (usize, &Held)) -> CpuSet {
+fn lend(
+    layout: &Layout,
+    lender: &CpuSet,
+    reclaim: CpuSet,
+    (n, held): (usize, &Held<'_>),
+) -> CpuSet {
     let candidates = lender.difference(&reclaim);
     let missing = n.saturating_sub(reclaim.len()).min(candidates.len());
     let before = held.cpus(PoolName::RECLAIM);

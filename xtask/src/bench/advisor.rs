@@ -24,9 +24,10 @@ const MANY_TICK_NS: f64 = 1e7;
 const MANY_FINISH_NS: f64 = 5e6;
 
 /// Rows whose instructions are counted, and what `count_advisor` calls their function.
-const COUNTED: [(&str, &str); 3] = [
+const COUNTED: [(&str, &str); 4] = [
     ("plan/512cpus-300workloads", "plan"),
     ("plan/512cpus-300workloads-moving", "plan-moving"),
+    ("plan/512cpu-8numa-300pods", "plan-pods"),
     ("suppress/512cpus-300workloads", "suppress"),
 ];
 
@@ -66,7 +67,22 @@ pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
         let row = row.with_context(|| format!("criterion has no estimate of {name}"))?;
         row.figures.push(("instructions".to_owned(), counter.per_run(function)?));
     }
+    rows.push(growth(&counter)?);
     Ok(rows)
+}
+
+const N_TICKS: u64 = 10_000;
+/// Counters grow from tick to tick and histograms with them; a leak of ten bytes a tick and pod would be thirty times this.
+const GROWTH_KIB: f64 = 1024.0;
+
+fn growth(counter: &Counter) -> anyhow::Result<Row> {
+    let (early, late) = counter.growth_kib(N_TICKS)?;
+    let figures = [("early_kib", early), ("late_kib", late)];
+    Ok(Row::new(
+        "turn-growth/512cpu-8numa-300pods-10k-ticks",
+        &figures,
+        Some(Bar::within(late - early, GROWTH_KIB)),
+    ))
 }
 
 /// The `new` folders below criterion's output, however deep its groups.

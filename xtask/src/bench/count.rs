@@ -37,6 +37,16 @@ impl Counter {
         Ok((many - few) as f64 / (MANY - FEW) as f64)
     }
 
+    /// Memory in use after a tenth of the ticks and after all of them, in KiB.
+    pub(super) fn growth_kib(&self, n_ticks: u64) -> anyhow::Result<(f64, f64)> {
+        let mut run = Command::new(&self.program);
+        let said = shell::output(run.arg("growth").arg(n_ticks.to_string()))?;
+        let pair = said.trim().split_once(' ');
+        let numbers =
+            pair.and_then(|(early, late)| Some((early.parse().ok()?, late.parse().ok()?)));
+        numbers.with_context(|| format!("count_advisor growth said {said:?}"))
+    }
+
     fn total(&self, function: &str, times: u64) -> anyhow::Result<u64> {
         let profile = place::target().join("callgrind.out");
         let mut valgrind = Command::new("valgrind");

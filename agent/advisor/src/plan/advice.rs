@@ -36,7 +36,8 @@ pub(super) fn advise(
     (ledger, pools, measured): (&Arc<Ledger>, &Pools, &Measured),
     report: &mut PlanReport,
 ) -> Said {
-    let before = input.previous.map(|plan| plan.advice.clone()).unwrap_or_default();
+    let nothing = Advice::default();
+    let before = input.previous.map_or(&nothing, |plan| &plan.advice);
     let policy = input.policy;
     let pressure = binder::observe(&policy.memory, &before.pressure, measured, input.now);
     let (bursts, burst_state) = burst::bursts(&BurstInput {

@@ -74,7 +74,7 @@ pub(super) fn cut(
     layout: &Layout,
     policy: &PlacementPolicy,
     region: &Region<'_>,
-    (keep, held): (&CpuSet, &Held),
+    (keep, held): (&CpuSet, &Held<'_>),
 ) -> Cut {
     let n_kept = region.cpus.intersection(keep).len();
     let wants: Vec<Want> = region.pools.iter().map(|pool| Want::of(pool)).collect();

@@ -13,7 +13,7 @@ fn pools_of(
     topology: &model::Topology,
     policy: &PlacementPolicy,
     residents: &[Resident],
-    held: &Held,
+    held: &Held<'_>,
 ) -> Pools {
     let layout = layout_of(topology, policy);
     let tally = Tally::of(&layout, &ledger(residents), None, Timestamp(0));
@@ -48,23 +48,23 @@ fn own(list: &str) -> Resident {
 
 #[test]
 fn reclaim_grows_no_further_than_it_may() {
-    let held = |list: &str, most| {
-        let pool = PoolPlan { cpus: cpus(list), need: MilliCpu(0) };
-        Held { pools: Pools::from([(PoolName::from("reclaim"), pool)]), max_reclaim: Some(most) }
-    };
+    /// `held` had reclaim before, which may have `most` now.
     #[track_caller]
-    fn check(held: &Held, expect: &str) {
-        let pools = pools_of(&f16(), &policy(), &[web(2000)], held);
+    fn check((held, most): (&str, usize), expect: &str) {
+        let pool = PoolPlan { cpus: cpus(held), need: MilliCpu(0) };
+        let before = Pools::from([(PoolName::from("reclaim"), pool)]);
+        let held = Held { pools: Some(&before), max_reclaim: Some(most) };
+        let pools = pools_of(&f16(), &policy(), &[web(2000)], &held);
         assert_eq!(pools["reclaim"].cpus.to_string(), expect);
     }
     // share is 1,9; of the other twelve so many as may be, those of before first
-    check(&held("4-5,12-13", 12), "3-8,10-15");
-    check(&held("4-5,12-13", 20), "3-8,10-15");
-    check(&held("4-5,12-13", 6), "4-5,7,12-13,15");
-    check(&held("4-5,12-13", 5), "4-5,12-13,15");
+    check(("4-5,12-13", 12), "3-8,10-15");
+    check(("4-5,12-13", 20), "3-8,10-15");
+    check(("4-5,12-13", 6), "4-5,7,12-13,15");
+    check(("4-5,12-13", 5), "4-5,12-13,15");
     // its four are its own whatever it may have
-    check(&held("4-5,12-13", 1), "4-5,12-13");
-    check(&held("", 0), "5,7,13,15");
+    check(("4-5,12-13", 1), "4-5,12-13");
+    check(("", 0), "5,7,13,15");
 }
 
 #[test]
