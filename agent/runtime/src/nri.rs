@@ -5,9 +5,11 @@
 //! comes from memory. Sources: api.proto and pkg/net/multiplex of containerd/nri.
 
 mod call;
+mod keep;
 mod session;
 mod wire;
 
 pub use call::{Answer, Call, mask};
+pub use keep::keep;
 pub use session::{Ended, Identity, Pushes, Runtime, UpdateError, runtime, serve};
 pub use wire::{Refusal, WireError};

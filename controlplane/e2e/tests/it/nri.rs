@@ -97,6 +97,37 @@ async fn a_plugin_is_registered_and_hears_who_the_runtime_is() {
     next.until_heard(&["Configure by containerd", "Synchronize"]).await;
 }
 
+/// Nobody has to start the plugin again when the runtime was away.
+#[tokio::test]
+async fn a_plugin_comes_back_when_the_runtime_does() {
+    let bench = Bench::of_test().unwrap();
+    let mut containerd = Containerd::start(&bench).await.unwrap();
+    let (heard, ended) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (socket, n_heard, log) = (containerd.nri_socket(), Arc::clone(&heard), Arc::clone(&ended));
+    let (_runtime, mut pushes) = nri::runtime();
+    let kept = tokio::spawn(async move {
+        let identity = Identity { name: "berth".to_owned(), index: 10 };
+        let plugin = |call: &Call| {
+            *n_heard.lock().unwrap() += u32::from(matches!(call, Call::Synchronize(_)));
+            answer(call)
+        };
+        let told = |why: &Ended, _| log.lock().unwrap().push(why.to_string());
+        nri::keep(&socket, &identity, &mut pushes, plugin, told).await
+    });
+    for round in 1..=2 {
+        let synchronized = async || Ok((*heard.lock().unwrap() == round).then_some(()));
+        eventually(&format!("Synchronize number {round}"), LIMIT, synchronized).await.unwrap();
+        containerd.kill();
+        let tried = ended.lock().unwrap().len() + 2;
+        let again = async || Ok((ended.lock().unwrap().len() >= tried).then_some(()));
+        eventually("two tries without a runtime", LIMIT, again).await.unwrap();
+        containerd.start_again().await.unwrap();
+    }
+    kept.abort();
+    let ended = ended.lock().unwrap();
+    assert!(ended.iter().any(|why| why.contains("connect to ")), "{ended:?}");
+}
+
 #[tokio::test]
 async fn a_name_that_the_runtime_does_not_take_is_its_refusal() {
     let bench = Bench::of_test().unwrap();
