@@ -72,6 +72,9 @@ fn quota(input: &ProvisionInput<'_>, territory: &Territory, roaming: &CpuSet) ->
     let busy: f64 = busy.sum::<Option<f64>>()?;
     let n_cpus = cpus.len() as f64;
     let used = reclaimed(input, territory, roaming)?;
+    // Two clocks: the kernel counts what a group uses to the nanosecond and how busy a CPU is by ticks, of
+    // which a host that takes the CPU away loses some. They were busy at least with what is counted.
+    let busy = busy.max(used / 1000.0);
     let room = n_cpus * input.provision.quota_target_ratio - busy;
     let milli = (room * 1000.0 + used).floor().clamp(0.0, n_cpus * 1000.0) as u64;
     Some(MilliCpu(milli.max(territory.n_kept as u64 * 1000)))

@@ -120,10 +120,10 @@ fn a_quota_holds_batch_work_on_all_cpus() {
         assert_eq!(scene.plan().pools[PoolName::RECLAIM].cpus.len(), 8);
         // All busy: 8 * (0.8 - 1.0) + 2 = 0.4, but the floor of one CPU stays. Level 500.
         assert_eq!(scene.tick(1.0), [500, 500]);
-        // Idle again: 8 * 0.8 + 2 = 8.4, at most 8; growth is bounded to 4 more than 1.
+        // Idle again, but for what is in use: 8 * 0.8 = 6.4; growth is bounded to 4 more than 1.
         assert_eq!(scene.tick(0.0), [2500, 1500]);
-        // 5 + 4 = 9 are more than there are: 8000.
-        assert_eq!(scene.tick(0.0), [4000, 1500]);
+        // The rest of it: 6400, less use 4400, half of it each.
+        assert_eq!(scene.tick(0.0), [3200, 1500]);
     }
 }
 
