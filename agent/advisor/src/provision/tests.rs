@@ -55,22 +55,29 @@ impl Node {
         self.measured.pods.insert(PodUid::from(name), one);
     }
 
-    /// Passes time and measures; all pools but the reserve, and how many CPUs they have.
-    fn tick(&mut self, seconds: u64) -> BTreeMap<String, usize> {
-        self.now += seconds * SECOND;
-        let now = Timestamp(self.now);
-        let tally = Tally::of(&self.layout, &self.ledger, None, now);
-        let given = provision(&ProvisionInput {
-            now,
+    fn tally(&self) -> Tally {
+        Tally::of(&self.layout, &self.ledger, None, Timestamp(self.now))
+    }
+
+    fn input<'a>(&'a self, tally: &'a Tally) -> ProvisionInput<'a> {
+        ProvisionInput {
+            now: Timestamp(self.now),
             layout: &self.layout,
             policy: &self.policy,
             provision: &self.provision,
             ledger: &self.ledger,
-            tally: &tally,
+            tally,
             measured: &self.measured,
             state: &self.state,
             max_quota_growth: None,
-        });
+        }
+    }
+
+    /// Passes time and measures; all pools but the reserve, and how many CPUs they have.
+    fn tick(&mut self, seconds: u64) -> BTreeMap<String, usize> {
+        self.now += seconds * SECOND;
+        let tally = self.tally();
+        let given = provision(&self.input(&tally));
         self.state = given.state;
         let pools = pools(&self.layout, &self.policy, &given.tally, &Held::default());
         pools.iter().map(|(name, pool)| (name.to_string(), pool.cpus.len())).collect()

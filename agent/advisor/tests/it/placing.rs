@@ -152,9 +152,7 @@ proptest! {
         for (idx, (level, milli, wish, _)) in pods.into_iter().enumerate() {
             let ask = ask(idx, QosLevel::ALL[level], milli, wish);
             let before = ledger.clone();
-            let input = PlacementInput {
-                now: Timestamp(0), layout: &layout, policy: &policy, ledger: &before, headroom: None,
-            };
+            let input = input(&layout, &policy, &before);
             if let Hints::Options(options) = hints(&input, &ask) {
                 let smallest = options.iter().map(|hint| hint.nodes.len()).min();
                 for hint in &options {

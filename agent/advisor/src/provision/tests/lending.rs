@@ -33,19 +33,7 @@ impl Node {
     /// CPUs of one pool after a tick.
     fn cpus(&mut self, pool: &str) -> CpuSet {
         self.tick(5);
-        let now = Timestamp(self.now);
-        let tally = Tally::of(&self.layout, &self.ledger, None, now);
-        let tally = standing(&ProvisionInput {
-            now,
-            layout: &self.layout,
-            policy: &self.policy,
-            provision: &self.provision,
-            ledger: &self.ledger,
-            tally: &tally,
-            measured: &self.measured,
-            max_quota_growth: None,
-            state: &self.state,
-        });
+        let tally = standing(&self.input(&self.tally()));
         pools(&self.layout, &self.policy, &tally, &Held::default())[pool].cpus
     }
 }
