@@ -375,6 +375,7 @@ impl Loop {
         info!(?mode, ?previous, "Mode changed");
         let policy = model::policy::Policy { mode, ..self.deps.turn.policy().clone() };
         self.deps.turn.set_policy(policy.clone());
+        self.deps.publisher.mode(mode);
         self.deps.recording.entry(&[], || Entry::Policy(Box::new(policy)));
         self.prepared.clear();
         if mode == Mode::Observe {

@@ -6,6 +6,7 @@ use advisor::turn::TurnState;
 use model::Timestamp;
 use model::decision::Decision;
 use model::plan::Finding;
+use model::policy::Mode;
 use tokio::sync::watch;
 
 use crate::eyes::Eyes;
@@ -34,6 +35,15 @@ impl Publisher {
 
     pub fn decision(&mut self, decision: Decision) {
         self.decisions.push(decision);
+    }
+
+    /// A mode that was set is told at once: whoever set it may read it back before the next tick.
+    pub fn mode(&self, mode: Mode) {
+        self.state.send_if_modified(|state| {
+            let Some(told) = state.as_mut().filter(|told| told.mode != mode) else { return false };
+            *told = Arc::new(NodeState { mode, ..NodeState::clone(told) });
+            true
+        });
     }
 
     /// Publishes the state after a tick; before the first Snapshot there is none. Gives back what
