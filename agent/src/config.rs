@@ -3,6 +3,7 @@
 //! value and the allowed range; the agent exits 64 before it touches anything.
 
 mod check;
+mod kubernetes;
 mod lines;
 mod placement;
 mod provision;
@@ -19,6 +20,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::check::Checker;
+pub use self::kubernetes::{KubernetesConfig, OnUnplaceable};
 
 /// Everything the agent needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +29,8 @@ pub struct Config {
     pub agent: AgentConfig,
     pub policy: Policy,
     pub workloads: Vec<WorkloadRule>,
+    /// `None`: this node is none of Kubernetes.
+    pub kubernetes: Option<KubernetesConfig>,
     /// `None` records nothing.
     pub recording: Option<RecordingConfig>,
     /// `section.key` -> line of the file, for keys that stand in it.
@@ -125,6 +129,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             (raw.share, raw.reclaim, raw.suppression),
             (raw.provision, raw.headroom, raw.memory, raw.burst),
         )?,
+        kubernetes: raw.kubernetes.map(|raw| kubernetes::read(&check, raw)).transpose()?,
         recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
     })
@@ -148,6 +153,7 @@ struct RawConfig {
     suppression: RawSuppression,
     #[serde(default)]
     recording: RawRecording,
+    kubernetes: Option<kubernetes::RawKubernetes>,
     #[serde(default)]
     placement: RawPlacement,
     #[serde(default)]

@@ -12,6 +12,7 @@ pub mod node_state;
 pub mod admin;
 pub mod doctor;
 pub mod eyes;
+pub mod kubernetes;
 pub mod latency;
 pub mod metrics;
 pub mod offline;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actuator::{Batch, LaneHandle, Order};
-use advisor::turn::{Effects, TurnState};
+use advisor::turn::{Effects, Reserved, TurnState};
 use collector::{Collector, clock};
 use model::decision::Decision;
 use model::knob::Lane;
@@ -28,7 +28,7 @@ use tracing::{error, info, warn};
 use self::inherited::Inherited;
 use self::publish::Publisher;
 use crate::latency::SuppressionClock;
-use crate::node_state::{NodeState, Refusal, Request};
+use crate::node_state::{NewContainer, NodeState, Refusal, Request};
 use crate::planner::{self, Done, Planner, Task};
 use crate::pressure::Victims;
 use crate::recorder::{Record, Recorder};
@@ -60,6 +60,8 @@ pub struct LoopDeps {
     pub blind: Option<String>,
     /// Files that an agent which died had changed, if this one only observes.
     pub inherited: Inherited,
+    /// What those who talk to Kubernetes have to say.
+    pub told: watch::Receiver<Arc<Vec<Finding>>>,
 }
 
 /// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
@@ -236,6 +238,7 @@ impl Loop {
         findings.extend(self.deps.observe_only.as_deref().map(observe_only));
         findings.extend(self.deps.blind.as_deref().map(blind));
         findings.extend(self.deps.inherited.finding());
+        findings.extend(self.deps.told.borrow().iter().cloned());
         self.carry_out(effects);
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();
@@ -356,12 +359,35 @@ impl Loop {
 
     fn request(&mut self, request: Request) {
         match request {
+            Request::Place { container, reply } => {
+                // Whoever gave up waiting made the container without us.
+                let _ = reply.try_send(self.place(*container));
+            }
             Request::SetMode { mode, reply } => {
                 let answer = self.set_mode(mode);
                 // The caller may have gone; the mode is set all the same.
                 let _ = reply.send(answer);
             }
         }
+    }
+
+    /// A container gets its CPUs before it exists; its originals are on their way to the journal then.
+    fn place(&mut self, container: NewContainer) -> Option<Reserved> {
+        if self.deps.turn.policy().mode == Mode::Observe {
+            return None;
+        }
+        let NewContainer { pod, spec, originals } = container;
+        if !originals.is_empty() && self.deps.slow.send(Order::Adopt(originals)).is_err() {
+            return None;
+        }
+        let now = clock::now();
+        let reserved = self.deps.turn.reserve(now, &pod, &spec)?;
+        let entry = || Entry::Reserve { now, name: pod, spec };
+        self.deps.recording.entry(&reserved.decisions, entry);
+        for decision in reserved.decisions.clone() {
+            self.decide(decision);
+        }
+        Some(reserved)
     }
 
     fn set_mode(&mut self, mode: Mode) -> Result<Mode, Refusal> {

@@ -3,12 +3,17 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
+use advisor::turn::Reserved;
 use model::decision::Decision;
 use model::plan::{Finding, Overlay, Plan};
 use model::policy::Mode;
+use model::qos::WorkloadName;
+use model::sample::WorkloadSpec;
 use model::snapshot::Snapshot;
 use model::{Nanos, Timestamp};
+use state::Original;
 use tokio::sync::oneshot;
 
 use crate::eyes::Eyes;
@@ -52,6 +57,18 @@ pub struct AgentHealth {
 pub enum Request {
     /// Answered with the mode before.
     SetMode { mode: Mode, reply: oneshot::Sender<Result<Mode, Refusal>> },
+    /// A container is about to be made; nobody can wait long for the answer. `None` where it is left
+    /// as the kubelet wants it.
+    Place { container: Box<NewContainer>, reply: SyncSender<Option<Reserved>> },
+}
+
+/// A container of a pod before it exists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewContainer {
+    pub pod: WorkloadName,
+    pub spec: WorkloadSpec,
+    /// What it would hold without us; empty where it is there already.
+    pub originals: Vec<Original>,
 }
 
 /// Why the loop did not do it; one sentence for the person who asked.

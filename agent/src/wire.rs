@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actuator::lane::LaneDeps;
-use actuator::{HostFiles, LaneHandle};
+use actuator::{HostFiles, KnobFiles, LaneHandle};
 use advisor::turn::TurnState;
 use anyhow::Context;
 use collector::rules::Rule;
@@ -17,7 +17,7 @@ use model::knob::Lane;
 use model::plan::{Outcome, Plan};
 use model::policy::{Mode, Policy};
 use model::qos::CgroupPath;
-use model::sample::SourceFault;
+use model::sample::{PodOnNode, SourceFault};
 use model::wire::WireError;
 use model::{Bytes, Nanos};
 use probe::{BurstReader, LoadError, LoadOptions, OffProbe, ProbeSource};
@@ -29,6 +29,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::doctor::{self, StartFacts};
 use crate::eyes::{self, Eyes, Status, Witness};
+use crate::kubernetes::{self, ContainerFiles};
 use crate::metrics::Metrics;
 use crate::node_loop::inherited::Inherited;
 use crate::node_loop::publish::Publisher;
@@ -169,6 +170,7 @@ pub fn start_collector(
     config: &Config,
     tree: Result<CgroupTree, String>,
     probe: Box<dyn ProbeSource>,
+    pods: watch::Receiver<Arc<Vec<PodOnNode>>>,
 ) -> anyhow::Result<Collector> {
     let host = HostRoot::new(&config.host.root);
     let tick = config.agent.tick;
@@ -185,7 +187,7 @@ pub fn start_collector(
     let workloads = match tree {
         Ok(tree) => {
             let thresholds = Thresholds::of(&config.policy);
-            let reader = WorkloadReader::new(tree, rules, thresholds, probe);
+            let reader = WorkloadReader::new(tree, rules, pods, thresholds, probe);
             collector::workloads::spawn(plan("read-cgroups", tick), reader)?
         }
         Err(why) => collector::spawn(plan("read-cgroups", tick), move |_| {
@@ -213,14 +215,32 @@ pub fn start(
     let tree = edges.tree.clone();
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
-    let (fast, n_fast) = start_lane(&config, Lane::Fast, &edges.tree, outcomes.clone())?;
-    let (slow, n_slow) = start_lane(&config, Lane::Slow, &edges.tree, outcomes)?;
+    let (requests, request_queue) = mpsc::channel(REQUESTS);
+    let talk = match &config.kubernetes {
+        Some(it) => Some(kubernetes::start(it, &config.host.managed_cgroup, requests.clone())?),
+        None => None,
+    };
+    // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
+    let files = || {
+        HostFiles::new(edges.tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent")))
+    };
+    let fast = (Lane::Fast, Box::new(files()) as Box<dyn KnobFiles>);
+    let slow: Box<dyn KnobFiles> = match &talk {
+        Some(it) => {
+            Box::new(ContainerFiles::new(files(), it.runtime.clone(), it.handle.clone()))
+        }
+        None => Box::new(files()),
+    };
+    let (fast, n_fast) = start_lane(&config, fast, outcomes.clone())?;
+    let (slow, n_slow) = start_lane(&config, (Lane::Slow, slow), outcomes)?;
     // One that enforces goes on from what it finds, and knows the originals for its end.
     let inherited = match (config.policy.mode, &observe_only) {
         (Mode::Observe, None) => Inherited::put_back(n_fast + n_slow, [&fast, &slow]),
         _ => Inherited::default(),
     };
-    let collector = start_collector(&config, edges.tree, edges.probe)?;
+    let nobody = || (watch::channel(Arc::default()).1, watch::channel(Arc::default()).1);
+    let (pods, told) = talk.map_or_else(nobody, |talk| (talk.pods, talk.told));
+    let collector = start_collector(&config, edges.tree, edges.probe, pods)?;
     let policy = match &observe_only {
         Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
         None => config.policy.clone(),
@@ -232,7 +252,6 @@ pub fn start(
     let state_seen = state.clone();
     let eyes = edges.eyes;
     let publisher = Publisher::new(publish, eyes.clone(), started_at);
-    let (requests, request_queue) = mpsc::channel(REQUESTS);
     let witness = eyes.witness();
     let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
@@ -266,6 +285,7 @@ pub fn start(
         tick,
         observe_only,
         inherited,
+        told,
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();
@@ -294,12 +314,9 @@ async fn until(mut stopping: watch::Receiver<bool>) {
 /// A lane, and how many originals an agent before left in its journal.
 fn start_lane(
     config: &Config,
-    lane: Lane,
-    tree: &Result<CgroupTree, String>,
+    (lane, files): (Lane, Box<dyn KnobFiles>),
     outcomes: mpsc::Sender<Outcome>,
 ) -> anyhow::Result<(LaneHandle, usize)> {
-    // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
-    let tree = tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent"));
     let originals = Originals::open(&config.agent.runtime_dir, lane)?;
     if originals.damaged_lines > 0 {
         warn!(lines = originals.damaged_lines, ?lane, "Damaged lines in a journal of originals");
@@ -307,7 +324,7 @@ fn start_lane(
     let n_found = originals.iter().count();
     let lane = actuator::spawn(LaneDeps {
         lane,
-        files: Box::new(HostFiles::new(tree)),
+        files,
         originals,
         clock: clock::now,
         outcomes: Box::new(move |outcome| {

@@ -86,6 +86,7 @@ fn workload(slot: u16, at: Timestamp, second: u64) -> WorkloadSample {
         memory_current: None,
         seldom: std::sync::Arc::default(),
         knobs: Default::default(),
+        containers: None,
         errors: Vec::new(),
     }
 }

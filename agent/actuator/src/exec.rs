@@ -170,7 +170,7 @@ fn keep_one(
     knob: Knob,
 ) -> Result<(), StepFailure> {
     let cgroup_id = files.id(cgroup)?;
-    if originals.contains(cgroup_id, knob) {
+    if originals.contains(cgroup, cgroup_id, knob) {
         return Ok(());
     }
     let text = files.text(cgroup, knob)?;

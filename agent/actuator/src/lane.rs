@@ -8,9 +8,9 @@ use std::{io, thread};
 
 use model::Timestamp;
 use model::knob::{Knob, Lane};
-use model::plan::Outcome;
+use model::plan::{FailureKind, Outcome, StepFailure};
 use model::qos::CgroupPath;
-use state::Originals;
+use state::{Original, Originals};
 use tracing::{error, warn};
 
 use crate::exec::{self, Batch};
@@ -26,7 +26,10 @@ const QUEUE: usize = 64;
 pub enum Order {
     /// Open files and record originals of a cgroup before anything has to be fast.
     Prepare(CgroupPath),
+    /// A cgroup is not written any more; where it is gone its originals are forgotten, too.
     Forget(CgroupPath),
+    /// What a cgroup would hold that does not exist yet: it is made with something else, on our word.
+    Adopt(Vec<Original>),
     Apply(Batch),
     /// Put all originals back and answer.
     Restore(SyncSender<Restored>),
@@ -85,7 +88,8 @@ fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
     while let Some(order) = waiting.pop_front().or_else(|| queue.recv().ok()) {
         match order {
             Order::Prepare(cgroup) => prepare(deps, &cgroup),
-            Order::Forget(cgroup) => deps.files.forget(&cgroup),
+            Order::Forget(cgroup) => forget(deps, &cgroup),
+            Order::Adopt(originals) => adopt(deps, originals),
             Order::Apply(batch) => apply(deps, queue, &mut waiting, batch),
             Order::Restore(reply) => {
                 let restored = restore::restore(&mut *deps.files, &mut deps.originals);
@@ -118,6 +122,26 @@ fn apply(
         &mut newer,
         &mut deps.outcomes,
     );
+}
+
+/// A cgroup that stays is only not ours to write now; what it held is put back at the end.
+fn forget(deps: &mut LaneDeps, cgroup: &CgroupPath) {
+    deps.files.forget(cgroup);
+    let is_gone = |failure: &StepFailure| failure.kind == FailureKind::Vanished;
+    if deps.files.id(cgroup).is_err_and(|failure| is_gone(&failure))
+        && let Err(error) = deps.originals.forget(cgroup)
+    {
+        error!(%cgroup, %error, "The journal of originals is not rewritten");
+    }
+}
+
+fn adopt(deps: &mut LaneDeps, originals: Vec<Original>) {
+    for original in originals {
+        let cgroup = original.cgroup.clone();
+        if let Err(error) = deps.originals.record(original) {
+            error!(%cgroup, %error, "A container is made with CPUs of ours, and its own are not recorded");
+        }
+    }
 }
 
 fn prepare(deps: &mut LaneDeps, cgroup: &CgroupPath) {

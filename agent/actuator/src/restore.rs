@@ -3,7 +3,7 @@
 
 use model::knob::Knob;
 use model::plan::{FailureKind, StepFailure};
-use state::{Original, Originals};
+use state::{NOT_MADE_YET, Original, Originals};
 
 use crate::files::KnobFiles;
 
@@ -86,7 +86,8 @@ fn stands(files: &mut dyn KnobFiles, original: &Original) -> Result<bool, StepFa
 
 fn restore_one(files: &mut dyn KnobFiles, original: &Original) -> Result<(), StepFailure> {
     let cgroup = &original.cgroup;
-    if files.id(cgroup)? != original.cgroup_id {
+    let id = files.id(cgroup)?;
+    if id != original.cgroup_id && original.cgroup_id != NOT_MADE_YET {
         return Err(StepFailure {
             kind: FailureKind::Vanished,
             errno: None,

@@ -63,6 +63,7 @@ use model::{CpuSet, MilliCpu, Timestamp};
 pub use need::{Demand, water_fill};
 pub(crate) use need::{Judge, Lateness, latest};
 pub(crate) use reserve::spread as reserve_spread;
+pub(crate) use workloads::refused;
 
 use crate::layout::Layout;
 use crate::pool::{self, Held, Pools};
@@ -130,7 +131,7 @@ pub fn plan(input: &PlanInput<'_>) -> (Plan, PlanReport) {
 }
 
 /// The CPUs that there are to give; `None` where there is none at all.
-fn layout_of(input: &PlanInput<'_>, report: &mut PlanReport) -> Option<Layout> {
+pub(crate) fn layout_of(input: &PlanInput<'_>, report: &mut PlanReport) -> Option<Layout> {
     let topology = &input.snapshot.topology;
     let reserve = reserve::choose(input, &topology.online(), report);
     let forbidden = input.policy.placement.forbidden;

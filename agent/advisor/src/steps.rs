@@ -18,6 +18,9 @@
 //! protected never grows over its end. `memory.low` stays at or above `memory.min` throughout.
 //! `oom_score_adj` is last and waits for nobody.
 //!
+//! The cpuset of a pod stands in its containers' cgroups, and the pod's own is left alone: each of them
+//! is a group of its own in the order above.
+//!
 //! # Quirks
 //! The kernel keeps `cpu.max.burst` within a finite quota and refuses either write that would break
 //! it (kernel/sched/core.c, `tg_set_cfs_bandwidth`): a burst shrinks before its quota does and grows
@@ -31,7 +34,7 @@ mod memory;
 
 use std::borrow::Cow;
 
-use model::knob::{KnobTable, KnobValue, Knobs, Lane};
+use model::knob::{Knob, KnobTable, KnobValue, Knobs, Lane};
 use model::plan::{Generation, Phase, Plan, Step, WorkloadPlan};
 use model::qos::{CgroupPath, WorkloadName};
 use model::{Micros, NumaSet};
@@ -54,22 +57,28 @@ pub(crate) fn between<'a>(
     let mut stages: [Vec<Step>; Stage::Mark as usize + 1] = Default::default();
     for (name, workload) in wanted {
         let now = believed(&workload.cgroup);
-        let mut emit = |stage: Stage, rule, value| {
+        let mut emit = |cgroup: &CgroupPath, stage: Stage, rule, value| {
             stages[stage as usize].push(Step {
                 generation,
                 workload: name.clone(),
-                cgroup: workload.cgroup.clone(),
+                cgroup: cgroup.clone(),
                 value,
                 phase: stage.phase(),
                 rule,
             });
         };
-        for lane in lanes {
-            match lane {
-                Lane::Fast => fast(&now, &workload, &mut emit),
-                Lane::Slow => slow(&now, &workload, &mut emit),
-            }
+        let own = &workload.cgroup;
+        if lanes.contains(&Lane::Fast) {
+            fast(&now, &workload, &mut |stage, rule, value| emit(own, stage, rule, value));
         }
+        if !lanes.contains(&Lane::Slow) {
+            continue;
+        }
+        for cgroup in workload.cgroups_with(Knob::CpusetCpus) {
+            let now = believed(cgroup);
+            cpuset(&now, &workload, &mut |stage, rule, value| emit(cgroup, stage, rule, value));
+        }
+        of_memory(&now, &workload, &mut |stage, rule, value| emit(own, stage, rule, value));
     }
     stages.into_iter().flatten().collect()
 }
@@ -160,9 +169,20 @@ fn is_less(a: model::knob::CpuMax, b: model::knob::CpuMax) -> bool {
     }
 }
 
-fn slow(now: &Knobs, wanted: &WorkloadPlan, emit: &mut impl FnMut(Stage, &'static str, KnobValue)) {
+fn cpuset(
+    now: &Knobs,
+    wanted: &WorkloadPlan,
+    emit: &mut impl FnMut(Stage, &'static str, KnobValue),
+) {
     cpus(now, wanted, emit);
     mems(now, wanted, emit);
+}
+
+fn of_memory(
+    now: &Knobs,
+    wanted: &WorkloadPlan,
+    emit: &mut impl FnMut(Stage, &'static str, KnobValue),
+) {
     memory::between(now, wanted, emit);
     if let Some(score) = wanted.oom_score_adj.filter(|score| now.oom_score_adj != Some(*score)) {
         emit(Stage::Mark, "oom-score", KnobValue::OomScoreAdj(score));

@@ -66,6 +66,7 @@ pub(crate) fn workload(qos: QosLevel, slot: u16, request: u64, usage: Option<u64
     WorkloadView {
         spec: WorkloadSpec::plain(qos, MilliCpu(request)),
         cgroup: CgroupPath::new(format!("/{slot}")),
+        containers: None,
         cgroup_id: CgroupId(u64::from(slot) + 100),
         slot: SlotId(slot),
         populated: true,

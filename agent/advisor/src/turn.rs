@@ -12,6 +12,7 @@
 
 mod belief;
 mod planning;
+mod reserve;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -22,7 +23,7 @@ use model::derive::DeriveLimits;
 use model::knob::Lane;
 use model::plan::{Finding, Generation, Outcome, Overlay, Plan, Severity, Step};
 use model::policy::Policy;
-use model::qos::WorkloadName;
+use model::qos::{PodUid, WorkloadName};
 use model::sample::{Burst, Sample};
 use model::snapshot::Snapshot;
 use model::topology::Topology;
@@ -33,6 +34,7 @@ use crate::suppress::{self, OverlayHistory, RenewInput, SuppressInput};
 
 use belief::Belief;
 pub use planning::{PlanJob, Planned};
+pub use reserve::Reserved;
 
 /// What the caller has to do after an entry.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,6 +76,8 @@ pub struct TurnState {
     slow_was_dry: bool,
     /// Raised by Outcomes, given out by the next entry.
     findings: Vec<Finding>,
+    /// Who was promised a place since the last tick began: the Plan that it makes knows nothing of them.
+    reserved_since: Vec<PodUid>,
 }
 
 impl TurnState {
@@ -103,6 +107,7 @@ impl TurnState {
             late_outcomes: Vec::new(),
             slow_was_dry: false,
             findings: Vec::new(),
+            reserved_since: Vec::new(),
         }
     }
 
@@ -146,6 +151,7 @@ impl TurnState {
     pub fn begin(&mut self, now: Timestamp) -> PlanJob {
         self.take_late_outcomes();
         self.slow_is_away = true;
+        self.reserved_since.clear();
         self.generation.0 += 1;
         PlanJob {
             now,
@@ -178,9 +184,18 @@ impl TurnState {
             effects.findings.push(planned_late(age, self.policy.max_sample_age));
             return self.close(effects);
         }
-        effects.decisions.extend(planned.decisions);
         if let Some((plan, reclaimed)) = planned.plan {
-            (self.plan, self.reclaimed) = (Some(plan), reclaimed);
+            match self.keeps_promises(Arc::unwrap_or_clone(plan)) {
+                Ok(plan) => {
+                    effects.decisions.extend(planned.decisions);
+                    (self.plan, self.reclaimed) = (Some(Arc::new(plan)), reclaimed);
+                }
+                Err(promised) => {
+                    self.slow.withdraw(&planned.slow_steps);
+                    effects.findings.push(overtaken(&promised));
+                    return self.close(effects);
+                }
+            }
         }
         self.reach = reach(&self.reclaimed, &snapshot.topology);
         let reclaimed = snapshot.workloads.iter().filter(|(_, view)| view.spec.qos.is_reclaimed());
@@ -348,6 +363,18 @@ fn planned_late(age: Nanos, allowed: Nanos) -> Finding {
             "a Plan took {} ms, allowed are {} ms: it is not put in force",
             age.0 / 1_000_000,
             allowed.0 / 1_000_000
+        ),
+    }
+}
+
+fn overtaken(promised: &PodUid) -> Finding {
+    Finding {
+        severity: Severity::Note,
+        rule: "plan-overtaken",
+        subject: promised.to_string(),
+        message: format!(
+            "{promised} was promised its place while a Plan was worked out that gives it to another: \
+             the next Plan takes its place"
         ),
     }
 }

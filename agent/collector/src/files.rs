@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use hostfs::cgroup::read::PressureOf;
-use hostfs::{Cgroup, ReadError, read_knob};
+use hostfs::{Cgroup, CgroupTree, ReadError, read_knob};
 use model::knob::{Knob, Knobs};
-use model::sample::{NodeUses, Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec};
+use model::qos::CgroupPath;
+use model::sample::{
+    ContainerSample, NodeUses, Reading, SeldomSample, Source, WorkloadSample, WorkloadSpec,
+};
 use model::{Bytes, CgroupId, Nanos, SlotId, Timestamp};
 
 use crate::host::fault_of;
@@ -24,6 +27,8 @@ const N_PHASES: u64 = 10;
 pub(crate) struct Files {
     cgroup: Cgroup,
     spec: WorkloadSpec,
+    /// Of a pod.
+    containers: Option<Vec<Cgroup>>,
     knobs: Knobs,
     seldom: Arc<SeldomSample>,
     memory: Option<Bytes>,
@@ -41,6 +46,7 @@ impl Files {
         Files {
             cgroup,
             spec,
+            containers: None,
             knobs: Knobs::default(),
             seldom: Arc::default(),
             memory: None,
@@ -48,6 +54,29 @@ impl Files {
             seldom_at: Timestamp(0),
             sooner: Nanos(nth % N_PHASES * (SELDOM.0 / N_PHASES)),
         }
+    }
+
+    /// Another request, or another wish: of a pod that was resized or annotated.
+    pub(crate) fn set_spec(&mut self, spec: WorkloadSpec) {
+        self.spec = spec;
+    }
+
+    pub(crate) fn spec(&self) -> &WorkloadSpec {
+        &self.spec
+    }
+
+    /// The containers that a pod has now; those that stay are held open as they are.
+    pub(crate) fn set_containers(&mut self, tree: &CgroupTree, now: &[(CgroupPath, CgroupId)]) {
+        let mut open = self.containers.take().unwrap_or_default();
+        open.retain(|held| now.iter().any(|(_, id)| *id == held.id()));
+        for (path, id) in now {
+            if open.iter().any(|held| held.id() == *id) {
+                continue;
+            }
+            // One that is gone already will not be among the next ones.
+            open.extend(tree.cgroup(path).ok());
+        }
+        self.containers = Some(open);
     }
 
     pub(crate) fn cgroup_id(&self) -> CgroupId {
@@ -83,6 +112,10 @@ impl Files {
             memory_current: self.memory,
             seldom: Arc::clone(&self.seldom),
             knobs: self.knobs,
+            containers: self
+                .containers
+                .as_ref()
+                .map(|open| open.iter().filter_map(container).collect()),
             errors: self.seldom_errors.iter().cloned().chain(errors.0).collect(),
         })
     }
@@ -144,6 +177,15 @@ impl Files {
             self.knobs.record(value);
         }
     }
+}
+
+/// A container's cpuset; `None` of one that has ended.
+fn container(cgroup: &Cgroup) -> Option<ContainerSample> {
+    let mut knobs = Knobs::default();
+    for knob in [Knob::CpusetCpus, Knob::CpusetMems] {
+        knobs.record(read_knob(cgroup, knob).ok()?);
+    }
+    Some(ContainerSample { cgroup: cgroup.path().clone(), cgroup_id: cgroup.id(), knobs })
 }
 
 /// The new reading, or the last one with the fault.

@@ -1,12 +1,12 @@
-//! From cgroup paths to workloads: which rule a path matches and what the workload is called.
-//! Pure; the walk is `workloads`'.
+//! From cgroup paths to workloads: which pod or which rule a path belongs to and what the workload is
+//! called. Pure; the walk is `workloads`'.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hostfs::cgroup::glob::glob_matches;
 use model::CgroupId;
 use model::qos::{CgroupPath, WorkloadName};
-use model::sample::WorkloadSpec;
+use model::sample::{PodOnNode, WorkloadSpec};
 
 /// One rule: every cgroup that matches is a workload.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Match {
     pub cgroup: CgroupPath,
     pub ids: Vec<CgroupId>,
     pub spec: WorkloadSpec,
+    /// Those of a pod that have a cgroup; `None` for what a rule found.
+    pub containers: Option<Vec<(CgroupPath, CgroupId)>>,
 }
 
 /// What the rules make of a walk.
@@ -31,17 +33,30 @@ pub struct Matches {
     pub unmatched: Vec<String>,
 }
 
-/// Applies the rules to the cgroups of a walk, which come parents first. The first rule that
-/// matches a path wins; a group inside a workload belongs to the outermost one.
-pub fn match_rules(rules: &[Rule], walk: &[(CgroupPath, CgroupId)]) -> Matches {
+/// Finds pods and applies the rules to the cgroups of a walk, which come parents first. A pod wins over
+/// every rule, the first rule that matches a path over the others; a group inside a workload belongs to
+/// the outermost one.
+pub fn match_rules(rules: &[Rule], pods: &[PodOnNode], walk: &[(CgroupPath, CgroupId)]) -> Matches {
     let mut matches = Matches::default();
     let mut used = vec![false; rules.len()];
     let mut owners: BTreeMap<CgroupPath, WorkloadName> = BTreeMap::new();
+    let containers: BTreeSet<&CgroupPath> = pods.iter().flat_map(|pod| &pod.containers).collect();
+    let pods: BTreeMap<&CgroupPath, &PodOnNode> =
+        pods.iter().map(|pod| (&pod.cgroup, pod)).collect();
     for (path, id) in walk {
         if let Some(owner) = owner_of(path, &owners) {
             if let Some(found) = matches.workloads.get_mut(&owner) {
                 found.ids.push(*id);
+                let of_pod = found.containers.as_mut().filter(|_| containers.contains(path));
+                of_pod.into_iter().for_each(|all| all.push((path.clone(), *id)));
             }
+            continue;
+        }
+        if let Some(pod) = pods.get(path) {
+            let (ids, spec) = (vec![*id], pod.spec.clone());
+            let found = Match { cgroup: path.clone(), ids, spec, containers: Some(Vec::new()) };
+            owners.insert(path.clone(), pod.name.clone());
+            matches.workloads.insert(pod.name.clone(), found);
             continue;
         }
         let hit = rules.iter().position(|rule| glob_matches(&rule.cgroup, path.as_str()));
@@ -51,7 +66,8 @@ pub fn match_rules(rules: &[Rule], walk: &[(CgroupPath, CgroupId)]) -> Matches {
         used[idx] = true;
         let rule = &rules[idx];
         let name = unique(name_of(rule, path), path, &matches);
-        let found = Match { cgroup: path.clone(), ids: vec![*id], spec: rule.spec.clone() };
+        let (ids, spec) = (vec![*id], rule.spec.clone());
+        let found = Match { cgroup: path.clone(), ids, spec, containers: None };
         owners.insert(path.clone(), name.clone());
         matches.workloads.insert(name, found);
     }
@@ -113,7 +129,7 @@ mod tests {
             .enumerate()
             .map(|(idx, path)| (CgroupPath::from(*path), CgroupId(idx as u64)))
             .collect();
-        let matches = match_rules(rules, &walk);
+        let matches = match_rules(rules, &[], &walk);
         let text: Vec<String> = matches
             .workloads
             .iter()
@@ -147,6 +163,40 @@ mod tests {
             &["one /a 0+1", "two/b /b 2"],
             &["/a/*"],
         );
+    }
+
+    #[test]
+    fn pods_come_before_rules_and_have_their_containers() {
+        let pod = PodOnNode {
+            name: WorkloadName::from("shop/db-0"),
+            cgroup: CgroupPath::from("/burstable/pod7"),
+            containers: ["/burstable/pod7/c1", "/burstable/pod7/not-started"]
+                .map(Into::into)
+                .to_vec(),
+            spec: WorkloadSpec::plain(QosLevel::DedicatedCores, MilliCpu(2000)),
+        };
+        let paths = [
+            "/burstable",
+            "/burstable/pod7",
+            "/burstable/pod7/c1",
+            "/burstable/pod7/c1/x",
+            "/burstable/pod8",
+        ];
+        let walk: Vec<(CgroupPath, CgroupId)> = paths
+            .iter()
+            .zip(0..)
+            .map(|(path, id)| (CgroupPath::from(*path), CgroupId(id)))
+            .collect();
+        let found = match_rules(&[rule("/burstable/*", "rest")], &[pod.clone()], &walk);
+        let names: Vec<&str> = found.workloads.keys().map(WorkloadName::as_str).collect();
+        assert_eq!(names, ["rest/pod8", "shop/db-0"]);
+        let db = &found.workloads["shop/db-0"];
+        assert_eq!((&db.spec, db.ids.as_slice()), (&pod.spec, [1, 2, 3].map(CgroupId).as_slice()));
+        assert_eq!(
+            db.containers,
+            Some(vec![(CgroupPath::from("/burstable/pod7/c1"), CgroupId(2))])
+        );
+        assert_eq!(found.workloads["rest/pod8"].containers, None);
     }
 
     #[test]

@@ -3,14 +3,16 @@
 //! in step with them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hostfs::cgroup::walk::{WalkLimits, walk};
 use hostfs::{CgroupTree, ReadError};
 use model::policy::Policy;
 use model::qos::{QosLevel, WorkloadName};
-use model::sample::{ProbeSample, Source, SourceFault};
+use model::sample::{PodOnNode, ProbeSample, Source, SourceFault, WorkloadSpec};
 use model::{CgroupId, Nanos, SlotId, Timestamp};
 use probe::ProbeSource;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::Workloads;
@@ -32,6 +34,8 @@ const MAX_GROUPS: usize = 50_000;
 pub struct WorkloadReader {
     tree: CgroupTree,
     rules: Vec<Rule>,
+    /// Who runs here by the word of the container runtime.
+    pods: watch::Receiver<Arc<Vec<PodOnNode>>>,
     thresholds: Thresholds,
     probe: Box<dyn ProbeSource>,
     slots: Slots,
@@ -64,12 +68,21 @@ impl Thresholds {
     pub fn of(policy: &Policy) -> Thresholds {
         Thresholds { default_target: policy.share.default_target_p99 }
     }
+
+    /// Only latency-critical work can be a victim; 0 turns the detector off for a slot.
+    fn of_spec(self, spec: &WorkloadSpec) -> Nanos {
+        match spec.qos {
+            QosLevel::ReclaimedCores => Nanos(0),
+            _ => spec.target_p99.unwrap_or(self.default_target).as_nanos(),
+        }
+    }
 }
 
 impl WorkloadReader {
     pub fn new(
         tree: CgroupTree,
         rules: Vec<Rule>,
+        pods: watch::Receiver<Arc<Vec<PodOnNode>>>,
         thresholds: Thresholds,
         probe: Box<dyn ProbeSource>,
     ) -> WorkloadReader {
@@ -77,6 +90,7 @@ impl WorkloadReader {
         WorkloadReader {
             tree,
             rules,
+            pods,
             thresholds,
             probe,
             slots,
@@ -90,7 +104,8 @@ impl WorkloadReader {
 
     /// One reading of everything.
     pub fn read(&mut self, now: Timestamp) -> Result<Workloads, SourceFault> {
-        if now >= self.next_walk {
+        // An error means that nobody tells of pods any more; those that were told stay.
+        if now >= self.next_walk || self.pods.has_changed().unwrap_or(false) {
             self.find(now)?;
         }
         let mut cgroups = BTreeMap::new();
@@ -122,7 +137,8 @@ impl WorkloadReader {
         }
         let groups: Vec<_> =
             found.entries.into_iter().map(|entry| (entry.path, entry.id)).collect();
-        let matches = rules::match_rules(&self.rules, &groups);
+        let pods = Arc::clone(&self.pods.borrow_and_update());
+        let matches = rules::match_rules(&self.rules, &pods, &groups);
         if matches.unmatched != self.unmatched {
             for glob in &matches.unmatched {
                 warn!(cgroup = %glob, "A [[workload]] matches no cgroup");
@@ -164,6 +180,14 @@ impl WorkloadReader {
                 tracked.ids.clone_from(&found.ids);
                 tell_probe(&mut *self.probe, tracked.slot, &found.ids);
             }
+            if let Some(containers) = &found.containers {
+                tracked.files.set_containers(&self.tree, containers);
+            }
+            if *tracked.files.spec() != found.spec {
+                let (slot, threshold) = (tracked.slot, self.thresholds.of_spec(&found.spec));
+                tell_threshold(&mut *self.probe, &name, (slot, threshold));
+                tracked.files.set_spec(found.spec);
+            }
             return;
         }
         let cgroup = match self.tree.cgroup(&found.cgroup) {
@@ -176,24 +200,17 @@ impl WorkloadReader {
         let (slot, fresh) = self.slots.assign(cgroup.id());
         if fresh {
             tell_probe(&mut *self.probe, slot, &found.ids);
-            let threshold = self.threshold(&found.spec);
-            if let Err(error) = self.probe.set_threshold(slot, threshold) {
-                warn!(workload = %name, %error, "The probe takes no threshold");
-            }
+            let threshold = self.thresholds.of_spec(&found.spec);
+            tell_threshold(&mut *self.probe, &name, (slot, threshold));
         }
         info!(workload = %name, cgroup = %found.cgroup, qos = %found.spec.qos, "Workload found");
-        let files = Files::new(cgroup, found.spec, self.n_opened);
+        let mut files = Files::new(cgroup, found.spec, self.n_opened);
+        if let Some(containers) = &found.containers {
+            files.set_containers(&self.tree, containers);
+        }
         self.n_opened += 1;
         let tracked = Tracked { files, slot, ids: found.ids };
         self.open.insert(name, tracked);
-    }
-
-    /// Only latency-critical work can be a victim; 0 turns the detector off for a slot.
-    fn threshold(&self, spec: &model::sample::WorkloadSpec) -> Nanos {
-        match spec.qos {
-            QosLevel::ReclaimedCores => Nanos(0),
-            _ => spec.target_p99.unwrap_or(self.thresholds.default_target).as_nanos(),
-        }
     }
 
     fn read_probe(&mut self) {
@@ -213,6 +230,16 @@ impl WorkloadReader {
 fn tell_probe(probe: &mut dyn ProbeSource, slot: SlotId, ids: &[CgroupId]) {
     if let Err(error) = probe.track(slot, ids) {
         warn!(%slot, %error, "The probe cannot track a workload");
+    }
+}
+
+fn tell_threshold(
+    probe: &mut dyn ProbeSource,
+    name: &WorkloadName,
+    (slot, threshold): (SlotId, Nanos),
+) {
+    if let Err(error) = probe.set_threshold(slot, threshold) {
+        warn!(workload = %name, %error, "The probe takes no threshold");
     }
 }
 

@@ -232,6 +232,7 @@ fn workload_view(
         io: io_view(&now.seldom, at, limits),
         knobs: now.knobs,
         knobs_at: now.at,
+        containers: now.containers.clone(),
     }
 }
 

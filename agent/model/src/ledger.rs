@@ -15,6 +15,9 @@ pub struct Ledger {
     pub pods: BTreeMap<PodUid, Resident>,
     /// NUMA nodes of exclusive pods that left, by who is expected to come back.
     pub remembered: BTreeMap<String, Remembered>,
+    /// Pods of `pods` whose containers were made with what was promised but that nobody has seen yet,
+    /// and until when that is kept for them.
+    pub reserved: BTreeMap<PodUid, Timestamp>,
 }
 
 /// One pod that was admitted.

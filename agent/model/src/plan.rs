@@ -87,6 +87,8 @@ pub struct WorkloadPlan {
     pub qos: QosLevel,
     pub pool: PoolName,
     pub cgroup: CgroupPath,
+    /// Of a pod: the cgroups that have the cpuset in place of `cgroup`.
+    pub containers: Option<Arc<[CgroupPath]>>,
     pub cpus: CpuSet,
     pub cpu_weight: Option<CpuWeight>,
     pub cpu_idle: Option<bool>,
@@ -101,6 +103,14 @@ pub struct WorkloadPlan {
 }
 
 impl WorkloadPlan {
+    /// The cgroups whose file this is: of a pod's cpuset those of its containers.
+    pub fn cgroups_with(&self, knob: Knob) -> &[CgroupPath] {
+        match (knob, &self.containers) {
+            (Knob::CpusetCpus | Knob::CpusetMems, Some(containers)) => containers,
+            _ => std::slice::from_ref(&self.cgroup),
+        }
+    }
+
     /// What the Plan says of one file.
     pub fn get(&self, knob: Knob) -> Option<KnobValue> {
         match knob {

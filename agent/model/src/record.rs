@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::decision::Decision;
 use crate::plan::{Generation, Outcome, Overlay, Plan};
 use crate::policy::Policy;
-use crate::sample::{Burst, Sample};
+use crate::qos::WorkloadName;
+use crate::sample::{Burst, Sample, WorkloadSpec};
 use crate::snapshot::Snapshot;
 use crate::units::{MilliCpu, Timestamp};
 
@@ -67,6 +68,12 @@ pub enum Entry {
     /// A deadline came.
     Expire {
         now: Timestamp,
+    },
+    /// A pod was promised its place before it started.
+    Reserve {
+        now: Timestamp,
+        name: WorkloadName,
+        spec: WorkloadSpec,
     },
     Outcome(Box<Outcome>),
     Policy(Box<Policy>),

@@ -201,6 +201,31 @@ impl WorkloadSpec {
     }
 }
 
+/// A pod as somebody who knows pods tells of it: where its cgroups are or will be, and what it asks
+/// for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PodOnNode {
+    pub name: WorkloadName,
+    /// Below the managed root, as those of its containers.
+    pub cgroup: CgroupPath,
+    pub containers: Vec<CgroupPath>,
+    pub spec: WorkloadSpec,
+}
+
+/// A container of a pod: a cgroup below the pod's. Its cpuset is the runtime's, who is asked to
+/// change it; everything else of a pod stands in the pod's own cgroup.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContainerSample {
+    pub cgroup: CgroupPath,
+    pub cgroup_id: CgroupId,
+    /// Of its cpuset only.
+    pub knobs: Knobs,
+}
+
+/// The containers of a pod that have a cgroup; `None` of a workload that is no pod, which has its
+/// cpuset itself.
+pub type Containers = Option<Arc<[ContainerSample]>>;
+
 /// One cgroup that is a workload, with everything read from its directory.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkloadSample {
@@ -217,6 +242,7 @@ pub struct WorkloadSample {
     /// Shared: most Samples in a row carry the same one.
     pub seldom: Arc<SeldomSample>,
     pub knobs: Knobs,
+    pub containers: Containers,
     /// One sentence per file that could not be read.
     pub errors: Vec<String>,
 }

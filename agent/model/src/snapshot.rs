@@ -8,7 +8,7 @@ use crate::histogram::Histogram;
 use crate::knob::Knobs;
 use crate::measured::NodeMemory;
 use crate::qos::{CgroupPath, WorkloadName};
-use crate::sample::{Pressure, SourceFault, WaitCauses, WorkloadSpec};
+use crate::sample::{Containers, Pressure, SourceFault, WaitCauses, WorkloadSpec};
 use crate::topology::Topology;
 use crate::units::{
     Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, NumaNodeId, SlotId, Timestamp,
@@ -83,6 +83,8 @@ pub struct WorkloadView {
     pub knobs: Knobs,
     /// When `knobs` was read; a Step written later is newer than it.
     pub knobs_at: Timestamp,
+    /// Read with `knobs`.
+    pub containers: Containers,
 }
 
 /// What a workload's memory is, from `memory.stat`.

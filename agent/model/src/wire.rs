@@ -6,6 +6,7 @@
 //! number, a reader for the old one, and one more recorded sample in `testdata/`.
 
 pub mod advice;
+mod container;
 mod delta;
 mod ledger;
 mod outcome;

@@ -236,6 +236,7 @@ impl Cgroup {
             memory_current: None,
             seldom: std::sync::Arc::default(),
             knobs,
+            containers: None,
             errors: Vec::new(),
         }
     }

@@ -130,6 +130,11 @@ impl Replay {
             }
             Entry::Burst { now, burst } => turn.burst(now, &burst),
             Entry::Expire { now } => turn.expire(now),
+            Entry::Reserve { now, name, spec } => {
+                let reserved = turn.reserve(now, &name, &spec);
+                let decisions = reserved.map(|reserved| reserved.decisions).unwrap_or_default();
+                Effects { decisions, ..Effects::default() }
+            }
             Entry::Outcome(outcome) => {
                 turn.outcome(&outcome);
                 Effects::default()
@@ -159,6 +164,9 @@ fn described(entry: &Entry) -> String {
             burst.offender
         ),
         Entry::Expire { now } => format!("{} a deadline comes", seconds(*now)),
+        Entry::Reserve { now, name, spec } => {
+            format!("{} {name} ({}) is about to start", seconds(*now), spec.qos)
+        }
         Entry::Outcome(outcome) => {
             let said = match &outcome.result {
                 Ok(applied) => format!("{applied:?}"),

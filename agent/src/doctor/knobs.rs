@@ -28,8 +28,9 @@ fn is_planned(plan: &Plan, knob: Knob) -> bool {
 fn unwritable(tree: &CgroupTree, host: &HostRoot, plan: &Plan, knob: Knob) -> Option<Check> {
     let planned = plan.workloads.values().filter(|workload| workload.get(knob).is_some());
     let wrong = planned.filter_map(|workload| {
-        let cgroup = tree.cgroup(&workload.cgroup).ok()?;
-        Some((wrong_with(&cgroup, host, knob)?, workload.cgroup.clone()))
+        let path = workload.cgroups_with(knob).first()?;
+        let cgroup = tree.cgroup(path).ok()?;
+        Some((wrong_with(&cgroup, host, knob)?, path.clone()))
     });
     let mut wrong = wrong.peekable();
     let ((why, fix), cgroup) = wrong.peek().cloned()?;
@@ -93,6 +94,7 @@ mod tests {
             qos: QosLevel::ReclaimedCores,
             pool: PoolName::from(PoolName::RECLAIM),
             cgroup: CgroupPath::from("/ml"),
+            containers: None,
             cpus: CpuSet::EMPTY,
             cpu_weight: None,
             cpu_idle: None,

@@ -53,6 +53,7 @@ pub(crate) fn workload(slot: u16) -> WorkloadView {
         },
         knobs: Knobs { cpu_weight: CpuWeight::new(50), ..Knobs::default() },
         knobs_at: Timestamp(1),
+        containers: None,
     }
 }
 
@@ -203,6 +204,7 @@ fn planned(pool: PoolName, cpus: CpuSet) -> WorkloadPlan {
         qos: QosLevel::SharedCores,
         pool,
         cgroup: CgroupPath::from("/pods/x"),
+        containers: None,
         cpus,
         cpu_weight: None,
         cpu_idle: None,

@@ -15,5 +15,5 @@ pub mod recording;
 pub use checkpoint::{CheckpointError, load_checkpoint, save_checkpoint};
 pub use decisions::DecisionLog;
 pub use lock::{AgentLock, LockError, Role};
-pub use originals::{Original, Originals, OriginalsError};
+pub use originals::{NOT_MADE_YET, Original, Originals, OriginalsError};
 pub use recording::RecordingFile;

@@ -24,11 +24,15 @@ const MAX_BYTES: u64 = 64 << 20;
 pub struct Original {
     pub cgroup: CgroupPath,
     /// A cgroup made anew under the same path is another one: its files are not ours to restore.
+    /// `NOT_MADE_YET` for a container's, whose path no other one will ever have.
     pub cgroup_id: CgroupId,
     pub knob: Knob,
     /// The bytes of the file, without the newline; empty is a value ("inherit") for cpusets.
     pub text: String,
 }
+
+/// The kernel gives no cgroup this id.
+pub const NOT_MADE_YET: CgroupId = CgroupId(0);
 
 /// Why the journal could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -55,10 +59,12 @@ pub enum OriginalsError {
 pub struct Originals {
     path: PathBuf,
     file: File,
-    entries: BTreeMap<(CgroupId, Knob), Original>,
+    entries: BTreeMap<Key, Original>,
     /// Lines that could not be read at open: torn by a crash, or altered.
     pub damaged_lines: usize,
 }
+
+type Key = (CgroupPath, CgroupId, Knob);
 
 #[derive(Serialize, Deserialize)]
 struct WireOriginal {
@@ -106,14 +112,15 @@ impl Originals {
         self.entries.is_empty()
     }
 
-    pub fn contains(&self, cgroup_id: CgroupId, knob: Knob) -> bool {
-        self.entries.contains_key(&(cgroup_id, knob))
+    /// Whether the cgroup's original is here, perhaps from before the cgroup was made.
+    pub fn contains(&self, cgroup: &CgroupPath, cgroup_id: CgroupId, knob: Knob) -> bool {
+        [cgroup_id, NOT_MADE_YET].iter().any(|id| self.entries.contains_key(&(cgroup.clone(), *id, knob)))
     }
 
     /// Records an original unless one is there: the first value seen is the original, later ones
     /// are Berth's own.
     pub fn record(&mut self, original: Original) -> Result<(), OriginalsError> {
-        let key = (original.cgroup_id, original.knob);
+        let key = key(&original);
         if self.entries.contains_key(&key) {
             return Ok(());
         }
@@ -129,9 +136,9 @@ impl Originals {
         Ok(())
     }
 
-    /// Forgets cgroups that are gone, and rewrites the file when it has grown large.
-    pub fn retain(&mut self, alive: impl Fn(CgroupId) -> bool) -> Result<(), OriginalsError> {
-        self.entries.retain(|(id, _), _| alive(*id));
+    /// Forgets a cgroup that is gone, and rewrites the file when it has grown large.
+    pub fn forget(&mut self, cgroup: &CgroupPath) -> Result<(), OriginalsError> {
+        self.entries.retain(|(path, ..), _| path != cgroup);
         let size = self.file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
         if size < COMPACT_BYTES {
             return Ok(());
@@ -160,6 +167,10 @@ impl Originals {
     }
 }
 
+fn key(original: &Original) -> Key {
+    (original.cgroup.clone(), original.cgroup_id, original.knob)
+}
+
 fn encode(original: &Original) -> String {
     let wire = WireOriginal {
         cgroup: original.cgroup.to_string(),
@@ -170,13 +181,13 @@ fn encode(original: &Original) -> String {
     line::seal(&serde_json::to_string(&wire).expect("invariant: strings and a number are JSON"))
 }
 
-fn parse(text: &str) -> (BTreeMap<(CgroupId, Knob), Original>, usize) {
+fn parse(text: &str) -> (BTreeMap<Key, Original>, usize) {
     let mut entries = BTreeMap::new();
     let mut damaged = 0;
     for line in text.lines().filter(|line| !line.is_empty()) {
         match decode(line) {
             Some(original) => {
-                entries.entry((original.cgroup_id, original.knob)).or_insert(original);
+                entries.entry(key(&original)).or_insert(original);
             }
             None => damaged += 1,
         }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use model::Timestamp;
 use model::derive::WORKLOADS;
 use model::ledger::{Ledger, Resident};
 use model::plan::{Finding, Severity};
@@ -76,8 +77,11 @@ impl<'a> Book<'a> {
 
     /// Takes out who is gone, and who is another one under an old name.
     fn forget(&mut self) {
+        let is_awaited = |uid: &PodUid| {
+            self.ledger.reserved.get(uid).is_some_and(|until| self.input.now < *until)
+        };
         let stays = |(uid, one): (&PodUid, &Resident)| {
-            let view = self.view_of(uid)?;
+            let Some(view) = self.view_of(uid) else { return is_awaited(uid).then_some(()) };
             let same = view.spec.qos == one.ask.level && *view.spec.wish == one.ask.wish;
             same.then_some(())
         };
@@ -88,10 +92,29 @@ impl<'a> Book<'a> {
             .filter(|entry| stays(*entry).is_none())
             .map(|(uid, _)| uid.clone())
             .collect();
+        self.see();
         for uid in gone {
             let mut ledger = (*self.ledger).clone();
             // Whoever is in the ledger can be taken out of it.
             let _ = admit::remove(&self.placement(), &mut ledger, &uid);
+            self.ledger = Arc::new(ledger);
+        }
+    }
+
+    /// Who was promised a place and is there now leaves when it is gone, like everybody.
+    fn see(&mut self) {
+        let stays = |(uid, until): (&PodUid, &Timestamp)| {
+            self.view_of(uid).is_none() && self.input.now < *until
+        };
+        if !self.ledger.reserved.iter().all(stays) {
+            let mut ledger = (*self.ledger).clone();
+            ledger.reserved = self
+                .ledger
+                .reserved
+                .iter()
+                .filter(|entry| stays(*entry))
+                .map(|(uid, until)| (uid.clone(), *until))
+                .collect();
             self.ledger = Arc::new(ledger);
         }
     }

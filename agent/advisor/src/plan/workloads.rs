@@ -14,6 +14,7 @@ use super::advice::Said;
 use super::resources::{self, Resources};
 use super::{Node, PlanInput, quota};
 use crate::admit;
+use crate::layout::Layout;
 use crate::pool::{self, Placement, Pools};
 
 /// A reclaimed cgroup without a limit of its own holds this many times the whole machine as
@@ -37,7 +38,7 @@ pub(super) fn plans(
             Some(resident) => {
                 pool::placement(&node.layout, &node.tally, pools, resident, input.now)
             }
-            None => refused(node, view.spec.qos, pools),
+            None => refused(&node.layout, view.spec.qos, pools),
         };
         let files = resources::of(input, node, said, (name, view, resident));
         let mut plan = workload_plan(input, name, view, (placed, files));
@@ -52,18 +53,17 @@ pub(super) fn plans(
 }
 
 /// Where work runs that was not admitted: in the pool of its level, without a promise.
-fn refused(node: &Node, qos: QosLevel, pools: &Pools) -> Placement {
+pub(crate) fn refused(layout: &Layout, qos: QosLevel, pools: &Pools) -> Placement {
     let name = match qos {
         QosLevel::SharedCores | QosLevel::DedicatedCores => Some(PoolName::SHARE),
         QosLevel::ReclaimedCores => Some(PoolName::RECLAIM),
         QosLevel::SystemCores => None,
     };
     let pool = name.and_then(|name| pools.get_key_value(name));
-    let everywhere =
-        if qos == QosLevel::SystemCores { node.layout.online } else { node.layout.usable };
+    let everywhere = if qos == QosLevel::SystemCores { layout.online } else { layout.usable };
     Placement {
         cpus: pool.map_or(everywhere, |(_, pool)| pool.cpus),
-        mems: node.layout.nodes_with_memory(),
+        mems: layout.nodes_with_memory(),
         pool: pool.map(|(name, _)| name.clone()),
     }
 }
@@ -82,6 +82,10 @@ fn workload_plan(
         qos: view.spec.qos,
         pool: placed.pool.unwrap_or_else(|| PoolName::from(admit::NO_POOL)),
         cgroup: view.cgroup.clone(),
+        containers: view
+            .containers
+            .as_ref()
+            .map(|all| all.iter().map(|container| container.cgroup.clone()).collect()),
         cpus: placed.cpus,
         cpu_weight: reclaimed.then_some(input.policy.reclaim.weight),
         cpu_idle: reclaimed.then_some(false),

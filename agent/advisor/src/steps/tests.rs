@@ -28,6 +28,7 @@ fn wanted(name: &str, qos: QosLevel, knobs: Knobs) -> (WorkloadName, WorkloadPla
         qos,
         pool: PoolName::from(name),
         cgroup: CgroupPath::new(format!("/{name}")),
+        containers: None,
         cpus: knobs.cpuset_cpus.unwrap_or_default(),
         cpu_weight: knobs.cpu_weight,
         cpu_idle: knobs.cpu_idle,

@@ -13,12 +13,13 @@ use model::plan::{
 };
 use model::policy::Mode;
 use model::qos::{CgroupPath, WorkloadName};
+use model::sample::ContainerSample;
 use model::snapshot::WorkloadView;
 use model::{Bytes, CpuSet, Nanos, Timestamp};
 
 use crate::steps;
 
-use held::Held;
+use held::{Held, Read};
 
 /// A workload that no Sample has shown for this long is gone for good.
 const FORGET_AFTER: Nanos = Nanos::from_secs(60);
@@ -44,16 +45,17 @@ impl Belief {
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         for (name, view) in views {
-            let held = self.held(&view.cgroup);
-            held.recognise(view, at);
-            if held.gone_at.is_some() {
-                continue;
-            }
-            for knob in Knob::ALL.into_iter().filter(|knob| knob.lane() == lane) {
-                let Some((ours, theirs)) = held.observe(view, knob) else { continue };
-                if mode == Mode::Enforce {
-                    findings.push(foreign(name.as_str(), &view.cgroup, ours, theirs));
-                }
+            let containers = view.containers.iter().flat_map(|all| all.iter());
+            let containers = containers.filter(|_| lane == Lane::Slow);
+            let of_container =
+                |one: &'a ContainerSample| (&one.cgroup, Read::of_container(one, view.knobs_at));
+            let own = std::iter::once((&view.cgroup, Read::of(view)));
+            for (cgroup, read) in own.chain(containers.map(of_container)) {
+                let foreign = self.look_at(lane, (cgroup, read), at);
+                let told = foreign.into_iter().filter(|_| mode == Mode::Enforce);
+                findings.extend(
+                    told.map(|(ours, theirs)| self::foreign(name.as_str(), cgroup, ours, theirs)),
+                );
             }
         }
         // One listing without a cgroup proves nothing, and a refused file that is forgotten is
@@ -61,6 +63,22 @@ impl Belief {
         let seen_lately = |seen: Timestamp| at.since(seen) <= FORGET_AFTER;
         self.cgroups.retain(|_, held| held.seen_at.is_none_or(seen_lately));
         findings
+    }
+
+    /// Takes one cgroup's files over; ours and theirs of each that somebody else has written.
+    fn look_at(
+        &mut self,
+        lane: Lane,
+        (cgroup, read): (&CgroupPath, Read<'_>),
+        at: Timestamp,
+    ) -> Vec<(KnobValue, KnobValue)> {
+        let held = self.held(cgroup);
+        held.recognise(read, at);
+        if held.gone_at.is_some() {
+            return Vec::new();
+        }
+        let knobs = Knob::ALL.into_iter().filter(|knob| knob.lane() == lane);
+        knobs.filter_map(|knob| held.observe(read, knob)).collect()
     }
 
     fn held(&mut self, cgroup: &CgroupPath) -> &mut Held {

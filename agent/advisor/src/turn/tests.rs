@@ -36,6 +36,7 @@ fn read(ms: u64, slot: u16, qos: QosLevel) -> WorkloadSample {
             cpuset_cpus: Some(CpuSet::EMPTY),
             ..Knobs::default()
         },
+        containers: None,
         errors: Vec::new(),
     }
 }

@@ -140,6 +140,7 @@ fn view(slot: u16, draft: &Draft, batch: u16) -> WorkloadView {
     WorkloadView {
         spec: wishing(WorkloadSpec::plain(QosLevel::ALL[level], MilliCpu(request)), wish),
         cgroup: CgroupPath::new(format!("/w{slot}")),
+        containers: None,
         cgroup_id: CgroupId(u64::from(slot)),
         slot: SlotId(slot),
         populated: true,

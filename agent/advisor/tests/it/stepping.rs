@@ -149,6 +149,7 @@ fn arb_sets() -> impl Strategy<Value = Plan> {
                 qos: QosLevel::SharedCores,
                 pool: PoolName::from("any"),
                 cgroup: CgroupPath::new(format!("/w{idx}")),
+                containers: None,
                 cpus: cpus.into_iter().map(CpuId).collect(),
                 cpu_weight: None,
                 cpu_idle: None,

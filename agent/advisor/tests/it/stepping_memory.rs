@@ -70,6 +70,7 @@ fn arb_workload() -> impl Strategy<Value = WorkloadPlan> {
             qos: QosLevel::SharedCores,
             pool: PoolName::from("any"),
             cgroup: CgroupPath::from("/unnamed"),
+            containers: None,
             cpus,
             cpu_weight: None,
             cpu_idle: None,

@@ -32,6 +32,7 @@ fn workload(at: u64, usage_us: u64) -> WorkloadSample {
         memory_current: None,
         seldom: std::sync::Arc::default(),
         knobs: crate::knob::Knobs::default(),
+        containers: None,
         errors: Vec::new(),
     }
 }

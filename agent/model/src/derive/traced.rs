@@ -64,6 +64,7 @@ fn workload(at: Timestamp, number: u8, draft: &Draft) -> WorkloadSample {
         memory_current: memory.map(Bytes),
         seldom: Arc::new(seldom),
         knobs: crate::knob::Knobs::default(),
+        containers: None,
         errors: Vec::new(),
     }
 }

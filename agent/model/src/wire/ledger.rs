@@ -15,6 +15,8 @@ use crate::units::{Bytes, MilliCpu, NumaNodeId, Timestamp};
 pub struct Ledger {
     pub pods: BTreeMap<String, Resident>,
     pub remembered: BTreeMap<String, Remembered>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reserved_until_ns: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -118,7 +120,12 @@ impl From<&inner::Ledger> for Ledger {
             let kept = Remembered { nodes: it.nodes.to_string(), until_ns: it.until.0 };
             (lineage.clone(), kept)
         });
-        Ledger { pods: pods.collect(), remembered: remembered.collect() }
+        let reserved = ledger.reserved.iter().map(|(uid, until)| (uid.to_string(), until.0));
+        Ledger {
+            pods: pods.collect(),
+            remembered: remembered.collect(),
+            reserved_until_ns: reserved.collect(),
+        }
     }
 }
 
@@ -130,6 +137,9 @@ impl TryFrom<Ledger> for inner::Ledger {
         for (uid, resident) in ledger.pods {
             let uid = PodUid::new(uid);
             read.pods.insert(uid.clone(), resident.read(uid)?);
+        }
+        for (uid, until_ns) in ledger.reserved_until_ns {
+            read.reserved.insert(PodUid::new(uid), Timestamp(until_ns));
         }
         for (lineage, it) in ledger.remembered {
             let nodes = nodes("remembered.nodes", &it.nodes)?;

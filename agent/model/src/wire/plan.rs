@@ -67,6 +67,9 @@ pub struct WorkloadPlan {
     pub qos: String,
     pub pool: String,
     pub cgroup: String,
+    /// Of a pod: the cgroups that have the cpuset.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub containers: Option<Vec<String>>,
     pub cpus: String,
     pub cpu_weight: Option<u16>,
     pub cpu_idle: Option<bool>,
@@ -254,6 +257,10 @@ impl From<&inner::WorkloadPlan> for WorkloadPlan {
             qos: workload.qos.to_string(),
             pool: workload.pool.to_string(),
             cgroup: workload.cgroup.to_string(),
+            containers: workload
+                .containers
+                .as_ref()
+                .map(|all| all.iter().map(CgroupPath::to_string).collect()),
             cpus: workload.cpus.to_string(),
             cpu_weight: workload.cpu_weight.map(CpuWeight::get),
             cpu_idle: workload.cpu_idle,
@@ -281,6 +288,9 @@ impl TryFrom<WorkloadPlan> for inner::WorkloadPlan {
             qos: qos(&workload.qos)?,
             pool: PoolName::new(workload.pool),
             cgroup: CgroupPath::new(workload.cgroup),
+            containers: workload
+                .containers
+                .map(|all| all.into_iter().map(CgroupPath::new).collect()),
             cpus: parsed("workload.cpus", &workload.cpus)?,
             cpu_weight: workload.cpu_weight.map(cpu_weight).transpose()?,
             cpu_idle: workload.cpu_idle,

@@ -10,15 +10,17 @@ use serde_json::Value;
 
 use super::delta::{self, DeltaError};
 use super::outcome::{Burst, Outcome};
+use super::snapshot::Spec;
 use super::{Decision, Overlay, Plan, Policy, Sample, Snapshot, WireError};
 use crate::decision;
 use crate::plan::Generation;
+use crate::qos::WorkloadName;
 use crate::record::{Entry, Recorded, Standing};
 use crate::sample;
 use crate::units::{MilliCpu, Timestamp};
 
 /// The schema that is written; a new kind of line or a new meaning is a new number.
-pub const RECORDING_SCHEMA: u32 = 1;
+pub const RECORDING_SCHEMA: u32 = 2;
 
 /// Why a line of a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +81,15 @@ enum Line {
     Expire {
         n: u64,
         now_ns: u64,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        decisions: Vec<Decision>,
+    },
+    /// Since schema 2.
+    Reserve {
+        n: u64,
+        now_ns: u64,
+        name: String,
+        spec: Spec,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         decisions: Vec<Decision>,
     },
@@ -144,6 +155,13 @@ impl Encoder {
                 Line::Burst { n, now_ns: now.0, burst: burst.into(), decisions }
             }
             Entry::Expire { now } => Line::Expire { n, now_ns: now.0, decisions },
+            Entry::Reserve { now, name, spec } => Line::Reserve {
+                n,
+                now_ns: now.0,
+                name: name.to_string(),
+                spec: spec.into(),
+                decisions,
+            },
             Entry::Outcome(outcome) => Line::Outcome { n, outcome: Box::new((&**outcome).into()) },
             Entry::Policy(policy) => Line::Policy { n, policy: Box::new((&**policy).into()) },
         };
@@ -240,6 +258,11 @@ impl Decoder {
             }
             Line::Expire { n, now_ns, decisions } => {
                 (n, Entry::Expire { now: Timestamp(now_ns) }, decisions)
+            }
+            Line::Reserve { n, now_ns, name, spec, decisions } => {
+                let (now, name) = (Timestamp(now_ns), WorkloadName::new(name));
+                let spec = spec.try_into().map_err(bad(n))?;
+                (n, Entry::Reserve { now, name, spec }, decisions)
             }
             Line::Outcome { n, outcome } => {
                 let outcome = (*outcome).try_into().map_err(bad(n))?;

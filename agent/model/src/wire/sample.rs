@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::{self, Containers};
 use super::snapshot::{Causes, Fault, NodeMemory, Pressure, Topology, spec, wish};
 use super::{Knobs, WireError, Wish, bad};
 use crate::histogram::{Histogram, N_BUCKETS};
@@ -64,6 +65,8 @@ struct Workload {
     memory_current_bytes: Option<u64>,
     seldom: Seldom,
     knobs: Knobs,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Containers,
     errors: Vec<String>,
 }
 
@@ -197,6 +200,7 @@ impl From<&inner::WorkloadSample> for Workload {
             memory_current_bytes: w.memory_current.map(|bytes| bytes.0),
             seldom: Seldom::from(&*w.seldom),
             knobs: Knobs::from(&w.knobs),
+            containers: container::written(&w.containers),
             errors: w.errors.clone(),
         }
     }
@@ -218,6 +222,7 @@ impl TryFrom<Workload> for inner::WorkloadSample {
             memory_current: w.memory_current_bytes.map(Bytes),
             seldom: Arc::new(w.seldom.try_into()?),
             knobs: w.knobs.try_into()?,
+            containers: container::read(w.containers)?,
             errors: w.errors,
         })
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::{self, Containers};
 use super::plan::qos;
 use super::{Knobs, WireError, Wish, bad, parsed};
 use crate::derive::{HOST, PROBE, TOPOLOGY, WORKLOADS};
@@ -142,6 +143,8 @@ struct Workload {
     io: Io,
     knobs: Knobs,
     knobs_at_ns: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    containers: Containers,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -442,6 +445,7 @@ impl From<&inner::WorkloadView> for Workload {
             io: Io::from(&view.io),
             knobs: Knobs::from(&view.knobs),
             knobs_at_ns: view.knobs_at.0,
+            containers: container::written(&view.containers),
         }
     }
 }
@@ -476,7 +480,39 @@ impl TryFrom<Workload> for inner::WorkloadView {
             io: workload.io.into(),
             knobs: workload.knobs.try_into()?,
             knobs_at: Timestamp(workload.knobs_at_ns),
+            containers: container::read(workload.containers)?,
         })
+    }
+}
+
+/// A spec by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Spec {
+    qos: String,
+    request_milli: u64,
+    memory_request_bytes: u64,
+    target_p99_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wish: Option<Wish>,
+}
+
+impl From<&sample::WorkloadSpec> for Spec {
+    fn from(spec: &sample::WorkloadSpec) -> Spec {
+        Spec {
+            qos: spec.qos.to_string(),
+            request_milli: spec.request.0,
+            memory_request_bytes: spec.memory_request.0,
+            target_p99_us: spec.target_p99.map(|target| target.0),
+            wish: wish(spec),
+        }
+    }
+}
+
+impl TryFrom<Spec> for sample::WorkloadSpec {
+    type Error = WireError;
+
+    fn try_from(it: Spec) -> Result<sample::WorkloadSpec, WireError> {
+        spec((&it.qos, it.request_milli, it.memory_request_bytes, it.target_p99_us, it.wish))
     }
 }
 

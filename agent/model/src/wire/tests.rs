@@ -78,6 +78,7 @@ fn arb_workload_plan() -> impl Strategy<Value = inner::WorkloadPlan> {
         |(qos, pool, cgroup, knobs, cpus)| inner::WorkloadPlan {
             qos,
             pool: PoolName::new(pool),
+            containers: cpus.first().map(|_| Arc::from([CgroupPath::new(format!("{cgroup}/1"))])),
             cgroup: CgroupPath::new(cgroup),
             cpus,
             cpu_weight: knobs.cpu_weight,
@@ -175,7 +176,13 @@ fn arb_ledger() -> impl Strategy<Value = Ledger> {
             (one.ask.uid.clone(), one)
         });
         let kept = Remembered { nodes: NumaSet::single(NumaNodeId(1)), until: Timestamp(9) };
-        Ledger { pods: pods.collect(), remembered: BTreeMap::from([("pod a/b".to_owned(), kept)]) }
+        let pods: BTreeMap<_, _> = pods.collect();
+        let reserved = pods.keys().next().map(|uid| (uid.clone(), Timestamp(9)));
+        Ledger {
+            pods,
+            remembered: BTreeMap::from([("pod a/b".to_owned(), kept)]),
+            reserved: reserved.into_iter().collect(),
+        }
     })
 }
 
@@ -203,6 +210,7 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                     wish: Arc::new(wish),
                 },
                 cgroup: w.cgroup,
+                containers: maybe[2].map(|_| Arc::from([])),
                 cgroup_id: CgroupId(n[2]),
                 slot: SlotId(n[3] as u16),
                 populated: n[4] % 2 == 0,
@@ -341,6 +349,7 @@ fn recorded_plan() -> inner::Plan {
         qos: QosLevel::ReclaimedCores,
         pool: PoolName::from(PoolName::RECLAIM),
         cgroup: CgroupPath::from("/batch/ml"),
+        containers: None,
         cpus: "1-3,8".parse().expect("a list"),
         cpu_weight: Some(CpuWeight::MIN),
         cpu_idle: Some(false),

@@ -3,6 +3,7 @@
 
 use model::knob::{Knob, KnobValue, Knobs, Lane};
 use model::plan::{Generation, Step};
+use model::sample::ContainerSample;
 use model::snapshot::WorkloadView;
 use model::{CgroupId, CpuSet, Nanos, Timestamp};
 
@@ -56,16 +57,34 @@ struct Refusal {
     delay: Nanos,
 }
 
+/// What was read of one cgroup's files, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read<'a> {
+    pub(super) id: CgroupId,
+    pub(super) knobs: &'a Knobs,
+    pub(super) at: Timestamp,
+}
+
+impl<'a> Read<'a> {
+    pub(super) fn of(view: &'a WorkloadView) -> Read<'a> {
+        Read { id: view.cgroup_id, knobs: &view.knobs, at: view.knobs_at }
+    }
+
+    pub(super) fn of_container(container: &'a ContainerSample, at: Timestamp) -> Read<'a> {
+        Read { id: container.cgroup_id, knobs: &container.knobs, at }
+    }
+}
+
 impl Held {
     /// A new cgroup under an old path is another cgroup.
-    pub(super) fn recognise(&mut self, view: &WorkloadView, now: Timestamp) {
-        if self.id.is_some_and(|known| known != view.cgroup_id) {
+    pub(super) fn recognise(&mut self, read: Read<'_>, now: Timestamp) {
+        if self.id.is_some_and(|known| known != read.id) {
             self.forget_files();
             self.gone_at = None;
         }
-        self.id = Some(view.cgroup_id);
+        self.id = Some(read.id);
         self.seen_at = Some(now);
-        self.gone_at = self.gone_at.filter(|gone_at| view.knobs_at <= *gone_at);
+        self.gone_at = self.gone_at.filter(|gone_at| read.at <= *gone_at);
     }
 
     pub(super) fn forget_files(&mut self) {
@@ -85,20 +104,17 @@ impl Held {
 
     /// Takes over what was read from one file; answers with our value and the one found where
     /// somebody else has written.
-    pub(super) fn observe(
-        &mut self,
-        view: &WorkloadView,
-        knob: Knob,
-    ) -> Option<(KnobValue, KnobValue)> {
-        let read = view.knobs.get(knob)?;
+    pub(super) fn observe(&mut self, read: Read<'_>, knob: Knob) -> Option<(KnobValue, KnobValue)> {
+        let (knobs, knobs_at) = (read.knobs, read.at);
+        let read = knobs.get(knob)?;
         // The weight of an idle group reads as something else than what will be after it.
-        let masked = knob == Knob::CpuWeight && view.knobs.cpu_idle == Some(true);
+        let masked = knob == Knob::CpuWeight && knobs.cpu_idle == Some(true);
         if masked || self.emitted_of(knob).is_some() {
             return None;
         }
         let written_at = self.written_at[knob as usize];
-        let seldom_at = view.knobs.seldom_at.filter(|_| knob.is_seldom_read());
-        let read_at = seldom_at.unwrap_or(view.knobs_at);
+        let seldom_at = knobs.seldom_at.filter(|_| knob.is_seldom_read());
+        let read_at = seldom_at.unwrap_or(knobs_at);
         if written_at.is_some_and(|written| read_at < written.after(SETTLED)) {
             return None;
         }

@@ -64,6 +64,14 @@ fn full_sample(seed: u64) -> sample::Sample {
         memory_current: Some(Bytes(u64::MAX - seed)),
         seldom: Arc::new(seldom),
         knobs: crate::knob::Knobs { cpu_idle: Some(true), ..Default::default() },
+        containers: (seed % 3 == 1).then(|| {
+            let container = sample::ContainerSample {
+                cgroup: CgroupPath::from("/batch/ml/c1"),
+                cgroup_id: CgroupId(seed),
+                knobs: crate::knob::Knobs::default(),
+            };
+            Arc::from(vec![container])
+        }),
         errors: vec!["cpu.stat: gone".into()],
     };
     let shape = Shape {
@@ -153,6 +161,14 @@ fn entries() -> Vec<Entry> {
         Entry::Begin { now },
         Entry::Burst { now, burst },
         Entry::Expire { now },
+        Entry::Reserve {
+            now,
+            name: WorkloadName::from("shop/db-0"),
+            spec: sample::WorkloadSpec {
+                target_p99: Some(Micros(900)),
+                ..sample::WorkloadSpec::plain(QosLevel::DedicatedCores, MilliCpu(2000))
+            },
+        },
         outcome(KnobValue::CpuIdle(true), Ok(Applied::Written)),
         outcome(KnobValue::CpuWeight(CpuWeight::MIN), Ok(Applied::DryRun)),
         outcome(KnobValue::CpuMax(quota), Err(failed)),
@@ -179,8 +195,13 @@ fn every_kind_of_entry_is_read_as_it_was_written() {
     let head = decoder.read(&Encoder::head("1.2.3")).expect("a head");
     assert_eq!(head, Read::Head { agent: "1.2.3".into() });
     for (entry, wanted) in entries().into_iter().zip(1..) {
-        let decides =
-            matches!(entry, Entry::Finish { .. } | Entry::Burst { .. } | Entry::Expire { .. });
+        let decides = matches!(
+            entry,
+            Entry::Finish { .. }
+                | Entry::Burst { .. }
+                | Entry::Expire { .. }
+                | Entry::Reserve { .. }
+        );
         let decisions = if decides { vec![made.clone()] } else { Vec::new() };
         let json: Vec<String> = decisions.iter().map(decision_json).collect();
         let line = encoder.line(&Recorded { entry: entry.clone(), decisions });

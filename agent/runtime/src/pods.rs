@@ -1,0 +1,243 @@
+//! Pods and containers as a runtime tells of them, kept from its calls. A value: no connection, no clock. Owns who is here and where their
+//! cgroups are; what they ask for is read by `model::pod`, and where they go is the advisor's.
+
+use std::collections::BTreeMap;
+
+use model::annotation;
+use model::pod::{Ask, Container as PodContainer, ContainerRole, Pod, Requests};
+use model::qos::{CgroupPath, PodUid, QosLevel, QosRules, WorkloadName};
+use model::sample::{PodOnNode, WorkloadSpec};
+use model::{Bytes, MilliCpu};
+use proto::nri::{Container, ContainerState, Event, LinuxCpu, LinuxResources, PodSandbox};
+
+use crate::cgroup;
+use crate::nri::Call;
+
+/// Everybody the runtime knows.
+#[derive(Clone, Debug, Default)]
+pub struct PodTable {
+    /// By the id of the sandbox: a pod whose sandbox ended has another one for a moment.
+    sandboxes: BTreeMap<String, Sandbox>,
+    /// A list that is being told in parts.
+    incoming: Option<BTreeMap<String, Sandbox>>,
+}
+
+#[derive(Clone, Debug)]
+struct Sandbox {
+    pod: PodSandbox,
+    has_stopped: bool,
+    containers: BTreeMap<String, Container>,
+    /// Which one came later.
+    nth: u64,
+}
+
+impl PodTable {
+    /// Takes a call over; whether anything is different now.
+    pub fn hear(&mut self, call: &Call) -> bool {
+        match call {
+            Call::Configure(_) => {
+                self.incoming = None;
+                false
+            }
+            Call::Synchronize(list) => self.synchronize(list),
+            Call::CreateContainer(it) => self.container(it.pod.as_ref(), it.container.as_ref()),
+            Call::UpdateContainer(it) => {
+                let resources = it.linux_resources.as_ref();
+                it.container.as_ref().is_some_and(|one| self.resized(one, resources))
+            }
+            Call::UpdatePodSandbox(it) => {
+                let resources = it.linux_resources.as_ref();
+                it.pod.as_ref().is_some_and(|pod| self.pod_resized(pod, resources))
+            }
+            Call::StopContainer(it) => {
+                it.container.as_ref().is_some_and(|one| self.gone(one))
+            }
+            Call::Told { event, pod, container } => self.told(*event, pod, container.as_ref()),
+            Call::Shutdown => false,
+        }
+    }
+
+    fn synchronize(&mut self, list: &proto::nri::SynchronizeRequest) -> bool {
+        let mut known = self.incoming.take().unwrap_or_default();
+        for pod in &list.pods {
+            let nth = known.len() as u64;
+            known.insert(pod.id.clone(), Sandbox::new(pod, nth));
+        }
+        for container in list.containers.iter().filter(|one| is_there(one)) {
+            if let Some(sandbox) = known.get_mut(&container.pod_sandbox_id) {
+                sandbox.containers.insert(container.id.clone(), container.clone());
+            }
+        }
+        if list.more {
+            self.incoming = Some(known);
+            return false;
+        }
+        self.sandboxes = known;
+        true
+    }
+
+    fn told(&mut self, event: Event, pod: &PodSandbox, container: Option<&Container>) -> bool {
+        match (event, container) {
+            (Event::RunPodSandbox, _) => {
+                self.sandbox(pod);
+                true
+            }
+            (Event::StopPodSandbox, _) => match self.sandboxes.get_mut(&pod.id) {
+                Some(sandbox) => !std::mem::replace(&mut sandbox.has_stopped, true),
+                None => false,
+            },
+            (Event::RemovePodSandbox, _) => self.sandboxes.remove(&pod.id).is_some(),
+            (Event::CreateContainer, container) => self.container(Some(pod), container),
+            (Event::StopContainer | Event::RemoveContainer, Some(container)) => self.gone(container),
+            _ => false,
+        }
+    }
+
+    fn sandbox(&mut self, pod: &PodSandbox) -> &mut Sandbox {
+        let nth = self.sandboxes.values().map(|one| one.nth + 1).max().unwrap_or(0);
+        self.sandboxes.entry(pod.id.clone()).or_insert_with(|| Sandbox::new(pod, nth))
+    }
+
+    fn container(&mut self, pod: Option<&PodSandbox>, container: Option<&Container>) -> bool {
+        let (Some(pod), Some(container)) = (pod, container) else { return false };
+        self.sandbox(pod).containers.insert(container.id.clone(), container.clone());
+        true
+    }
+
+    fn gone(&mut self, container: &Container) -> bool {
+        let sandbox = self.sandboxes.get_mut(&container.pod_sandbox_id);
+        sandbox.is_some_and(|sandbox| sandbox.containers.remove(&container.id).is_some())
+    }
+
+    fn resized(&mut self, container: &Container, resources: Option<&LinuxResources>) -> bool {
+        let sandbox = self.sandboxes.get_mut(&container.pod_sandbox_id);
+        let held = sandbox.and_then(|sandbox| sandbox.containers.get_mut(&container.id));
+        let held = held.and_then(|held| held.linux.as_mut());
+        merge(held.map(|linux| &mut linux.resources), resources)
+    }
+
+    fn pod_resized(&mut self, pod: &PodSandbox, resources: Option<&LinuxResources>) -> bool {
+        let held = self.sandboxes.get_mut(&pod.id).and_then(|sandbox| sandbox.pod.linux.as_mut());
+        merge(held.map(|linux| &mut linux.pod_resources), resources)
+    }
+
+    /// The pod of a sandbox, as it is understood.
+    pub fn pod(&self, sandbox: &str, rules: &QosRules, managed: &str) -> Option<(PodOnNode, Option<String>)> {
+        self.sandboxes.get(sandbox)?.on_node(rules, managed)
+    }
+
+    /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
+    /// one has it.
+    pub fn pods(&self, rules: &QosRules, managed: &str) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
+        let mut living: Vec<&Sandbox> =
+            self.sandboxes.values().filter(|one| !one.has_stopped).collect();
+        living.sort_by_key(|one| std::cmp::Reverse(one.nth));
+        let mut pods: BTreeMap<WorkloadName, PodOnNode> = BTreeMap::new();
+        let mut misread = Vec::new();
+        for (mut pod, why) in living.into_iter().filter_map(|one| one.on_node(rules, managed)) {
+            if pods.contains_key(&pod.name) {
+                pod.name = WorkloadName::new(format!("{}@{}", pod.name, pod.cgroup));
+            }
+            misread.extend(why.map(|why| (pod.name.clone(), why)));
+            pods.insert(pod.name.clone(), pod);
+        }
+        (pods.into_values().collect(), misread)
+    }
+}
+
+impl Sandbox {
+    fn new(pod: &PodSandbox, nth: u64) -> Sandbox {
+        Sandbox { pod: pod.clone(), has_stopped: false, containers: BTreeMap::new(), nth }
+    }
+
+    /// A pod that is not understood is a shared one, with the reason.
+    fn on_node(&self, rules: &QosRules, managed: &str) -> Option<(PodOnNode, Option<String>)> {
+        let linux = self.pod.linux.as_ref()?;
+        let cgroup = cgroup::below(managed, &cgroup::of_pod(&linux.cgroup_parent)?)?;
+        let containers = self.containers.values().filter_map(|one| {
+            let path = &one.linux.as_ref()?.cgroups_path;
+            cgroup::below(managed, &cgroup::of_container(path)?)
+        });
+        let name = WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name));
+        let (spec, why) = match Ask::of(&self.asking(&name), rules) {
+            Ok(ask) => (spec(ask), None),
+            Err(error) => {
+                let plain = WorkloadSpec::plain(QosLevel::SharedCores, self.requests().cpu);
+                (plain, Some(error.to_string()))
+            }
+        };
+        let containers: Vec<CgroupPath> = containers.collect();
+        Some((PodOnNode { name, cgroup, containers, spec }, why))
+    }
+
+    /// What a runtime knows of a pod's wishes: annotations and labels, and its requests as shares. Which container asks for how much is the
+    /// kubelet's; here they are one.
+    fn asking(&self, name: &WorkloadName) -> Pod {
+        let annotations: BTreeMap<String, String> = self.pod.annotations.clone().into_iter().collect();
+        let main = annotations.get(annotation::MAIN_CONTAINER_NAME);
+        let container = PodContainer {
+            name: main.cloned().unwrap_or_else(|| "pod".to_owned()),
+            role: ContainerRole::App,
+            requests: self.requests(),
+        };
+        Pod {
+            uid: PodUid::new(self.pod.uid.as_str()),
+            name: name.clone(),
+            owner: None,
+            labels: self.pod.labels.clone().into_iter().collect(),
+            annotations,
+            containers: vec![container],
+            running: true,
+        }
+    }
+
+    fn requests(&self) -> Requests {
+        let linux = self.pod.linux.as_ref();
+        let whole = linux.and_then(|linux| linux.pod_resources.as_ref()).and_then(cpu);
+        let each = self.containers.values().filter_map(|one| cpu(one.linux.as_ref()?.resources.as_ref()?));
+        let cpu = whole.unwrap_or_else(|| MilliCpu(each.map(|cpu| cpu.0).fold(0, u64::saturating_add)));
+        Requests { cpu, memory: Bytes(0), ..Requests::default() }
+    }
+}
+
+fn spec(ask: Ask) -> WorkloadSpec {
+    WorkloadSpec {
+        qos: ask.level,
+        request: ask.cpu,
+        memory_request: ask.memory,
+        target_p99: None,
+        wish: std::sync::Arc::new(ask.wish),
+    }
+}
+
+/// Shares are 1024 for a CPU, rounded down, and 2 where nothing is asked for (kubelet, `MilliCPUToShares`).
+fn cpu(resources: &LinuxResources) -> Option<MilliCpu> {
+    let shares = resources.cpu.as_ref()?.shares.as_ref()?.value;
+    Some(MilliCpu(if shares <= 2 { 0 } else { shares.saturating_mul(1000).div_ceil(1024) }))
+}
+
+fn is_there(container: &Container) -> bool {
+    container.state() != ContainerState::ContainerStopped
+}
+
+/// What an update says goes over what was there; what it leaves out stays.
+fn merge(held: Option<&mut Option<LinuxResources>>, new: Option<&LinuxResources>) -> bool {
+    let (Some(held), Some(new)) = (held, new) else { return false };
+    let before = held.clone();
+    let now = held.get_or_insert_default();
+    if let Some(cpu) = &new.cpu {
+        let was = now.cpu.get_or_insert_default();
+        let kept = |new: &str, was: &str| if new.is_empty() { was.to_owned() } else { new.to_owned() };
+        *was = LinuxCpu {
+            shares: cpu.shares.or(was.shares),
+            quota: cpu.quota.or(was.quota),
+            period: cpu.period.or(was.period),
+            cpus: kept(&cpu.cpus, &was.cpus),
+            mems: kept(&cpu.mems, &was.mems),
+        };
+    }
+    *held != before
+}
+
+#[cfg(test)]
+mod tests;

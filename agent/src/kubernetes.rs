@@ -1,0 +1,9 @@
+//! The agent on a node of Kubernetes: what the container runtime tells of pods goes to the collector, what the advisor promises goes into
+//! the runtime's answers, and cpusets are written by the runtime. Decides nothing.
+
+mod container_files;
+mod plugin;
+mod talk;
+
+pub use container_files::ContainerFiles;
+pub use talk::{Conversation, start};

@@ -1,0 +1,163 @@
+//! What the agent answers the container runtime. Owns the table of pods and asks the loop for places; every answer comes from memory, and
+//! one that does not come in time is none: the pod starts as the kubelet wants it.
+
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
+
+use advisor::turn::Reserved;
+use model::knob::Knob;
+use model::plan::{Finding, Severity};
+use model::qos::{CgroupPath, QosRules, WorkloadName};
+use model::sample::PodOnNode;
+use proto::nri::{
+    Container, ContainerAdjustment, ContainerRequest, ContainerUpdate, Event,
+    LinuxContainerAdjustment, LinuxContainerUpdate, LinuxCpu, LinuxResources, PodSandbox,
+    UpdateContainerRequest,
+};
+use runtime::cgroup;
+use runtime::nri::{Answer, Call, mask};
+use runtime::pods::PodTable;
+use state::{NOT_MADE_YET, Original};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use crate::config::OnUnplaceable;
+use crate::node_state::{NewContainer, Request};
+
+/// The loop answers in microseconds; beside a saturated machine it may need its turn. Far under the two seconds after which a runtime drops
+/// a plugin.
+const PLACE_LIMIT: Duration = Duration::from_millis(250);
+
+/// Everything the answers depend on.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pub(super) table: PodTable,
+    pub(super) rules: QosRules,
+    /// The managed cgroup below the mount.
+    pub(super) managed: String,
+    pub(super) on_unplaceable: OnUnplaceable,
+    pub(super) pods: watch::Sender<Arc<Vec<PodOnNode>>>,
+    pub(super) told: watch::Sender<Arc<Vec<Finding>>>,
+    pub(super) requests: mpsc::Sender<Request>,
+}
+
+impl Plugin {
+    /// Answers one call.
+    pub(super) fn answer(&mut self, call: &Call) -> Answer {
+        if self.table.hear(call) {
+            self.publish();
+        }
+        match call {
+            Call::Configure(runtime) => {
+                let (name, version) = (&runtime.runtime_name, &runtime.runtime_version);
+                info!(%name, %version, "The container runtime is heard");
+                Answer::Configured { events: events() }
+            }
+            Call::Synchronize(_) => Answer::Synchronized { update: Vec::new() },
+            Call::CreateContainer(request) => self.create(request),
+            Call::UpdateContainer(request) => {
+                Answer::Updated { update: self.rewrite(request).into_iter().collect() }
+            }
+            Call::StopContainer(_) => Answer::Stopped { update: Vec::new() },
+            _ => Answer::Done,
+        }
+    }
+
+    fn publish(&self) {
+        let (pods, misread) = self.table.pods(&self.rules, &self.managed);
+        self.told.send_replace(Arc::new(misread.iter().map(not_understood).collect()));
+        self.pods.send_replace(Arc::new(pods));
+    }
+
+    fn create(&self, request: &ContainerRequest) -> Answer {
+        let made = |adjust| Answer::Created { adjust, update: Vec::new() };
+        let (Some(pod), Some(container)) = (&request.pod, &request.container) else {
+            return made(None);
+        };
+        let originals = self.originals(container);
+        let Some(reserved) = self.place(&pod.id, originals) else { return made(None) };
+        if let (Some(refusal), OnUnplaceable::Fail) = (&reserved.refused, self.on_unplaceable) {
+            return Answer::Refused { reason: refused(pod, &refusal.to_string()) };
+        }
+        let resources = on(LinuxResources::default(), &reserved);
+        let linux = LinuxContainerAdjustment { resources: Some(resources), oom_score_adj: None };
+        made(Some(ContainerAdjustment { linux: Some(linux) }))
+    }
+
+    /// What the kubelet wants of a container, on the CPUs that it has from us.
+    fn rewrite(&self, request: &UpdateContainerRequest) -> Option<ContainerUpdate> {
+        let container = request.container.as_ref()?;
+        let reserved = self.place(&container.pod_sandbox_id, Vec::new())?;
+        let wanted = request.linux_resources.clone().unwrap_or_default();
+        Some(ContainerUpdate {
+            container_id: container.id.clone(),
+            linux: Some(LinuxContainerUpdate { resources: Some(on(wanted, &reserved)) }),
+            ignore_failure: false,
+        })
+    }
+
+    fn place(&self, sandbox: &str, originals: Vec<Original>) -> Option<Reserved> {
+        let (pod, _) = self.table.pod(sandbox, &self.rules, &self.managed)?;
+        let (reply, answered) = sync_channel(1);
+        let container = Box::new(NewContainer { pod: pod.name, spec: pod.spec, originals });
+        let name = container.pod.clone();
+        let asked = self.requests.try_send(Request::Place { container, reply });
+        let answer = asked.ok().and_then(|()| answered.recv_timeout(PLACE_LIMIT).ok());
+        if answer.is_none() {
+            warn!(pod = %name, "The loop does not answer: the container is made as the kubelet wants it");
+        }
+        answer.flatten()
+    }
+
+    /// What the container's files would hold without us.
+    fn originals(&self, container: &Container) -> Vec<Original> {
+        let Some(linux) = &container.linux else { return Vec::new() };
+        let path = cgroup::of_container(&linux.cgroups_path);
+        let path = path.and_then(|path| cgroup::below(&self.managed, &path));
+        let Some(path) = path else { return Vec::new() };
+        let cpu = linux.resources.as_ref().and_then(|resources| resources.cpu.clone());
+        let cpu = cpu.unwrap_or_default();
+        let original = |knob, text: &str| original(&path, knob, text);
+        vec![original(Knob::CpusetCpus, &cpu.cpus), original(Knob::CpusetMems, &cpu.mems)]
+    }
+}
+
+fn original(cgroup: &CgroupPath, knob: Knob, text: &str) -> Original {
+    Original { cgroup: cgroup.clone(), cgroup_id: NOT_MADE_YET, knob, text: text.to_owned() }
+}
+
+/// What changes who is here or what they ask for.
+fn events() -> i32 {
+    mask(&[
+        Event::RunPodSandbox,
+        Event::StopPodSandbox,
+        Event::RemovePodSandbox,
+        Event::CreateContainer,
+        Event::UpdateContainer,
+        Event::StopContainer,
+        Event::RemoveContainer,
+        Event::UpdatePodSandbox,
+    ])
+}
+
+fn on(resources: LinuxResources, reserved: &Reserved) -> LinuxResources {
+    let placement = &reserved.placement;
+    let (cpus, mems) = (placement.cpus.to_string(), placement.mems.to_string());
+    let cpu = LinuxCpu { cpus, mems, ..resources.cpu.unwrap_or_default() };
+    LinuxResources { cpu: Some(cpu), ..resources }
+}
+
+fn refused(pod: &PodSandbox, why: &str) -> String {
+    let PodSandbox { namespace, name, .. } = pod;
+    format!("berth: {namespace}/{name} finds no place (kubernetes.on_unplaceable = fail): {why}")
+}
+
+fn not_understood((name, why): &(WorkloadName, String)) -> Finding {
+    Finding {
+        severity: Severity::Warning,
+        rule: "pod-not-understood",
+        subject: name.to_string(),
+        message: format!("{name} runs as shared_cores: {why}"),
+    }
+}
