@@ -208,6 +208,7 @@ pub struct PodOnNode {
     pub name: WorkloadName,
     /// Below the managed root, as those of its containers.
     pub cgroup: CgroupPath,
+    /// Those that run.
     pub containers: Vec<CgroupPath>,
     pub spec: WorkloadSpec,
 }

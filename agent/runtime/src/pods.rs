@@ -88,6 +88,7 @@ impl PodTable {
             },
             (Event::RemovePodSandbox, _) => self.sandboxes.remove(&pod.id).is_some(),
             (Event::CreateContainer, container) => self.container(Some(pod), container),
+            (Event::PostStartContainer, Some(container)) => self.runs(container),
             (Event::StopContainer | Event::RemoveContainer, Some(container)) => self.gone(container),
             _ => false,
         }
@@ -102,6 +103,17 @@ impl PodTable {
         let (Some(pod), Some(container)) = (pod, container) else { return false };
         self.sandbox(pod).containers.insert(container.id.clone(), container.clone());
         true
+    }
+
+    /// Before that a runtime takes no update of it, and its cgroup may still be in the making.
+    fn runs(&mut self, container: &Container) -> bool {
+        let sandbox = self.sandboxes.get_mut(&container.pod_sandbox_id);
+        let held = sandbox.and_then(|sandbox| sandbox.containers.get_mut(&container.id));
+        held.is_some_and(|held| {
+            let ran = held.state() == ContainerState::ContainerRunning;
+            held.set_state(ContainerState::ContainerRunning);
+            !ran
+        })
     }
 
     fn gone(&mut self, container: &Container) -> bool {
@@ -154,7 +166,8 @@ impl Sandbox {
     fn on_node(&self, rules: &QosRules, managed: &str) -> Option<(PodOnNode, Option<String>)> {
         let linux = self.pod.linux.as_ref()?;
         let cgroup = cgroup::below(managed, &cgroup::of_pod(&linux.cgroup_parent)?)?;
-        let containers = self.containers.values().filter_map(|one| {
+        let running = |one: &&Container| one.state() == ContainerState::ContainerRunning;
+        let containers = self.containers.values().filter(running).filter_map(|one| {
             let path = &one.linux.as_ref()?.cgroups_path;
             cgroup::below(managed, &cgroup::of_container(path)?)
         });

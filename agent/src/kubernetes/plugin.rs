@@ -134,6 +134,7 @@ fn events() -> i32 {
         Event::StopPodSandbox,
         Event::RemovePodSandbox,
         Event::CreateContainer,
+        Event::PostStartContainer,
         Event::UpdateContainer,
         Event::StopContainer,
         Event::RemoveContainer,
