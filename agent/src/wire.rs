@@ -221,14 +221,11 @@ pub fn start(
         None => None,
     };
     // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
-    let files = || {
-        HostFiles::new(edges.tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent")))
-    };
+    let files =
+        || HostFiles::new(edges.tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent")));
     let fast = (Lane::Fast, Box::new(files()) as Box<dyn KnobFiles>);
     let slow: Box<dyn KnobFiles> = match &talk {
-        Some(it) => {
-            Box::new(ContainerFiles::new(files(), it.runtime.clone(), it.handle.clone()))
-        }
+        Some(it) => Box::new(ContainerFiles::new(files(), it.runtime.clone(), it.handle.clone())),
         None => Box::new(files()),
     };
     let (fast, n_fast) = start_lane(&config, fast, outcomes.clone())?;

@@ -19,7 +19,11 @@ pub fn of_container(cgroups_path: &str) -> Option<String> {
         (Some(slice), Some(prefix), Some(id), None) if !id.is_empty() => {
             let parent = of_pod(slice)?;
             // What is no slice already is put there as it is.
-            let scope = if prefix.is_empty() { format!("{id}.scope") } else { format!("{prefix}-{id}.scope") };
+            let scope = if prefix.is_empty() {
+                format!("{id}.scope")
+            } else {
+                format!("{prefix}-{id}.scope")
+            };
             Some(format!("{parent}/{scope}"))
         }
         (Some(path), None, None, None) => absolute(path),
@@ -86,11 +90,11 @@ mod tests {
                 "kubepods-besteffort-pod7_8.slice",
                 Some("/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod7_8.slice"),
             ),
+            ("/kubepods.slice/kubepods-pod7.slice", Some("/kubepods.slice/kubepods-pod7.slice")),
             (
-                "/kubepods.slice/kubepods-pod7.slice",
-                Some("/kubepods.slice/kubepods-pod7.slice"),
+                "kubelet-kubepods-pod7.slice",
+                Some("/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod7.slice"),
             ),
-            ("kubelet-kubepods-pod7.slice", Some("/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod7.slice")),
             ("", None),
             ("kubepods/pod7", None),
             ("/kubepods/../pod7", None),
@@ -111,7 +115,10 @@ mod tests {
                 "kubepods-pod7.slice:cri-containerd:c1".to_owned(),
                 Some("/kubepods.slice/kubepods-pod7.slice/cri-containerd-c1.scope"),
             ),
-            ("kubepods-pod7.slice:crio:c1".to_owned(), Some("/kubepods.slice/kubepods-pod7.slice/crio-c1.scope")),
+            (
+                "kubepods-pod7.slice:crio:c1".to_owned(),
+                Some("/kubepods.slice/kubepods-pod7.slice/crio-c1.scope"),
+            ),
             ("kubepods-pod7.slice:crio:".to_owned(), None),
             ("kubepods-pod7.slice:crio".to_owned(), None),
             ("a:b:c:d".to_owned(), None),

@@ -49,9 +49,7 @@ impl PodTable {
                 let resources = it.linux_resources.as_ref();
                 it.pod.as_ref().is_some_and(|pod| self.pod_resized(pod, resources))
             }
-            Call::StopContainer(it) => {
-                it.container.as_ref().is_some_and(|one| self.gone(one))
-            }
+            Call::StopContainer(it) => it.container.as_ref().is_some_and(|one| self.gone(one)),
             Call::Told { event, pod, container } => self.told(*event, pod, container.as_ref()),
             Call::Shutdown => false,
         }
@@ -89,7 +87,9 @@ impl PodTable {
             (Event::RemovePodSandbox, _) => self.sandboxes.remove(&pod.id).is_some(),
             (Event::CreateContainer, container) => self.container(Some(pod), container),
             (Event::PostStartContainer, Some(container)) => self.runs(container),
-            (Event::StopContainer | Event::RemoveContainer, Some(container)) => self.gone(container),
+            (Event::StopContainer | Event::RemoveContainer, Some(container)) => {
+                self.gone(container)
+            }
             _ => false,
         }
     }
@@ -134,13 +134,22 @@ impl PodTable {
     }
 
     /// The pod of a sandbox, as it is understood.
-    pub fn pod(&self, sandbox: &str, rules: &QosRules, managed: &str) -> Option<(PodOnNode, Option<String>)> {
+    pub fn pod(
+        &self,
+        sandbox: &str,
+        rules: &QosRules,
+        managed: &str,
+    ) -> Option<(PodOnNode, Option<String>)> {
         self.sandboxes.get(sandbox)?.on_node(rules, managed)
     }
 
     /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
     /// one has it.
-    pub fn pods(&self, rules: &QosRules, managed: &str) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
+    pub fn pods(
+        &self,
+        rules: &QosRules,
+        managed: &str,
+    ) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
         let mut living: Vec<&Sandbox> =
             self.sandboxes.values().filter(|one| !one.has_stopped).collect();
         living.sort_by_key(|one| std::cmp::Reverse(one.nth));
@@ -186,7 +195,8 @@ impl Sandbox {
     /// What a runtime knows of a pod's wishes: annotations and labels, and its requests as shares. Which container asks for how much is the
     /// kubelet's; here they are one.
     fn asking(&self, name: &WorkloadName) -> Pod {
-        let annotations: BTreeMap<String, String> = self.pod.annotations.clone().into_iter().collect();
+        let annotations: BTreeMap<String, String> =
+            self.pod.annotations.clone().into_iter().collect();
         let main = annotations.get(annotation::MAIN_CONTAINER_NAME);
         let container = PodContainer {
             name: main.cloned().unwrap_or_else(|| "pod".to_owned()),
@@ -207,8 +217,12 @@ impl Sandbox {
     fn requests(&self) -> Requests {
         let linux = self.pod.linux.as_ref();
         let whole = linux.and_then(|linux| linux.pod_resources.as_ref()).and_then(cpu);
-        let each = self.containers.values().filter_map(|one| cpu(one.linux.as_ref()?.resources.as_ref()?));
-        let cpu = whole.unwrap_or_else(|| MilliCpu(each.map(|cpu| cpu.0).fold(0, u64::saturating_add)));
+        let each = self
+            .containers
+            .values()
+            .filter_map(|one| cpu(one.linux.as_ref()?.resources.as_ref()?));
+        let cpu =
+            whole.unwrap_or_else(|| MilliCpu(each.map(|cpu| cpu.0).fold(0, u64::saturating_add)));
         Requests { cpu, memory: Bytes(0), ..Requests::default() }
     }
 }
@@ -240,7 +254,8 @@ fn merge(held: Option<&mut Option<LinuxResources>>, new: Option<&LinuxResources>
     let now = held.get_or_insert_default();
     if let Some(cpu) = &new.cpu {
         let was = now.cpu.get_or_insert_default();
-        let kept = |new: &str, was: &str| if new.is_empty() { was.to_owned() } else { new.to_owned() };
+        let kept =
+            |new: &str, was: &str| if new.is_empty() { was.to_owned() } else { new.to_owned() };
         *was = LinuxCpu {
             shares: cpu.shares.or(was.shares),
             quota: cpu.quota.or(was.quota),

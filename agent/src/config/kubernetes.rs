@@ -37,7 +37,8 @@ pub(super) fn read(
     check: &Checker<'_>,
     raw: RawKubernetes,
 ) -> Result<KubernetesConfig, ConfigError> {
-    let socket = check.absolute("kubernetes.nri_socket", raw.nri_socket, "/var/run/nri/nri.sock")?;
+    let socket =
+        check.absolute("kubernetes.nri_socket", raw.nri_socket, "/var/run/nri/nri.sock")?;
     Ok(KubernetesConfig {
         nri_socket: socket.into(),
         on_unplaceable: match raw.on_unplaceable {

@@ -71,6 +71,8 @@ fn not_heard(error: &str) -> Finding {
         severity: Severity::Warning,
         rule: "runtime-not-heard",
         subject: "node".to_owned(),
-        message: format!("pods start without us until the container runtime is heard again: {error}"),
+        message: format!(
+            "pods start without us until the container runtime is heard again: {error}"
+        ),
     }
 }

@@ -114,7 +114,9 @@ impl Originals {
 
     /// Whether the cgroup's original is here, perhaps from before the cgroup was made.
     pub fn contains(&self, cgroup: &CgroupPath, cgroup_id: CgroupId, knob: Knob) -> bool {
-        [cgroup_id, NOT_MADE_YET].iter().any(|id| self.entries.contains_key(&(cgroup.clone(), *id, knob)))
+        [cgroup_id, NOT_MADE_YET]
+            .iter()
+            .any(|id| self.entries.contains_key(&(cgroup.clone(), *id, knob)))
     }
 
     /// Records an original unless one is there: the first value seen is the original, later ones

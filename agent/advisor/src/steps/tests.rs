@@ -57,6 +57,38 @@ fn check(now: &[(&str, Knobs)], then: &[(&str, QosLevel, Knobs)], expect: Expect
     expect.assert_eq(&lines(&steps(&believed, &plan)));
 }
 
+/// A pod's own cpuset is left alone, and each container goes its own way to the same set.
+#[test]
+fn the_cpuset_of_a_pod_stands_in_its_containers() {
+    let held = |set| knobs(None, None, None, Some(set));
+    let believed: KnobTable = [("/db", "0-7"), ("/db/a", "0-3"), ("/db/b", "2-3")]
+        .map(|(path, set)| (CgroupPath::from(path), held(set)))
+        .into();
+    let (name, plan) = wanted("db", WEB, knobs(None, Some(50), None, Some("2-3")));
+    let containers = ["/db/a", "/db/b", "/db/c"].map(CgroupPath::from);
+    let plan = WorkloadPlan { containers: Some(containers.as_slice().into()), ..plan };
+    let check = |plan: WorkloadPlan, expect: Expect| {
+        let workloads = [(name.clone(), plan)].into();
+        let plan = Plan { workloads, ..Plan::default() };
+        expect.assert_eq(&lines(&steps(&believed, &plan)));
+    };
+    let none = WorkloadPlan { containers: Some([].into()), ..plan.clone() };
+    check(
+        plan,
+        expect![[r#"
+            /db/cpu.weight = 50  [weight]
+            /db/a/cpuset.cpus = 2-3  [pool-shrink]
+            /db/c/cpuset.cpus = 2-3  [pool]
+        "#]],
+    );
+    check(
+        none,
+        expect![[r#"
+        /db/cpu.weight = 50  [weight]
+    "#]],
+    );
+}
+
 const BATCH: QosLevel = QosLevel::ReclaimedCores;
 const WEB: QosLevel = QosLevel::SharedCores;
 

@@ -204,7 +204,7 @@ mod tests {
         assert!(told.starts_with("Synchronize was answered with Stopped"), "{told}");
         let sent = call.encode(Answer::Synchronized { update: Vec::new() }).unwrap();
         assert_eq!(sent, [0x10, 1], "more comes back");
-        assert_eq!(Call::Shutdown.encode(Answer::Done).unwrap(), []);
+        assert!(Call::Shutdown.encode(Answer::Done).unwrap().is_empty());
         let refused = call.encode(Answer::Refused { reason: "no room".to_owned() });
         assert_eq!(refused.unwrap_err(), "no room");
     }

@@ -20,7 +20,11 @@ fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().unwrap().parent().unwrap();
     let path = folder.join(name);
-    assert!(path.exists(), "{} is missing: cargo build --profile ci -p agent -p cli", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: cargo build --profile ci -p agent -p cli",
+        path.display()
+    );
     path
 }
 
@@ -59,7 +63,9 @@ impl<'a> Agent<'a> {
     }
 
     async fn spawn(&self) {
-        let start = format!("{ENV} setsid sh -c 'echo $$ >pid; exec ./berth-agent run --config agent.toml' >>log 2>&1 </dev/null &");
+        let start = format!(
+            "{ENV} setsid sh -c 'echo $$ >pid; exec ./berth-agent run --config agent.toml' >>log 2>&1 </dev/null &"
+        );
         self.node.shell().run(&start).await.unwrap().success().unwrap();
     }
 
@@ -80,7 +86,13 @@ impl<'a> Agent<'a> {
 
     /// As an OOM killer takes it; its watchdog lives on.
     async fn kill(&self) {
-        self.node.shell().run("kill -9 $(cat /run/berth-bin/pid)").await.unwrap().success().unwrap();
+        self.node
+            .shell()
+            .run("kill -9 $(cat /run/berth-bin/pid)")
+            .await
+            .unwrap()
+            .success()
+            .unwrap();
     }
 }
 
@@ -101,7 +113,10 @@ const LEVEL: &str = "katalyst.kubewharf.io/qos_level";
 /// Waits until a file of a pod's container says so; with what it says, and what the agent says, if it does not.
 async fn until_file(agent: &Agent<'_>, pod: &Pod, name: &str, expect: &str, limit: Duration) {
     let there = async || Ok((cgroup_file(agent.node, pod, name).await == expect).then_some(()));
-    if eventually(&format!("{name} of {} to be {expect}", pod.name_any()), limit, there).await.is_err() {
+    if eventually(&format!("{name} of {} to be {expect}", pod.name_any()), limit, there)
+        .await
+        .is_err()
+    {
         let found = cgroup_file(agent.node, pod, name).await;
         let (log, pools) = (agent.log().await, agent.berth("pools").await);
         panic!("{name} of {} is {found}, not {expect}\n{pools}\n{log}", pod.name_any());
@@ -112,8 +127,7 @@ async fn until_file(agent: &Agent<'_>, pod: &Pod, name: &str, expect: &str, limi
 async fn pods_get_the_cpus_that_their_annotations_ask_for() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let settings =
-        Settings { shape: Shape::NUMA, files: files("enforce"), ..Settings::default() };
+    let settings = Settings { shape: Shape::NUMA, files: files("enforce"), ..Settings::default() };
     let node = cluster.add_node(&bench, &settings).await.unwrap();
     let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
     let early = run(&bench, &pods, &pod("early", json!({ "requests": { "cpu": "500m" } }))).await;
@@ -130,7 +144,8 @@ async fn pods_get_the_cpus_that_their_annotations_ask_for() {
     assert_eq!(cgroup_file(&node, &db, "cpuset.mems").await, "0");
     until_file(&agent, &early, "cpuset.cpus", "4-7", Duration::from_secs(20)).await;
 
-    let ml = run(&bench, &pods, &annotated("ml", json!({ LEVEL: "reclaimed_cores" }), json!({}))).await;
+    let ml =
+        run(&bench, &pods, &annotated("ml", json!({ LEVEL: "reclaimed_cores" }), json!({}))).await;
     agent.kill().await;
     until_file(&agent, &early, "cpuset.cpus.effective", "0-7", Duration::from_secs(20)).await;
     until_file(&agent, &db, "cpuset.cpus.effective", "0-7", Duration::from_secs(20)).await;

@@ -1,0 +1,255 @@
+//! Who is here after a row of calls, what they ask for, and where their cgroups are.
+
+use model::annotation;
+use model::qos::{QosLevel, QosRules};
+use proto::nri::{
+    Container, ContainerRequest, ContainerState, Event, LinuxContainer, LinuxCpu, LinuxPodSandbox,
+    LinuxResources, OptionalUInt64, PodSandbox, SynchronizeRequest, UpdateContainerRequest,
+    UpdatePodSandboxRequest,
+};
+
+use super::PodTable;
+use crate::nri::Call;
+
+fn shares(shares: u64) -> LinuxResources {
+    let shares = Some(OptionalUInt64 { value: shares });
+    LinuxResources {
+        cpu: Some(LinuxCpu { shares, ..LinuxCpu::default() }),
+        ..LinuxResources::default()
+    }
+}
+
+/// `name` in namespace `shop`; its sandbox is called `s-NAME`.
+fn pod(name: &str, annotations: &[(&str, &str)], resources: Option<LinuxResources>) -> PodSandbox {
+    let annotations =
+        annotations.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    PodSandbox {
+        id: format!("s-{name}"),
+        name: name.to_owned(),
+        namespace: "shop".to_owned(),
+        uid: format!("u-{name}"),
+        annotations: annotations.collect(),
+        linux: Some(LinuxPodSandbox {
+            cgroup_parent: format!("/kubepods/burstable/pod{name}"),
+            pod_resources: resources,
+            ..LinuxPodSandbox::default()
+        }),
+        ..PodSandbox::default()
+    }
+}
+
+fn container(of: &str, id: &str, asked: u64) -> Container {
+    Container {
+        id: id.to_owned(),
+        pod_sandbox_id: format!("s-{of}"),
+        linux: Some(LinuxContainer {
+            resources: Some(shares(asked)),
+            cgroups_path: format!("/kubepods/burstable/pod{of}/{id}"),
+            ..LinuxContainer::default()
+        }),
+        ..Container::default()
+    }
+}
+
+fn told(event: Event, pod: &PodSandbox, container: Option<Container>) -> Call {
+    Call::Told { event, pod: pod.clone(), container }
+}
+
+fn create(pod: &PodSandbox, container: Container) -> Call {
+    Call::CreateContainer(ContainerRequest { pod: Some(pod.clone()), container: Some(container) })
+}
+
+fn list(pods: &[PodSandbox], containers: &[Container], more: bool) -> Call {
+    Call::Synchronize(SynchronizeRequest {
+        pods: pods.to_vec(),
+        containers: containers.to_vec(),
+        more,
+    })
+}
+
+/// One line per pod: name, level, request, cgroup, containers.
+fn lines(table: &PodTable) -> Vec<String> {
+    let (pods, misread) = table.pods(&QosRules::default(), "/kubepods");
+    let line = |pod: &model::sample::PodOnNode| {
+        let containers: Vec<String> = pod.containers.iter().map(ToString::to_string).collect();
+        let why = misread.iter().find(|(name, _)| *name == pod.name).map(|(_, why)| why.as_str());
+        format!(
+            "{} {} {} {} [{}]{}",
+            pod.name,
+            pod.spec.qos,
+            pod.spec.request,
+            pod.cgroup,
+            containers.join(" "),
+            why.map(|why| format!(" because {why}")).unwrap_or_default()
+        )
+    };
+    pods.iter().map(line).collect()
+}
+
+/// The table after each call, and which of the calls changed it.
+#[track_caller]
+fn check(calls: &[(Call, bool)], expect: &[&str]) {
+    let mut table = PodTable::default();
+    for (nth, (call, changes)) in calls.iter().enumerate() {
+        assert_eq!(table.hear(call), *changes, "call {nth}, {}", call.name());
+    }
+    assert_eq!(lines(&table), expect);
+}
+
+#[test]
+fn a_pod_from_its_sandbox_to_its_end() {
+    let web = pod("web", &[], Some(shares(512)));
+    let c1 = || container("web", "c1", 512);
+    let began = [(told(Event::RunPodSandbox, &web, None), true)];
+    let made = [(create(&web, c1()), true)];
+    let runs = [(told(Event::PostStartContainer, &web, Some(c1())), true)];
+    let ends = [(told(Event::StopContainer, &web, Some(c1())), true)];
+    let alone = "shop/web shared_cores 500 /burstable/podweb []";
+    check(&began, &[alone]);
+    check(&[&began[..], &made].concat(), &[alone]);
+    let with = "shop/web shared_cores 500 /burstable/podweb [/burstable/podweb/c1]";
+    check(&[&began[..], &made, &runs].concat(), &[with]);
+    check(&[&began[..], &made, &runs, &ends].concat(), &[alone]);
+    let stopped = [
+        (told(Event::StopPodSandbox, &web, None), true),
+        (told(Event::StopPodSandbox, &web, None), false),
+    ];
+    check(&[&began[..], &made, &stopped].concat(), &[]);
+    let removed = [
+        (told(Event::RemovePodSandbox, &web, None), true),
+        (told(Event::RemovePodSandbox, &web, None), false),
+    ];
+    check(&[&began[..], &stopped, &removed].concat(), &[]);
+}
+
+#[test]
+fn a_list_replaces_what_was_known_once_it_is_whole() {
+    let (web, db) = (pod("web", &[], None), pod("db", &[], None));
+    let running = Container {
+        state: ContainerState::ContainerRunning.into(),
+        ..container("web", "c1", 1024)
+    };
+    let made = container("web", "c2", 512);
+    let ended = Container {
+        state: ContainerState::ContainerStopped.into(),
+        ..container("web", "c3", 4096)
+    };
+    let old = (told(Event::RunPodSandbox, &pod("old", &[], None), None), true);
+    let first = (list(&[web], &[running, made], true), false);
+    let last = (list(&[db], &[ended, container("nobody", "c4", 2)], false), true);
+    check(&[old.clone(), first.clone()], &["shop/old shared_cores 0 /burstable/podold []"]);
+    check(
+        &[old, first, last],
+        &[
+            "shop/db shared_cores 0 /burstable/poddb []",
+            // 1024 and 512 shares; what has ended asks for nothing.
+            "shop/web shared_cores 1500 /burstable/podweb [/burstable/podweb/c1]",
+        ],
+    );
+}
+
+#[test]
+fn annotations_say_what_a_pod_is() {
+    let level = |level| (annotation::QOS_LEVEL, level);
+    let two = Some(shares(2048));
+    let rows = [
+        (
+            pod("db", &[level("dedicated_cores")], two.clone()),
+            "shop/db dedicated_cores 2000 /burstable/poddb []",
+        ),
+        (
+            pod("ml", &[level("reclaimed_cores")], Some(shares(2))),
+            "shop/ml reclaimed_cores 0 /burstable/podml []",
+        ),
+    ];
+    for (pod, expect) in rows {
+        check(&[(told(Event::RunPodSandbox, &pod, None), true)], &[expect]);
+    }
+    let wrong = pod("db", &[level("gold")], two);
+    let mut table = PodTable::default();
+    table.hear(&told(Event::RunPodSandbox, &wrong, None));
+    let said = lines(&table);
+    assert!(
+        said[0].starts_with("shop/db shared_cores 2000 /burstable/poddb [] because "),
+        "{said:?}"
+    );
+    assert!(said[0].contains(annotation::QOS_LEVEL) && said[0].contains("gold"), "{said:?}");
+    let (found, _) = table.pods(&QosRules::default(), "/kubepods");
+    assert_eq!(found[0].spec.qos, QosLevel::SharedCores);
+}
+
+#[test]
+fn shares_are_read_back_to_what_was_asked() {
+    for milli in 3..=64_000 {
+        let asked = pod("web", &[], Some(shares(milli * 1024 / 1000)));
+        let mut table = PodTable::default();
+        table.hear(&told(Event::RunPodSandbox, &asked, None));
+        let (pods, _) = table.pods(&QosRules::default(), "/kubepods");
+        assert_eq!(pods[0].spec.request.0, milli);
+    }
+}
+
+#[test]
+fn a_resize_changes_what_is_asked_for() {
+    let web = pod("web", &[], Some(shares(512)));
+    let began = [
+        (told(Event::RunPodSandbox, &web, None), true),
+        (create(&web, container("web", "c1", 512)), true),
+    ];
+    let resize = |asked| {
+        Call::UpdatePodSandbox(UpdatePodSandboxRequest {
+            pod: Some(web.clone()),
+            linux_resources: Some(shares(asked)),
+            ..UpdatePodSandboxRequest::default()
+        })
+    };
+    let grown = [(resize(1024), true), (resize(1024), false)];
+    check(&[&began[..], &grown].concat(), &["shop/web shared_cores 1000 /burstable/podweb []"]);
+
+    // A runtime that tells nothing of the pod tells of its containers.
+    let bare = pod("web", &[], None);
+    let update = Call::UpdateContainer(UpdateContainerRequest {
+        pod: Some(bare.clone()),
+        container: Some(container("web", "c1", 512)),
+        linux_resources: Some(shares(2048)),
+    });
+    check(
+        &[(create(&bare, container("web", "c1", 512)), true), (update, true)],
+        &["shop/web shared_cores 2000 /burstable/podweb []"],
+    );
+}
+
+#[test]
+fn a_name_belongs_to_the_later_sandbox() {
+    let old = pod("web", &[], Some(shares(1024)));
+    let new = PodSandbox { id: "s-later".to_owned(), ..pod("web", &[], Some(shares(512))) };
+    let new = PodSandbox {
+        linux: Some(LinuxPodSandbox {
+            cgroup_parent: "/kubepods/podlater".to_owned(),
+            ..new.linux.clone().unwrap()
+        }),
+        ..new
+    };
+    check(
+        &[
+            (told(Event::RunPodSandbox, &old, None), true),
+            (told(Event::RunPodSandbox, &new, None), true),
+        ],
+        &[
+            "shop/web shared_cores 500 /podlater []",
+            "shop/web@/burstable/podweb shared_cores 1000 /burstable/podweb []",
+        ],
+    );
+}
+
+#[test]
+fn what_is_not_below_the_managed_cgroup_is_not_listed() {
+    let mut stray = pod("web", &[], None);
+    stray.linux = Some(LinuxPodSandbox {
+        cgroup_parent: "/other/podx".to_owned(),
+        ..LinuxPodSandbox::default()
+    });
+    check(&[(told(Event::RunPodSandbox, &stray, None), true)], &[]);
+    stray.linux = None;
+    check(&[(told(Event::RunPodSandbox, &stray, None), true)], &[]);
+}
