@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::cpuset::CpuSet;
 use crate::enhancement::Enhancements;
 use crate::histogram::Histogram;
 use crate::knob::Knobs;
@@ -189,6 +190,8 @@ pub struct WorkloadSpec {
     pub memory_request: Bytes,
     /// The run-queue wait its p99 should stay under; `None` takes the policy's default.
     pub target_p99: Option<Micros>,
+    /// CPUs that somebody else gave it for itself: a kubelet whose CPU manager is `static`.
+    pub given: Option<CpuSet>,
     /// What it wishes beyond its level. Shared: a Sample has one per workload and second.
     pub wish: Arc<Enhancements>,
 }
@@ -197,7 +200,7 @@ impl WorkloadSpec {
     /// A workload that wishes nothing beyond its level.
     pub fn plain(qos: QosLevel, request: MilliCpu) -> WorkloadSpec {
         let wish = Arc::new(Enhancements::none(qos));
-        WorkloadSpec { qos, request, memory_request: Bytes(0), target_p99: None, wish }
+        WorkloadSpec { qos, request, memory_request: Bytes(0), target_p99: None, given: None, wish }
     }
 }
 

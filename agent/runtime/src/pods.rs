@@ -7,11 +7,14 @@ use model::annotation;
 use model::pod::{Ask, Container as PodContainer, ContainerRole, Pod, Requests};
 use model::qos::{CgroupPath, PodUid, QosLevel, QosRules, WorkloadName};
 use model::sample::{PodOnNode, WorkloadSpec};
-use model::{Bytes, MilliCpu};
+use model::{Bytes, CpuSet, MilliCpu};
 use proto::nri::{Container, ContainerState, Event, LinuxCpu, LinuxResources, PodSandbox};
 
 use crate::cgroup;
 use crate::nri::Call;
+
+/// Annotation of a container that was made with our CPUs: what it holds is not what the kubelet wants.
+pub const PLACED: &str = "berth.dev/placed";
 
 /// Everybody the runtime knows.
 #[derive(Clone, Debug, Default)]
@@ -26,6 +29,7 @@ pub struct PodTable {
 struct Sandbox {
     pod: PodSandbox,
     has_stopped: bool,
+    /// With the cpuset that the kubelet wants: ours is never taken over.
     containers: BTreeMap<String, Container>,
     /// Which one came later.
     nth: u64,
@@ -181,15 +185,35 @@ impl Sandbox {
             cgroup::below(managed, &cgroup::of_container(path)?)
         });
         let name = WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name));
-        let (spec, why) = match Ask::of(&self.asking(&name), rules) {
+        let given = self.given();
+        let (mut spec, why) = match Ask::of(&self.asking(&name), rules) {
             Ok(ask) => (spec(ask), None),
             Err(error) => {
                 let plain = WorkloadSpec::plain(QosLevel::SharedCores, self.requests().cpu);
                 (plain, Some(error.to_string()))
             }
         };
-        let containers: Vec<CgroupPath> = containers.collect();
+        spec.given = given;
+        // What the kubelet places, it places whole.
+        let containers: Vec<CgroupPath> = containers.filter(|_| given.is_none()).collect();
         Some((PodOnNode { name, cgroup, containers, spec }, why))
+    }
+
+    /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves: in a pod of class Guaranteed as many
+    /// whole CPUs as a container asks for (KEP-3570). Every other container of such a kubelet has all that nobody owns.
+    fn given(&self) -> Option<CpuSet> {
+        let parent = &self.pod.linux.as_ref()?.cgroup_parent;
+        if parent.contains("burstable") || parent.contains("besteffort") {
+            return None;
+        }
+        let own = |one: &Container| {
+            let cpu = one.linux.as_ref()?.resources.as_ref()?.cpu.as_ref()?;
+            let cpus: CpuSet = cpu.cpus.parse().ok()?;
+            let is_whole = cpu.shares?.value == cpus.len() as u64 * 1024;
+            (is_whole && !cpus.is_empty() && !one.annotations.contains_key(PLACED)).then_some(cpus)
+        };
+        let own = self.containers.values().filter_map(own);
+        own.reduce(|all, cpus| all.union(&cpus))
     }
 
     /// What a runtime knows of a pod's wishes: annotations and labels, and its requests as shares. Which container asks for how much is the
@@ -233,6 +257,7 @@ fn spec(ask: Ask) -> WorkloadSpec {
         request: ask.cpu,
         memory_request: ask.memory,
         target_p99: None,
+        given: None,
         wish: std::sync::Arc::new(ask.wish),
     }
 }

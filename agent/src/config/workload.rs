@@ -72,6 +72,7 @@ fn rule(check: &Checker<'_>, raw: RawWorkload) -> Result<WorkloadRule, ConfigErr
             request,
             memory_request: bytes(check, "workload.memory_request", raw.memory_request, Bytes(0))?,
             target_p99: target(check, raw.target_p99_us)?,
+            given: None,
             wish: Arc::new(wish(check, qos, raw.enhancements)?),
         },
     })

@@ -17,7 +17,7 @@ use proto::nri::{
 };
 use runtime::cgroup;
 use runtime::nri::{Answer, Call, mask};
-use runtime::pods::PodTable;
+use runtime::pods::{PLACED, PodTable};
 use state::{NOT_MADE_YET, Original};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -82,7 +82,8 @@ impl Plugin {
         }
         let resources = on(LinuxResources::default(), &reserved);
         let linux = LinuxContainerAdjustment { resources: Some(resources), oom_score_adj: None };
-        made(Some(ContainerAdjustment { linux: Some(linux) }))
+        let annotations = [(PLACED.to_owned(), "true".to_owned())].into();
+        made(Some(ContainerAdjustment { annotations, linux: Some(linux) }))
     }
 
     /// What the kubelet wants of a container, on the CPUs that it has from us.
@@ -99,6 +100,9 @@ impl Plugin {
 
     fn place(&self, sandbox: &str, originals: Vec<Original>) -> Option<Reserved> {
         let (pod, _) = self.table.pod(sandbox, &self.rules, &self.managed)?;
+        if pod.spec.given.is_some() {
+            return None;
+        }
         let (reply, answered) = sync_channel(1);
         let container = Box::new(NewContainer { pod: pod.name, spec: pod.spec, originals });
         let name = container.pod.clone();

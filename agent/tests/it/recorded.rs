@@ -233,6 +233,7 @@ fn view(idx: usize, draft: Draft, (used, wait_us): Load) -> WorkloadView {
             ..WorkloadSpec::plain(QosLevel::ALL[draft.0], ask.cpu)
         },
         cgroup: CgroupPath::new(format!("/p{idx}")),
+        containers: None,
         cgroup_id: CgroupId(u64::from(number)),
         slot: SlotId(number),
         populated: true,

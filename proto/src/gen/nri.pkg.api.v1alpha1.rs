@@ -231,6 +231,11 @@ pub struct LinuxCpu {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContainerAdjustment {
+    #[prost(btree_map = "string, string", tag = "2")]
+    pub annotations: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
     #[prost(message, optional, tag = "6")]
     pub linux: ::core::option::Option<LinuxContainerAdjustment>,
 }

@@ -4,13 +4,14 @@
 
 use std::sync::Arc;
 
-use model::Timestamp;
+use model::decision::Decision;
 use model::derive::WORKLOADS;
-use model::ledger::{Ledger, Resident};
+use model::ledger::{Ledger, Place, Resident};
 use model::plan::{Finding, Severity};
 use model::pod::Ask;
 use model::qos::{PodUid, QosLevel, WorkloadName};
 use model::snapshot::WorkloadView;
+use model::{NumaSet, Timestamp};
 
 use super::{PlanInput, PlanReport};
 use crate::admit::{self, Refusal};
@@ -31,6 +32,9 @@ pub(super) fn settle(
     let mut book = Book { input, layout, ledger: before };
     if has_workloads(input) {
         book.forget();
+    }
+    for (name, view) in &input.snapshot.workloads {
+        report.decisions.extend(book.accept_given(name, view));
     }
     let mut n_refused = 0;
     for (name, view) in book.newcomers() {
@@ -82,7 +86,11 @@ impl<'a> Book<'a> {
         };
         let stays = |(uid, one): (&PodUid, &Resident)| {
             let Some(view) = self.view_of(uid) else { return is_awaited(uid).then_some(()) };
-            let same = view.spec.qos == one.ask.level && *view.spec.wish == one.ask.wish;
+            let was_given = matches!(one.place, Place::Own { nodes, .. } if nodes.is_empty())
+                && one.ask.level != QosLevel::DedicatedCores;
+            let same = view.spec.qos == one.ask.level
+                && *view.spec.wish == one.ask.wish
+                && (view.spec.given.is_some() || !was_given);
             same.then_some(())
         };
         let gone: Vec<PodUid> = self
@@ -99,6 +107,32 @@ impl<'a> Book<'a> {
             let _ = admit::remove(&self.placement(), &mut ledger, &uid);
             self.ledger = Arc::new(ledger);
         }
+    }
+
+    /// CPUs that a kubelet gave away are not ours to refuse: whoever was promised one of them is asked about again.
+    fn accept_given(&mut self, name: &WorkloadName, view: &WorkloadView) -> Option<Decision> {
+        let cpus = view.spec.given?;
+        let ask = Ask::of_workload(name, &view.spec);
+        let place = Place::Own { cpus, nodes: NumaSet::EMPTY };
+        if self.ledger.pods.get(&ask.uid).is_some_and(|one| one.place == place && one.ask == ask) {
+            return None;
+        }
+        let given = |uid: &PodUid| self.view_of(uid).is_some_and(|view| view.spec.given.is_some());
+        let meets = |one: &Resident| match one.place {
+            Place::Own { cpus: theirs, .. } => !theirs.is_disjoint(&cpus),
+            Place::Node(_) | Place::Pool | Place::Anywhere => false,
+        };
+        let mut ledger = (*self.ledger).clone();
+        ledger.pods.retain(|uid, one| given(uid) || !meets(one));
+        ledger.pods.insert(ask.uid.clone(), Resident { ask, place, ramp_until: None });
+        self.ledger = Arc::new(ledger);
+        Some(Decision {
+            at: self.input.now,
+            rule: "given",
+            subject: name.to_string(),
+            inputs: vec![("request", format!("{} mCPU", view.spec.request))],
+            result: format!("CPUs {cpus} of its own, by the kubelet"),
+        })
     }
 
     /// Who was promised a place and is there now leaves when it is gone, like everybody.
@@ -127,7 +161,7 @@ impl<'a> Book<'a> {
             let same = |one: &Resident| {
                 one.ask.cpu == view.spec.request && one.ask.memory == view.spec.memory_request
             };
-            !resident.is_some_and(same)
+            view.spec.given.is_none() && !resident.is_some_and(same)
         };
         let mut new: Vec<_> = self.input.snapshot.workloads.iter().filter(is_new).collect();
         if new.len() > MAX_REFUSED {
@@ -139,11 +173,7 @@ impl<'a> Book<'a> {
         new
     }
 
-    fn admit(
-        &mut self,
-        name: &WorkloadName,
-        view: &WorkloadView,
-    ) -> Result<model::decision::Decision, Refusal> {
+    fn admit(&mut self, name: &WorkloadName, view: &WorkloadView) -> Result<Decision, Refusal> {
         let ask = Ask::of_workload(name, &view.spec);
         let placement = self.placement();
         let admission = match self.ledger.pods.contains_key(name.as_str()) {

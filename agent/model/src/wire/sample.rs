@@ -7,7 +7,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::container::{self, Containers};
-use super::snapshot::{Causes, Fault, NodeMemory, Pressure, Topology, spec, wish};
+use super::snapshot::{
+    Causes, Fault, NodeMemory, Pressure, Topology, given, given_text, spec, wish,
+};
 use super::{Knobs, WireError, Wish, bad};
 use crate::histogram::{Histogram, N_BUCKETS};
 use crate::qos::{CgroupPath, WorkloadName};
@@ -54,6 +56,8 @@ struct Workload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wish: Option<Wish>,
     target_p99_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given_cpus: Option<String>,
     cgroup: String,
     cgroup_id: u64,
     slot: u16,
@@ -190,6 +194,7 @@ impl From<&inner::WorkloadSample> for Workload {
             memory_request_bytes: w.spec.memory_request.0,
             wish: wish(&w.spec),
             target_p99_us: w.spec.target_p99.map(|target| target.0),
+            given_cpus: given_text(&w.spec),
             cgroup: w.cgroup.to_string(),
             cgroup_id: w.cgroup_id.0,
             slot: w.slot.0,
@@ -211,7 +216,10 @@ impl TryFrom<Workload> for inner::WorkloadSample {
 
     fn try_from(w: Workload) -> Result<inner::WorkloadSample, WireError> {
         Ok(inner::WorkloadSample {
-            spec: spec((&w.qos, w.request_milli, w.memory_request_bytes, w.target_p99_us, w.wish))?,
+            spec: inner::WorkloadSpec {
+                given: given(w.given_cpus)?,
+                ..spec((&w.qos, w.request_milli, w.memory_request_bytes, w.target_p99_us, w.wish))?
+            },
             cgroup: CgroupPath::new(w.cgroup),
             cgroup_id: CgroupId(w.cgroup_id),
             slot: SlotId(w.slot),

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::container::{self, Containers};
 use super::plan::qos;
 use super::{Knobs, WireError, Wish, bad, parsed};
+use crate::cpuset::CpuSet;
 use crate::derive::{HOST, PROBE, TOPOLOGY, WORKLOADS};
 use crate::enhancement::Enhancements;
 use crate::histogram::{Histogram, N_BUCKETS};
@@ -127,6 +128,8 @@ struct Workload {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wish: Option<Wish>,
     target_p99_us: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given_cpus: Option<String>,
     cgroup: String,
     cgroup_id: u64,
     slot: u16,
@@ -432,6 +435,7 @@ impl From<&inner::WorkloadView> for Workload {
             memory_request_bytes: view.spec.memory_request.0,
             wish: wish(&view.spec),
             target_p99_us: view.spec.target_p99.map(|target| target.0),
+            given_cpus: given_text(&view.spec),
             cgroup: view.cgroup.to_string(),
             cgroup_id: view.cgroup_id.0,
             slot: view.slot.0,
@@ -460,13 +464,16 @@ impl TryFrom<Workload> for inner::WorkloadView {
 
     fn try_from(workload: Workload) -> Result<inner::WorkloadView, WireError> {
         Ok(inner::WorkloadView {
-            spec: spec((
-                &workload.qos,
-                workload.request_milli,
-                workload.memory_request_bytes,
-                workload.target_p99_us,
-                workload.wish,
-            ))?,
+            spec: sample::WorkloadSpec {
+                given: given(workload.given_cpus)?,
+                ..spec((
+                    &workload.qos,
+                    workload.request_milli,
+                    workload.memory_request_bytes,
+                    workload.target_p99_us,
+                    workload.wish,
+                ))?
+            },
             cgroup: CgroupPath::new(workload.cgroup),
             cgroup_id: CgroupId(workload.cgroup_id),
             slot: SlotId(workload.slot),
@@ -493,6 +500,8 @@ pub(super) struct Spec {
     memory_request_bytes: u64,
     target_p99_us: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    given_cpus: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     wish: Option<Wish>,
 }
 
@@ -503,6 +512,7 @@ impl From<&sample::WorkloadSpec> for Spec {
             request_milli: spec.request.0,
             memory_request_bytes: spec.memory_request.0,
             target_p99_us: spec.target_p99.map(|target| target.0),
+            given_cpus: given_text(spec),
             wish: wish(spec),
         }
     }
@@ -512,8 +522,19 @@ impl TryFrom<Spec> for sample::WorkloadSpec {
     type Error = WireError;
 
     fn try_from(it: Spec) -> Result<sample::WorkloadSpec, WireError> {
-        spec((&it.qos, it.request_milli, it.memory_request_bytes, it.target_p99_us, it.wish))
+        Ok(sample::WorkloadSpec {
+            given: given(it.given_cpus)?,
+            ..spec((&it.qos, it.request_milli, it.memory_request_bytes, it.target_p99_us, it.wish))?
+        })
     }
+}
+
+pub(super) fn given_text(spec: &sample::WorkloadSpec) -> Option<String> {
+    spec.given.map(|cpus| cpus.to_string())
+}
+
+pub(super) fn given(text: Option<String>) -> Result<Option<CpuSet>, WireError> {
+    text.map(|text| parsed("given_cpus", &text)).transpose()
 }
 
 /// `qos`, requests in mCPU and bytes, the target of p99 in microseconds, and a wish that is not plain.

@@ -207,6 +207,7 @@ fn arb_view() -> impl Strategy<Value = WorkloadView> {
                     request: MilliCpu(n[1]),
                     memory_request: Bytes(n[2]),
                     target_p99: maybe[0].map(Micros),
+                    given: maybe[1].map(|n| CpuSet::single(CpuId((n % 64) as u16))),
                     wish: Arc::new(wish),
                 },
                 cgroup: w.cgroup,

@@ -253,3 +253,37 @@ fn what_is_not_below_the_managed_cgroup_is_not_listed() {
     stray.linux = None;
     check(&[(told(Event::RunPodSandbox, &stray, None), true)], &[]);
 }
+
+/// CPUs that the kubelet gave for itself, by where the pod is, what its container asks for and holds.
+#[test]
+fn whole_cpus_of_guaranteed_pods_are_the_kubelets() {
+    let rows = [
+        ("/kubepods/poddb", 2048, "1-2", "", Some("1-2")),
+        ("kubepods-poddb.slice", 1024, "5", "", Some("5")),
+        ("/kubepods/poddb", 2048, "0,3-7", "", None),
+        ("/kubepods/poddb", 2048, "", "", None),
+        ("/kubepods/poddb", 1536, "1-2", "", None),
+        ("/kubepods/poddb", 2048, "nonsense", "", None),
+        // Ours, heard again after a restart of the agent.
+        ("/kubepods/poddb", 2048, "1-2", super::PLACED, None),
+        ("/kubepods/burstable/poddb", 2048, "1-2", "", None),
+        ("kubepods-besteffort-poddb.slice", 2048, "1-2", "", None),
+    ];
+    for (parent, shares, cpus, mark, expect) in rows {
+        let mut db = pod("db", &[], None);
+        db.linux.as_mut().unwrap().cgroup_parent = parent.to_owned();
+        let mut one = container("db", "c1", shares);
+        one.set_state(ContainerState::ContainerRunning);
+        one.annotations =
+            (!mark.is_empty()).then(|| (mark.to_owned(), "true".to_owned())).into_iter().collect();
+        let linux = one.linux.as_mut().unwrap();
+        linux.cgroups_path = format!("{parent}/c1");
+        linux.resources.as_mut().unwrap().cpu.as_mut().unwrap().cpus = cpus.to_owned();
+        let mut table = PodTable::default();
+        table.hear(&list(&[db], &[one], false));
+        let (found, _) = table.pods(&QosRules::default(), "/");
+        let given = found[0].spec.given.map(|cpus| cpus.to_string());
+        assert_eq!(given.as_deref(), expect, "{parent} {shares} {cpus:?} {mark}");
+        assert!(expect.is_none() || found[0].containers.is_empty(), "the kubelet's to write");
+    }
+}

@@ -66,7 +66,8 @@ fn answer(call: &Call, pinned: &Pinned) -> Answer {
                 resources: Some(on(LinuxResources::default(), cpus)),
                 oom_score_adj: None,
             };
-            let adjust = ContainerAdjustment { linux: Some(linux) };
+            let adjust =
+                ContainerAdjustment { linux: Some(linux), ..ContainerAdjustment::default() };
             Answer::Created { adjust: Some(adjust), update: Vec::new() }
         }
         Call::UpdateContainer(request) => {

@@ -194,3 +194,30 @@ fn a_pod_that_comes_back_as_another_is_asked_anew() {
     assert_eq!((own.placement.pool.is_some(), own_of(&turn, "db")), (true, Some(Place::Pool)));
     assert_eq!(shared.decisions.len(), 1);
 }
+
+/// A kubelet with a CPU manager of its own gives CPUs away without asking: ours make room.
+#[test]
+fn what_a_kubelet_gives_is_its_own_and_whoever_owned_it_moves() {
+    let mut turn = node();
+    let db = reserve(&mut turn, 1100, "db", &spec(OWN, 2000)).placement.cpus;
+    let given = WorkloadSpec { given: Some(db), ..spec(WEB, 2000) };
+    let theirs = |ms| {
+        let (name, sample) = there(ms, "static", given.clone(), "");
+        (name, WorkloadSample { containers: Some(Arc::from([])), ..sample })
+    };
+    let ours = |ms| there(ms, "db", spec(OWN, 2000), &db.to_string());
+    let effects = turn.tick(at(2000), sample(2000, vec![web(2000), theirs(2000), ours(2000)]));
+    let plan = Arc::clone(turn.plan().expect("planned"));
+    assert_eq!(plan.workloads["static"].cpus, db);
+    let moved = plan.workloads["db"].cpus;
+    assert!(moved.is_disjoint(&db) && moved.len() == 2, "{moved}");
+    assert!(plan.workloads["web"].cpus.is_disjoint(&db.union(&moved)));
+    assert!(slow(&effects).iter().all(|step| !step.starts_with("/static")), "{effects:?}");
+    assert!(effects.decisions.iter().any(|decision| decision.rule == "given"));
+    // Told once, and over when the kubelet takes it back.
+    let effects = turn.tick(at(3000), sample(3000, vec![web(3000), theirs(3000)]));
+    assert!(effects.decisions.iter().all(|decision| decision.rule != "given"), "{effects:?}");
+    let taken_back = there(4000, "static", spec(WEB, 2000), "");
+    turn.tick(at(4000), sample(4000, vec![web(4000), taken_back]));
+    assert_eq!(own_of(&turn, "static"), Some(Place::Pool));
+}
