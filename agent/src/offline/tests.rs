@@ -75,7 +75,7 @@ fn differences() {
 #[test]
 fn foreign_lines_have_their_place() {
     let mut tomorrow = lines();
-    tomorrow[0] = Encoder::head("9").replace("\"schema\":1", "\"schema\":7");
+    tomorrow[0] = Encoder::head("9").replace("\"schema\":2", "\"schema\":7");
     let file = recorded(&tomorrow);
     let error = replay(&file.path, ReplayArgs::default()).expect_err("refused");
     let text = format!("{error:#}");

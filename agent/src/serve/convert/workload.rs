@@ -26,10 +26,22 @@ pub(super) fn workload(
         throttled_ratio: view.throttled_ratio,
         cpu_pressure: view.cpu_pressure.as_ref().map(super::pressure),
         memory_current_bytes: view.memory_current.map(|bytes| bytes.0),
-        knobs: Some(knobs(&view.knobs)),
+        knobs: Some(knobs(&shown(view))),
         suppressed,
         memory: Some(memory(&view.memory)),
         io: Some(io(&view.io)),
+    }
+}
+
+/// Of a pod the cpuset that its containers hold, where they hold the same.
+fn shown(view: &WorkloadView) -> Knobs {
+    let mut sets =
+        view.containers.iter().flat_map(|all| all.iter()).map(|one| one.knobs.cpuset_cpus);
+    match sets.next() {
+        Some(first) if sets.all(|other| other == first) => {
+            Knobs { cpuset_cpus: first, ..view.knobs }
+        }
+        _ => view.knobs,
     }
 }
 

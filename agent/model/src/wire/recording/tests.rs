@@ -247,7 +247,7 @@ fn what_is_refused() {
     check(&[""], "not a line");
     check(&["[]"], "not a line");
     check(&[r#"{"kind":"tomorrow"}"#], "not a line");
-    check(&[r#"{"kind":"head","schema":2,"agent":"x"}"#], "schema 2 cannot be read");
+    check(&[r#"{"kind":"head","schema":3,"agent":"x"}"#], "schema 3 cannot be read");
     check(&[r#"{"kind":"head","schema":0,"agent":"x"}"#], "schema 0 cannot be read");
     check(&[&head, &begin(1)], "entry 1 before any head");
     check(&[&head, &state, &begin(3)], "entry 3 where 2 was expected");
