@@ -215,7 +215,7 @@ async fn a_static_cpu_manager_and_the_agent_share_a_node() {
     let own = eventually("our pod to own its CPUs", SOON, moved).await.unwrap();
     assert_eq!(n_cpus(&own), 3, "{own}");
     // The kubelet needs whole CPUs again, and takes some that our pod has.
-    let more = json!({ "limits": { "cpu": "4", "memory": "64Mi" } });
+    let more = json!({ "limits": { "cpu": "2", "memory": "64Mi" } });
     let more = run(&bench, &pods, &pod("more", more)).await;
     let more_cpus = cgroup_file(&node, &more, "cpuset.cpus").await;
     let apart = async || {
