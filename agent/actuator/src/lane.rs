@@ -8,7 +8,7 @@ use std::{io, thread};
 
 use model::Timestamp;
 use model::knob::{Knob, Lane};
-use model::plan::{FailureKind, Outcome, StepFailure};
+use model::plan::Outcome;
 use model::qos::CgroupPath;
 use state::{Original, Originals};
 use tracing::{error, warn};
@@ -16,6 +16,7 @@ use tracing::{error, warn};
 use crate::exec::{self, Batch};
 use crate::files::KnobFiles;
 use crate::restore::{self, Restored};
+use crate::tidying::Tidying;
 
 /// Orders a lane may have waiting. Batches replace each other, so a few are enough; a full queue
 /// means the lane hangs in the kernel, and the loop is told instead of waiting.
@@ -26,7 +27,6 @@ const QUEUE: usize = 64;
 pub enum Order {
     /// Open files and record originals of a cgroup before anything has to be fast.
     Prepare(CgroupPath),
-    /// A cgroup is not written any more; where it is gone its originals are forgotten, too.
     Forget(CgroupPath),
     /// What a cgroup would hold that does not exist yet: it is made with something else, on our word.
     Adopt(Vec<Original>),
@@ -85,10 +85,11 @@ pub fn spawn(mut deps: LaneDeps) -> io::Result<LaneHandle> {
 
 fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
     let mut waiting = VecDeque::new();
+    let mut tidying = Tidying::default();
     while let Some(order) = waiting.pop_front().or_else(|| queue.recv().ok()) {
         match order {
             Order::Prepare(cgroup) => prepare(deps, &cgroup),
-            Order::Forget(cgroup) => forget(deps, &cgroup),
+            Order::Forget(cgroup) => deps.files.forget(&cgroup),
             Order::Adopt(originals) => adopt(deps, originals),
             Order::Apply(batch) => apply(deps, queue, &mut waiting, batch),
             Order::Restore(reply) => {
@@ -100,6 +101,7 @@ fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
                 let _nobody_waits = reply.send(restored);
             }
         }
+        tidying.look(&mut *deps.files, &mut deps.originals);
     }
 }
 
@@ -122,17 +124,6 @@ fn apply(
         &mut newer,
         &mut deps.outcomes,
     );
-}
-
-/// A cgroup that stays is only not ours to write now; what it held is put back at the end.
-fn forget(deps: &mut LaneDeps, cgroup: &CgroupPath) {
-    deps.files.forget(cgroup);
-    let is_gone = |failure: &StepFailure| failure.kind == FailureKind::Vanished;
-    if deps.files.id(cgroup).is_err_and(|failure| is_gone(&failure))
-        && let Err(error) = deps.originals.forget(cgroup)
-    {
-        error!(%cgroup, %error, "The journal of originals is not rewritten");
-    }
 }
 
 fn adopt(deps: &mut LaneDeps, originals: Vec<Original>) {

@@ -9,6 +9,7 @@ pub mod files;
 pub mod host_files;
 pub mod lane;
 pub mod restore;
+mod tidying;
 
 pub use exec::{Batch, carry_out};
 pub use files::KnobFiles;

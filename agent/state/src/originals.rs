@@ -1,7 +1,7 @@
 //! The journal of originals: what stood in a file before Berth's first write to it. Appended
 //! before that write, so that whoever comes after a crash can put it back. Does not write cgroups.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -108,6 +108,10 @@ impl Originals {
         self.entries.values()
     }
 
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -138,9 +142,9 @@ impl Originals {
         Ok(())
     }
 
-    /// Forgets a cgroup that is gone, and rewrites the file when it has grown large.
-    pub fn forget(&mut self, cgroup: &CgroupPath) -> Result<(), OriginalsError> {
-        self.entries.retain(|(path, ..), _| path != cgroup);
+    /// Forgets cgroups that are gone, and rewrites the file when it has grown large.
+    pub fn forget(&mut self, gone: &BTreeSet<CgroupPath>) -> Result<(), OriginalsError> {
+        self.entries.retain(|(path, ..), _| !gone.contains(path));
         let size = self.file.metadata().map(|metadata| metadata.len()).unwrap_or(0);
         if size < COMPACT_BYTES {
             return Ok(());

@@ -72,7 +72,7 @@ fn gone_cgroups_are_forgotten_and_clear_empties_the_file() {
     let mut journal = Originals::open(dir.path(), Lane::Fast).expect("open");
     journal.record(original(1, Knob::CpuWeight, "100")).expect("record");
     journal.record(original(2, Knob::CpuWeight, "100")).expect("record");
-    journal.forget(&CgroupPath::from("/batch/pod-1")).expect("forget");
+    journal.forget(&[CgroupPath::from("/batch/pod-1")].into()).expect("forget");
     assert_eq!(journal.iter().count(), 1);
     journal.clear().expect("clear");
     journal.record(original(9, Knob::CpuIdle, "0")).expect("record after clear");
