@@ -382,7 +382,7 @@ impl Loop {
         }
         let now = clock::now();
         let reserved = self.deps.turn.reserve(now, &pod, &spec)?;
-        let entry = || Entry::Reserve { now, name: pod, spec };
+        let entry = || Entry::Reserve { now, name: pod, spec: Box::new(spec) };
         self.deps.recording.entry(&reserved.decisions, entry);
         for decision in reserved.decisions.clone() {
             self.decide(decision);

@@ -2,13 +2,11 @@
 //! Writes nothing.
 
 use std::io::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 use advisor::turn::TurnState;
 use collector::clock;
 use model::policy::{Mode, Policy};
-use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::wire;
@@ -17,8 +15,7 @@ use crate::wire;
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let policy = Policy { mode: Mode::Observe, ..config.policy.clone() };
     let edges = wire::open_edges(config)?;
-    let (_nobody, no_pods) = watch::channel(Arc::default());
-    let collector = wire::start_collector(config, edges.tree, edges.probe, no_pods)?;
+    let collector = wire::start_collector(config, edges.tree, edges.probe, None)?;
     let mut turn = TurnState::new(policy);
     std::thread::sleep(Duration::from_millis(300));
     let now = clock::now();

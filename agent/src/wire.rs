@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::doctor::{self, StartFacts};
 use crate::eyes::{self, Eyes, Status, Witness};
-use crate::kubernetes::{self, ContainerFiles};
+use crate::kubernetes::{self, ContainerFiles, Conversation};
 use crate::metrics::Metrics;
 use crate::node_loop::inherited::Inherited;
 use crate::node_loop::publish::Publisher;
@@ -170,7 +170,7 @@ pub fn start_collector(
     config: &Config,
     tree: Result<CgroupTree, String>,
     probe: Box<dyn ProbeSource>,
-    pods: watch::Receiver<Arc<Vec<PodOnNode>>>,
+    pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
 ) -> anyhow::Result<Collector> {
     let host = HostRoot::new(&config.host.root);
     let tick = config.agent.tick;
@@ -187,7 +187,11 @@ pub fn start_collector(
     let workloads = match tree {
         Ok(tree) => {
             let thresholds = Thresholds::of(&config.policy);
-            let reader = WorkloadReader::new(tree, rules, pods, thresholds, probe);
+            let reader = WorkloadReader::new(tree, rules, thresholds, probe);
+            let reader = match pods {
+                Some(pods) => reader.with_pods(pods),
+                None => reader,
+            };
             collector::workloads::spawn(plan("read-cgroups", tick), reader)?
         }
         Err(why) => collector::spawn(plan("read-cgroups", tick), move |_| {
@@ -220,23 +224,15 @@ pub fn start(
         Some(it) => Some(kubernetes::start(it, &config.host.managed_cgroup, requests.clone())?),
         None => None,
     };
-    // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
-    let files =
-        || HostFiles::new(edges.tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent")));
-    let fast = (Lane::Fast, Box::new(files()) as Box<dyn KnobFiles>);
-    let slow: Box<dyn KnobFiles> = match &talk {
-        Some(it) => Box::new(ContainerFiles::new(files(), it.runtime.clone(), it.handle.clone())),
-        None => Box::new(files()),
-    };
-    let (fast, n_fast) = start_lane(&config, fast, outcomes.clone())?;
+    let (fast, slow) = lane_files(&edges.tree, talk.as_ref());
+    let (fast, n_fast) = start_lane(&config, (Lane::Fast, fast), outcomes.clone())?;
     let (slow, n_slow) = start_lane(&config, (Lane::Slow, slow), outcomes)?;
     // One that enforces goes on from what it finds, and knows the originals for its end.
     let inherited = match (config.policy.mode, &observe_only) {
         (Mode::Observe, None) => Inherited::put_back(n_fast + n_slow, [&fast, &slow]),
         _ => Inherited::default(),
     };
-    let nobody = || (watch::channel(Arc::default()).1, watch::channel(Arc::default()).1);
-    let (pods, told) = talk.map_or_else(nobody, |talk| (talk.pods, talk.told));
+    let (pods, told) = talk.map(|talk| (talk.pods, talk.told)).unzip();
     let collector = start_collector(&config, edges.tree, edges.probe, pods)?;
     let policy = match &observe_only {
         Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
@@ -282,7 +278,7 @@ pub fn start(
         tick,
         observe_only,
         inherited,
-        told,
+        told: told.unwrap_or_else(|| watch::channel(Arc::default()).1),
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();
@@ -306,6 +302,21 @@ pub fn start(
 async fn until(mut stopping: watch::Receiver<bool>) {
     // An error means that the main thread is gone: stop as well.
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// What each lane writes through.
+fn lane_files(
+    tree: &Result<CgroupTree, String>,
+    talk: Option<&Conversation>,
+) -> (Box<dyn KnobFiles>, Box<dyn KnobFiles>) {
+    // Without cgroup v2 the mode is pinned to observe and no lane ever opens a file.
+    let tree = || tree.clone().unwrap_or_else(|_why| CgroupTree::at("/nonexistent"));
+    let host = || HostFiles::new(tree());
+    let slow: Box<dyn KnobFiles> = match talk {
+        Some(it) => Box::new(ContainerFiles::new(host(), it.runtime.clone(), it.handle.clone())),
+        None => Box::new(host()),
+    };
+    (Box::new(host()), slow)
 }
 
 /// A lane, and how many originals an agent before left in its journal.

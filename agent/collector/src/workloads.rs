@@ -82,11 +82,11 @@ impl WorkloadReader {
     pub fn new(
         tree: CgroupTree,
         rules: Vec<Rule>,
-        pods: watch::Receiver<Arc<Vec<PodOnNode>>>,
         thresholds: Thresholds,
         probe: Box<dyn ProbeSource>,
     ) -> WorkloadReader {
         let slots = Slots::new(N_SLOTS);
+        let (_nobody, pods) = watch::channel(Arc::default());
         WorkloadReader {
             tree,
             rules,
@@ -100,6 +100,12 @@ impl WorkloadReader {
             next_walk: Timestamp(0),
             n_opened: 0,
         }
+    }
+
+    /// With somebody who tells of pods.
+    #[must_use]
+    pub fn with_pods(self, pods: watch::Receiver<Arc<Vec<PodOnNode>>>) -> WorkloadReader {
+        WorkloadReader { pods, ..self }
     }
 
     /// One reading of everything.

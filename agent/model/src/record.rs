@@ -73,7 +73,7 @@ pub enum Entry {
     Reserve {
         now: Timestamp,
         name: WorkloadName,
-        spec: WorkloadSpec,
+        spec: Box<WorkloadSpec>,
     },
     Outcome(Box<Outcome>),
     Policy(Box<Policy>),

@@ -89,7 +89,7 @@ enum Line {
         n: u64,
         now_ns: u64,
         name: String,
-        spec: Spec,
+        spec: Box<Spec>,
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         decisions: Vec<Decision>,
     },
@@ -159,7 +159,7 @@ impl Encoder {
                 n,
                 now_ns: now.0,
                 name: name.to_string(),
-                spec: spec.into(),
+                spec: Box::new(Spec::from(&**spec)),
                 decisions,
             },
             Entry::Outcome(outcome) => Line::Outcome { n, outcome: Box::new((&**outcome).into()) },
@@ -261,7 +261,7 @@ impl Decoder {
             }
             Line::Reserve { n, now_ns, name, spec, decisions } => {
                 let (now, name) = (Timestamp(now_ns), WorkloadName::new(name));
-                let spec = spec.try_into().map_err(bad(n))?;
+                let spec = Box::new((*spec).try_into().map_err(bad(n))?);
                 (n, Entry::Reserve { now, name, spec }, decisions)
             }
             Line::Outcome { n, outcome } => {

@@ -24,6 +24,14 @@ fn node_use(seed: u64) -> NodeUse {
 }
 
 /// A Sample with something in every field, differing by `seed`.
+fn container(seed: u64) -> sample::ContainerSample {
+    sample::ContainerSample {
+        cgroup: CgroupPath::from("/batch/ml/c1"),
+        cgroup_id: CgroupId(seed),
+        knobs: crate::knob::Knobs::default(),
+    }
+}
+
 fn full_sample(seed: u64) -> sample::Sample {
     let at = Timestamp(1_000_000_000 + seed);
     let line =
@@ -64,14 +72,7 @@ fn full_sample(seed: u64) -> sample::Sample {
         memory_current: Some(Bytes(u64::MAX - seed)),
         seldom: Arc::new(seldom),
         knobs: crate::knob::Knobs { cpu_idle: Some(true), ..Default::default() },
-        containers: (seed % 3 == 1).then(|| {
-            let container = sample::ContainerSample {
-                cgroup: CgroupPath::from("/batch/ml/c1"),
-                cgroup_id: CgroupId(seed),
-                knobs: crate::knob::Knobs::default(),
-            };
-            Arc::from(vec![container])
-        }),
+        containers: (seed % 3 == 1).then(|| Arc::from([container(seed)])),
         errors: vec!["cpu.stat: gone".into()],
     };
     let shape = Shape {
@@ -164,10 +165,10 @@ fn entries() -> Vec<Entry> {
         Entry::Reserve {
             now,
             name: WorkloadName::from("shop/db-0"),
-            spec: sample::WorkloadSpec {
+            spec: Box::new(sample::WorkloadSpec {
                 target_p99: Some(Micros(900)),
                 ..sample::WorkloadSpec::plain(QosLevel::DedicatedCores, MilliCpu(2000))
-            },
+            }),
         },
         outcome(KnobValue::CpuIdle(true), Ok(Applied::Written)),
         outcome(KnobValue::CpuWeight(CpuWeight::MIN), Ok(Applied::DryRun)),
