@@ -187,7 +187,7 @@ mod tests {
             .zip(0..)
             .map(|(path, id)| (CgroupPath::from(*path), CgroupId(id)))
             .collect();
-        let found = match_rules(&[rule("/burstable/*", "rest")], &[pod.clone()], &walk);
+        let found = match_rules(&[rule("/burstable/*", "rest")], std::slice::from_ref(&pod), &walk);
         let names: Vec<&str> = found.workloads.keys().map(WorkloadName::as_str).collect();
         assert_eq!(names, ["rest/pod8", "shop/db-0"]);
         let db = &found.workloads["shop/db-0"];
