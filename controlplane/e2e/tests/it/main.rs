@@ -6,4 +6,5 @@ mod controllers;
 mod faults;
 mod node;
 mod nri;
+mod reports;
 mod scheduler;

@@ -20,8 +20,6 @@ use crate::chain;
 
 /// Beside one stream per node: those of agents that came back before the old stream was found to be dead.
 const SPARE_STREAMS: usize = 1024;
-/// A directive is small: who does not take one for so long reads no more.
-const SEND_DEADLINE: Duration = Duration::from_secs(10);
 
 type Policy = watch::Receiver<Option<Arc<v1::PolicyDocument>>>;
 
@@ -134,7 +132,8 @@ impl Session {
                 debug!(status = %status, "Ending a stream of reports");
             }
             let is_end = answer.is_err();
-            let sent = to_node.send_timeout(answer, SEND_DEADLINE).await;
+            // Who takes no answer for so long reads no more.
+            let sent = to_node.send_timeout(answer, self.service.silence).await;
             if sent.is_err() || is_end {
                 return;
             }
