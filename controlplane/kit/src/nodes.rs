@@ -33,7 +33,7 @@ use tokio::sync::watch;
 
 pub use intake::{Answer, Intake};
 pub use keeper::Keeper;
-pub use limits::{Limits, Refusal};
+pub use limits::{Limits, Refusal, Rival};
 pub use peer::{AllowedNode, Denied, Peer, Peers, by_certificate, of_certificate};
 pub use reported::ReportedState;
 pub use service::Service;

@@ -14,7 +14,7 @@ use proto::v1::{
     Decision, FullReason, NodeDelta, NodeIdentity, NodeReport, NodeState, node_report,
 };
 
-use super::limits::{self, Limits, Refusal};
+use super::limits::{self, Limits, Refusal, Rival};
 use super::reported::{DeltaFault, ReportedState};
 use super::table::{Node, NodeTable};
 
@@ -153,15 +153,17 @@ impl Intake {
         if silence >= self.expiry {
             return Ok(Standing::Unknown);
         }
-        if known.node_uid != identity.node_uid {
-            return Err(Refusal::OtherMachine {
+        let rival = |known: &str, told: &str| {
+            Box::new(Rival {
                 cluster: identity.cluster.clone(),
                 node: identity.node.clone(),
-                holder: known.node_uid.clone(),
-                claimant: identity.node_uid.clone(),
-                silence,
-                expiry: self.expiry,
-            });
+                known: known.to_owned(),
+                told: told.to_owned(),
+            })
+        };
+        if known.node_uid != identity.node_uid {
+            let of = rival(&known.node_uid, &identity.node_uid);
+            return Err(Refusal::OtherMachine { of, silence, expiry: self.expiry });
         }
         if known.agent_start_id == identity.agent_start_id && known.boot_id == identity.boot_id {
             return Ok(Standing::SameStart { sequence: node.sequence });
@@ -169,13 +171,8 @@ impl Intake {
         if entry.is_newer(identity) {
             return Ok(Standing::NewStart);
         }
-        Err(Refusal::Superseded {
-            cluster: identity.cluster.clone(),
-            node: identity.node.clone(),
-            start: identity.agent_start_id.clone(),
-            newer: known.agent_start_id.clone(),
-            silence,
-        })
+        let of = rival(&known.agent_start_id, &identity.agent_start_id);
+        Err(Refusal::Superseded { of, silence })
     }
 
     fn take_full(

@@ -56,23 +56,28 @@ pub enum Refusal {
     #[error("with node {node} all states have {n_bytes} bytes, at most {limit} are kept")]
     TableBytes { node: String, n_bytes: usize, limit: usize },
     #[error(
-        "node {node} of cluster {cluster} is reported by machine {holder}, last {}; machine \
-         {claimant} may have the name when that one was silent for {}",
-        ago(*.silence), seconds(*.expiry)
+        "node {node} of cluster {cluster} is reported by machine {known}, last {}; machine {told} \
+         may have the name when that one was silent for {}",
+        ago(*.silence), seconds(*.expiry), node = .of.node, cluster = .of.cluster,
+        known = .of.known, told = .of.told
     )]
-    OtherMachine {
-        cluster: String,
-        node: String,
-        holder: String,
-        claimant: String,
-        silence: Duration,
-        expiry: Duration,
-    },
+    OtherMachine { of: Box<Rival>, silence: Duration, expiry: Duration },
     #[error(
-        "agent start {start} of node {node} of cluster {cluster} was followed by {newer}, which \
-         reported last {}", ago(*.silence)
+        "agent start {told} of node {node} of cluster {cluster} was followed by {known}, which \
+         reported last {}", ago(*.silence), told = .of.told, node = .of.node,
+        cluster = .of.cluster, known = .of.known
     )]
-    Superseded { cluster: String, node: String, start: String, newer: String, silence: Duration },
+    Superseded { of: Box<Rival>, silence: Duration },
+}
+
+/// Two that report under one name: their node uids, or the ids of two agent starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rival {
+    pub cluster: String,
+    pub node: String,
+    /// Who has the name.
+    pub known: String,
+    pub told: String,
 }
 
 fn seconds(duration: Duration) -> String {
