@@ -9,6 +9,7 @@ use std::time::Duration;
 mod agents;
 
 use agents::Load;
+use testkit::Bench;
 
 /// Ends when it is dropped.
 struct ReportServer {
@@ -48,8 +49,9 @@ impl Drop for ReportServer {
     }
 }
 
-/// Every agent is answered and in the table; prints what the server needed.
+/// Every agent is answered and in the table; notes what the server needed.
 async fn check(n_agents: usize, n_connections: usize, interval: Duration, n_reports: u64) {
+    let bench = Bench::of_test().unwrap();
     let (mut server, address) = ReportServer::start();
     let empty = server.figures();
     let load = Load {
@@ -69,21 +71,22 @@ async fn check(n_agents: usize, n_connections: usize, interval: Duration, n_repo
     let figures = server.figures();
     assert_eq!(figures["pods"], n_agents as f64 * 30.0, "{figures:?}");
     let cpu_s = (figures["cpu_ms"] - empty["cpu_ms"]) / 1000.0;
-    println!(
-        "{n_agents} agents, {} reports in {:.1} s ({:.0}/s), joined after {:.1} s; server: {:.0} MiB \
-         (empty {:.0}), {:.2} CPU-s, {:.0} us per report; {} tables, {:.2} ms each; {:.0} MiB encoded",
+    let seconds = outcome.took.as_secs_f64();
+    let line = format!(
+        "{n_agents} agents, {} reports in {seconds:.1} s ({:.0}/s), joined after {:.1} s; \
+         server {:.0} MiB (empty {:.0}) of which {:.0} MiB are states as encoded, {cpu_s:.1} CPU-s, \
+         {:.0} us per report; {:.0} tables, {:.1} ms each",
         outcome.n_accepted,
-        outcome.took.as_secs_f64(),
-        outcome.n_accepted as f64 / outcome.took.as_secs_f64(),
+        outcome.n_accepted as f64 / seconds,
         outcome.joined.as_secs_f64(),
         figures["rss_kib"] / 1024.0,
         empty["rss_kib"] / 1024.0,
-        cpu_s,
+        figures["state_bytes"] / f64::from(1 << 20),
         cpu_s * 1e6 / outcome.n_accepted as f64,
         figures["publishes_total"],
         figures["publishing_seconds_total"] * 1e3 / figures["publishes_total"],
-        figures["state_bytes"] / f64::from(1 << 20),
     );
+    bench.note(&line).unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,8 @@
-//! What is published: all nodes at one time. Owns how they are looked up. Cheap to copy, because every node is shared
-//! between the tables that hold it.
+//! What is published: all nodes at one time. Owns how they are looked up.
+//!
+//! A table is a sorted list of pointers, and nodes are shared between the tables that hold them: another table of 20,000
+//! nodes takes 3 ms, whatever the nodes hold. Lists of eight nodes that tables share would take 1.3 ms when 800 nodes have
+//! changed; at five tables a second that is one percent of a CPU, and not worth a second level.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
