@@ -22,7 +22,9 @@ async fn main() -> ExitCode {
     let (_policy, following) = watch::channel(None);
     let peers: kit::nodes::Peers = Arc::new(|_| Ok(AllowedNode::Any));
     let deps = Deps { peers, policy: following, registry: &mut registry };
-    let parts = reporting(&Config::default(), deps);
+    // A machine that is busy with other work makes agents late; that is no reason to forget them.
+    let config = Config { expiry_intervals: 60, ..Config::default() };
+    let parts = reporting(&config, deps);
     tokio::spawn(parts.keeper.run());
     let incoming = TcpListenerStream::new(listener);
     let server = tonic::transport::Server::builder().serve_with_incoming(parts.server, incoming);

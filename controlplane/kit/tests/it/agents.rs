@@ -12,6 +12,7 @@ use proto::v1::{
     PodReport, Pool, Runq, node_report,
 };
 use tokio::sync::mpsc;
+use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 use tonic::transport::{Channel, Endpoint};
@@ -84,6 +85,8 @@ async fn agent(
     };
     let (mut n_accepted, mut n_other) = (0, 0);
     let mut ticks = tokio::time::interval(load.interval);
+    // Late is late: nobody sends two reports at once for that.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for sequence in 1..=load.n_reports {
         ticks.tick().await;
         // A closed stream says why in the answer.
