@@ -3,7 +3,7 @@
 
 use serde::Serializer;
 
-use crate::v1::{CauseKind, CheckStatus, Mode, Severity, SignalState};
+use crate::v1::{CauseKind, CheckStatus, FullReason, Mode, Severity, SignalState};
 
 /// Writes the name of an enum value without the prefix its type puts before every value. A number
 /// that this build does not know (a newer agent) is written as a number.
@@ -26,6 +26,7 @@ enum_name!(severity, Severity, "SEVERITY_");
 enum_name!(signal_state, SignalState, "SIGNAL_STATE_");
 enum_name!(cause_kind, CauseKind, "CAUSE_KIND_");
 enum_name!(check_status, CheckStatus, "CHECK_STATUS_");
+enum_name!(full_reason, FullReason, "FULL_REASON_");
 
 #[cfg(test)]
 mod tests {

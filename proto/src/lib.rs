@@ -13,4 +13,5 @@ pub mod nri;
 #[path = "gen/ttrpc.rs"]
 pub mod ttrpc;
 
+pub mod delta;
 mod json;

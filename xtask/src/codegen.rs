@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Sources, below `proto/`.
-const PROTOS: &[&str] = &["berth/v1/agent.proto", "nri/v1alpha1/nri.proto", "ttrpc/ttrpc.proto"];
+const PROTOS: &[&str] =
+    &["berth/v1/agent.proto", "berth/v1/node.proto", "nri/v1alpha1/nri.proto", "ttrpc/ttrpc.proto"];
 
 /// Fields that hold an enum, and the function in `proto/src/json.rs` that writes its name.
 const ENUM_FIELDS: &[(&str, &str)] = &[
@@ -21,6 +22,8 @@ const ENUM_FIELDS: &[(&str, &str)] = &[
     ("berth.v1.Signal.state", "signal_state"),
     ("berth.v1.Cause.kind", "cause_kind"),
     ("berth.v1.Check.status", "check_status"),
+    ("berth.v1.NodeHealth.mode", "mode"),
+    ("berth.v1.FullReportWanted.reason", "full_reason"),
 ];
 
 #[derive(Debug, clap::Args)]
@@ -85,6 +88,8 @@ fn generate() -> Result<BTreeMap<String, String>> {
         .build_transport(false)
         .emit_rerun_if_changed(false)
         .message_attribute(".berth", "#[derive(serde::Serialize)]")
+        // A choice is no message of its own.
+        .type_attribute("berth.v1.NodeReport.content", "#[derive(serde::Serialize)]")
         // The same value is the same bytes, whichever run wrote it.
         .btree_map(".nri");
     for (field, function) in ENUM_FIELDS {

@@ -33,7 +33,7 @@ enum Soak {
     Vm,
     /// VM cases too long for every change, those whose name contains `soak_`: the agent under churn for five minutes
     Long,
-    /// The e2e tier on each other Kubernetes, cases with several nodes, and the whole tier again and again until one fails
+    /// The e2e tier on each other Kubernetes, cases with several nodes or very many agents, and the whole tier again and again until one fails
     Kube,
     /// The parsers of host files, pods and documents on what a fuzzer makes up
     Fuzz,

@@ -1863,3 +1863,495 @@ pub mod agent_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// Who reports. It never changes on a stream.
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeIdentity {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    /// The uid of the Node object, or the machine id where there is none. One name with two of these is two machines.
+    #[prost(string, tag = "3")]
+    pub node_uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub boot_id: ::prost::alloc::string::String,
+    /// Anew with every start of the agent.
+    #[prost(string, tag = "5")]
+    pub agent_start_id: ::prost::alloc::string::String,
+    /// When the agent started. Of two starts in one boot the later one is the newer; nothing compares clocks of boots.
+    #[prost(uint64, tag = "6")]
+    pub agent_started_mono_ns: u64,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodeReport {
+    /// Needed in the first report of a stream; later it may be left out.
+    #[prost(message, optional, tag = "1")]
+    pub identity: ::core::option::Option<NodeIdentity>,
+    /// Counts the reports of an agent start, from 1. A repeated one is acknowledged again and otherwise ignored.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    #[prost(uint64, tag = "3")]
+    pub now_mono_ns: u64,
+    /// Made since the last acknowledged report. Whoever repeats one repeats its sequence.
+    #[prost(message, repeated, tag = "6")]
+    pub decisions: ::prost::alloc::vec::Vec<Decision>,
+    /// Made but forgotten before they could be sent.
+    #[prost(uint64, tag = "7")]
+    pub n_lost_decisions: u64,
+    #[prost(oneof = "node_report::Content", tags = "4, 5")]
+    pub content: ::core::option::Option<node_report::Content>,
+}
+/// Nested message and enum types in `NodeReport`.
+pub mod node_report {
+    #[derive(serde::Serialize, Clone, PartialEq, ::prost::Oneof)]
+    pub enum Content {
+        #[prost(message, tag = "4")]
+        Full(super::NodeState),
+        #[prost(message, tag = "5")]
+        Delta(super::NodeDelta),
+    }
+}
+/// All of a node. What is missing here is not known.
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodeState {
+    #[prost(message, optional, tag = "1")]
+    pub capacity: ::core::option::Option<NodeAmount>,
+    #[prost(message, optional, tag = "2")]
+    pub headroom: ::core::option::Option<NodeAmount>,
+    #[prost(message, optional, tag = "3")]
+    pub pools: ::core::option::Option<NodePools>,
+    /// By uid, each once.
+    #[prost(message, repeated, tag = "4")]
+    pub pods: ::prost::alloc::vec::Vec<PodReport>,
+    #[prost(message, optional, tag = "5")]
+    pub health: ::core::option::Option<NodeHealth>,
+}
+/// What is different from the report with the sequence before this one; an empty delta says that nothing is. A part that
+/// is present takes the place of the old one whole, one that is missing stays as it was. A state that has lost a part
+/// cannot be told in a delta: it is sent in full.
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodeDelta {
+    #[prost(message, optional, tag = "1")]
+    pub capacity: ::core::option::Option<NodeAmount>,
+    #[prost(message, optional, tag = "2")]
+    pub headroom: ::core::option::Option<NodeAmount>,
+    #[prost(message, optional, tag = "3")]
+    pub pools: ::core::option::Option<NodePools>,
+    /// New ones and those in which anything changed, each whole and each once.
+    #[prost(message, repeated, tag = "4")]
+    pub pods: ::prost::alloc::vec::Vec<PodReport>,
+    /// By uid; each was there and is not among `pods`.
+    #[prost(string, repeated, tag = "5")]
+    pub removed_pods: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "6")]
+    pub health: ::core::option::Option<NodeHealth>,
+}
+/// CPU and memory of a node with what of it lies on which NUMA node.
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodeAmount {
+    #[prost(uint64, optional, tag = "1")]
+    pub milli_cpu: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "2")]
+    pub memory_bytes: ::core::option::Option<u64>,
+    #[prost(message, repeated, tag = "3")]
+    pub numa_nodes: ::prost::alloc::vec::Vec<NumaAmount>,
+}
+#[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NumaAmount {
+    #[prost(uint32, tag = "1")]
+    pub numa_node: u32,
+    #[prost(uint64, optional, tag = "2")]
+    pub milli_cpu: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "3")]
+    pub memory_bytes: ::core::option::Option<u64>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodePools {
+    #[prost(message, repeated, tag = "1")]
+    pub pools: ::prost::alloc::vec::Vec<Pool>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PodReport {
+    #[prost(string, tag = "1")]
+    pub uid: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Empty when it belongs to none.
+    #[prost(string, tag = "4")]
+    pub tenant: ::prost::alloc::string::String,
+    /// dedicated_cores, shared_cores, reclaimed_cores, system_cores
+    #[prost(string, tag = "5")]
+    pub qos: ::prost::alloc::string::String,
+    /// Missing while no plan places it.
+    #[prost(string, optional, tag = "6")]
+    pub pool: ::core::option::Option<::prost::alloc::string::String>,
+    #[prost(uint64, tag = "7")]
+    pub request_milli_cpu: u64,
+    #[prost(uint64, optional, tag = "8")]
+    pub usage_milli_cpu: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "9")]
+    pub memory_current_bytes: ::core::option::Option<u64>,
+    /// Missing without BPF.
+    #[prost(message, optional, tag = "10")]
+    pub runq: ::core::option::Option<Runq>,
+    /// The fast path holds it down now.
+    #[prost(bool, tag = "11")]
+    pub suppressed: bool,
+}
+/// The agent itself, how far its signal can be trusted, and what a person should know.
+#[derive(serde::Serialize, Clone, PartialEq, ::prost::Message)]
+pub struct NodeHealth {
+    #[prost(enumeration = "Mode", tag = "1")]
+    #[serde(serialize_with = "crate::json::mode")]
+    pub mode: i32,
+    #[prost(message, optional, tag = "2")]
+    pub signal: ::core::option::Option<Signal>,
+    #[prost(message, optional, tag = "3")]
+    pub agent: ::core::option::Option<AgentHealth>,
+    #[prost(message, repeated, tag = "4")]
+    pub findings: ::prost::alloc::vec::Vec<Finding>,
+    /// Of the policy document in force; empty when there is none from here.
+    #[prost(bytes = "vec", tag = "5")]
+    pub policy_sha256: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeDirective {
+    /// The newest report of this agent start that is in force; 0 is none. Never more than was sent.
+    #[prost(uint64, tag = "1")]
+    pub acknowledged: u64,
+    /// Missing leaves it as it was.
+    #[prost(uint32, optional, tag = "2")]
+    pub report_interval_ms: ::core::option::Option<u32>,
+    /// Set when the next report must be a full one.
+    #[prost(message, optional, tag = "3")]
+    pub full_wanted: ::core::option::Option<FullReportWanted>,
+    /// Set when the agent has another one.
+    #[prost(message, optional, tag = "4")]
+    pub policy: ::core::option::Option<PolicyDocument>,
+}
+#[derive(serde::Serialize, Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FullReportWanted {
+    #[prost(enumeration = "FullReason", tag = "1")]
+    #[serde(serialize_with = "crate::json::full_reason")]
+    pub reason: i32,
+}
+#[derive(serde::Serialize, Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PolicyDocument {
+    #[prost(bytes = "vec", tag = "1")]
+    pub sha256: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub document: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FullReason {
+    Unspecified = 0,
+    /// Nothing is known of this node, or nothing any more.
+    UnknownNode = 1,
+    /// The agent has started anew and sent no full report yet.
+    NewStart = 2,
+    /// Reports between the newest known one and this one did not arrive.
+    Gap = 3,
+    /// It removes a pod that is not there.
+    OtherBase = 4,
+}
+impl FullReason {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "FULL_REASON_UNSPECIFIED",
+            Self::UnknownNode => "FULL_REASON_UNKNOWN_NODE",
+            Self::NewStart => "FULL_REASON_NEW_START",
+            Self::Gap => "FULL_REASON_GAP",
+            Self::OtherBase => "FULL_REASON_OTHER_BASE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "FULL_REASON_UNSPECIFIED" => Some(Self::Unspecified),
+            "FULL_REASON_UNKNOWN_NODE" => Some(Self::UnknownNode),
+            "FULL_REASON_NEW_START" => Some(Self::NewStart),
+            "FULL_REASON_GAP" => Some(Self::Gap),
+            "FULL_REASON_OTHER_BASE" => Some(Self::OtherBase),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod node_reporting_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    #[derive(Debug, Clone)]
+    pub struct NodeReportingClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> NodeReportingClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> NodeReportingClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<
+                        <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                    >,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            NodeReportingClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// A status ends the stream. UNAUTHENTICATED: the peer has no identity. PERMISSION_DENIED: it is not the node that it
+        /// reports. INVALID_ARGUMENT: the report contradicts itself or its stream. OUT_OF_RANGE: the message is over the limit
+        /// of bytes. RESOURCE_EXHAUSTED: another bound, named with value and limit. FAILED_PRECONDITION: another machine, or a
+        /// newer agent of this one, reports under this name. DEADLINE_EXCEEDED: silent for too long. UNAVAILABLE: try again.
+        pub async fn report(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<Message = super::NodeReport>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::NodeDirective>>,
+            tonic::Status,
+        > {
+            self.inner.ready().await.map_err(|e| {
+                tonic::Status::unknown(format!("Service was not ready: {}", e.into()))
+            })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/berth.v1.NodeReporting/Report");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("berth.v1.NodeReporting", "Report"));
+            self.inner.streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod node_reporting_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with NodeReportingServer.
+    #[async_trait]
+    pub trait NodeReporting: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Report method.
+        type ReportStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::NodeDirective, tonic::Status>,
+            > + std::marker::Send
+            + 'static;
+        /// A status ends the stream. UNAUTHENTICATED: the peer has no identity. PERMISSION_DENIED: it is not the node that it
+        /// reports. INVALID_ARGUMENT: the report contradicts itself or its stream. OUT_OF_RANGE: the message is over the limit
+        /// of bytes. RESOURCE_EXHAUSTED: another bound, named with value and limit. FAILED_PRECONDITION: another machine, or a
+        /// newer agent of this one, reports under this name. DEADLINE_EXCEEDED: silent for too long. UNAVAILABLE: try again.
+        async fn report(
+            &self,
+            request: tonic::Request<tonic::Streaming<super::NodeReport>>,
+        ) -> std::result::Result<tonic::Response<Self::ReportStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct NodeReportingServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> NodeReportingServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for NodeReportingServer<T>
+    where
+        T: NodeReporting,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/berth.v1.NodeReporting/Report" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportSvc<T: NodeReporting>(pub Arc<T>);
+                    impl<T: NodeReporting> tonic::server::StreamingService<super::NodeReport> for ReportSvc<T> {
+                        type Response = super::NodeDirective;
+                        type ResponseStream = T::ReportStream;
+                        type Future =
+                            BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<tonic::Streaming<super::NodeReport>>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut =
+                                async move { <T as NodeReporting>::report(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(
+                        tonic::Status::GRPC_STATUS,
+                        (tonic::Code::Unimplemented as i32).into(),
+                    );
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for NodeReportingServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "berth.v1.NodeReporting";
+    impl<T> tonic::server::NamedService for NodeReportingServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

@@ -7,4 +7,5 @@ mod controllers;
 mod faults;
 mod node;
 mod nri;
+mod reports;
 mod scheduler;
