@@ -30,7 +30,10 @@ fn smoke_agent_explains_a_pod_and_the_headroom_with_their_arithmetic() {
     wait_until("a promise of CPU and memory", LIMIT, || {
         let said = agent.berth(&["headroom", "-o", "json"]).stdout;
         let now: Value = serde_json::from_slice(&said).unwrap_or_default();
-        promised = ["cpu", "memory"].iter().filter_map(|what| Some((*what, sum_of(&now, what)?))).collect();
+        promised = ["cpu", "memory"]
+            .iter()
+            .filter_map(|what| Some((*what, sum_of(&now, what)?)))
+            .collect();
         promised.len() == 2
     });
     for (what, (result, terms)) in promised {
