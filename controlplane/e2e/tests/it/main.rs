@@ -3,6 +3,7 @@
 
 mod apiserver;
 mod controllers;
+mod daemonset;
 mod faults;
 mod node;
 mod nri;
