@@ -1,7 +1,7 @@
 //! `cargo xtask kube`: the real components on the test bench, for a person. Owns the command line; the programs are built by
 //! `setup::kube` and started by the crate `testkit`.
 
-mod agent;
+pub(crate) mod agent;
 pub(crate) mod playground;
 mod plugin;
 pub(crate) mod servers;

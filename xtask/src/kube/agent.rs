@@ -34,7 +34,7 @@ impl Overlay {
 }
 
 /// The image in a file, which is made before a cluster is started for it.
-pub(super) fn image() -> anyhow::Result<PathBuf> {
+pub(crate) fn image() -> anyhow::Result<PathBuf> {
     setup::ensure(setup::Group::Agent)?;
     let image = agent::build(Profile::Ci, agent::REFERENCE)?;
     let path = place::target().join("berth-agent.tar");

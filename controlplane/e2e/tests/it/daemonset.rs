@@ -1,11 +1,13 @@
-//! The manifests of the agent: as kubectl puts them together and as the apiserver takes them.
+//! The manifests of the agent: as kubectl puts them together, as the apiserver takes them, and what the agent has on a real node.
 
+use std::env;
+use std::fs::File;
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PodSpec};
 use kube::{Api, Client};
-use testkit::{Kubeconfig, shared};
+use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, shared};
 
 const NAMESPACE: &str = "berth-system";
 
@@ -19,6 +21,38 @@ async fn each_overlay_of_the_daemonset_is_taken() {
     check(&client, "mode = \"observe\"", &[]).await;
     apply(shared.kubeconfig(), "enforce");
     check(&client, "mode = \"enforce\"", &["DAC_OVERRIDE"]).await;
+}
+
+/// With the rights of its manifest and no others, the agent sees everything that it relies on: BPF, real-time priority, locked memory,
+/// the cgroups of pods.
+#[tokio::test]
+async fn the_agent_on_a_node_lacks_nothing() {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let node = cluster.add_node(&bench, &Settings::default()).await.unwrap();
+    import_agent(&node);
+    let admin = cluster.apiserver().kubeconfig();
+    apply(admin, "observe");
+    ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
+    let said = ask(admin, &["exec", "ds/berth-agent", "--", "berth", "doctor"]);
+    assert!(said.contains("attached by BTF tracepoints"), "{said}");
+    assert!(said.contains(" 0 to look at, 0 failed"), "{said}");
+}
+
+/// `cargo xtask test` makes the image and says where it is.
+fn import_agent(node: &Node) {
+    let image = env::var_os("BERTH_E2E_AGENT_IMAGE").expect("set by cargo xtask test --tier e2e");
+    let mut import = node.shell().command("ctr -n k8s.io images import --local -", false);
+    let output = import.stdin(File::open(image).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What kubectl answers about the agent's namespace.
+fn ask(as_user: &Kubeconfig, words: &[&str]) -> String {
+    let mut kubectl = as_user.kubectl().unwrap();
+    let output = kubectl.args(["-n", NAMESPACE]).args(words).output().unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn apply(to: &Kubeconfig, overlay: &str) {
