@@ -1,7 +1,9 @@
 //! `cargo xtask kube`: the real components on the test bench, for a person. Owns the command line; the programs are built by
 //! `setup::kube` and started by the crate `testkit`.
 
+pub(crate) mod agent;
 pub(crate) mod playground;
+mod plugin;
 pub(crate) mod servers;
 mod store;
 
@@ -26,7 +28,7 @@ enum Action {
     /// The folders with the programs, one a line; builds them first where they are missing
     Programs,
     /// Start a cluster that stays up, with real nodes in VMs; prints its kubeconfig
-    Up(playground::Shape),
+    Up(playground::Up),
     /// End it, whatever state it is in
     Down,
     /// Is it up, does it answer, which nodes has it?
@@ -56,7 +58,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             Ok(())
         }
         Action::Programs => programs(),
-        Action::Up(shape) => playground::up(shape),
+        Action::Up(up) => playground::up(up),
         Action::Down => playground::down(),
         Action::Status => return playground::status(),
         Action::Kubectl { arguments } => return playground::kubectl(arguments),

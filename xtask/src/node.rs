@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::image::{self, Name};
+use crate::image::bench::{self, Name};
 use crate::setup::kernel;
 use crate::setup::kubernetes::Kubernetes;
 use crate::setup::shelf::{self, remove};
@@ -36,7 +36,7 @@ pub(crate) fn folder(
     }
     (&versions.kernel, &versions.modules, versions.packages.get("guest")).hash(&mut hasher);
     versions.packages.get(root::PACKAGES).hash(&mut hasher);
-    (root::SOURCE, root::FILES, disk::IMPORT, image::SOURCES).hash(&mut hasher);
+    (root::SOURCE, root::FILES, disk::IMPORT, bench::SOURCES).hash(&mut hasher);
     (INITRAMFS, KERNEL_LINE).hash(&mut hasher);
     Ok(cache.join("node").join(format!("{:016x}", hasher.finish())))
 }
@@ -92,7 +92,8 @@ fn write(
     compile_pause(cache, versions, &kubernetes.nodes, &staging.join("pause"))?;
     let keys = root::Keys::make(cache, versions, staging)?;
     let images = [Name::Pause, Name::Box].map(|name| {
-        image::build(name, &busybox, &staging.join("pause")).map(|bytes| (name.file_name(), bytes))
+        bench::build(name, &busybox, &staging.join("pause"))
+            .map(|image| (name.file_name(), image.archive))
     });
     let images = images.into_iter().collect::<anyhow::Result<Vec<_>>>()?;
     let folder = staging.join("root");

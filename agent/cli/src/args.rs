@@ -73,6 +73,9 @@ pub(crate) enum Command {
     /// Check everything the agent relies on, with the fix for each problem; exit code 1 if one fails
     #[command(after_help = "Example: berth doctor || echo 'this node needs a look'")]
     Doctor,
+    /// Does the agent's loop turn? Exit code 1 when it has stood still for 30 s, for a probe or a script
+    #[command(after_help = "Example: berth health || systemctl restart berth-agent")]
+    Health,
     /// What the agent decided, when and from which numbers
     #[command(after_help = "Example: berth decisions --follow")]
     Decisions {
@@ -201,6 +204,7 @@ mod tests {
         check("berth completion fish", None);
         check("berth topology --format svg", None);
         check("berth topology --format png", Some(Exit::BadInput));
+        check("berth health", None);
         check("berth explain", Some(Exit::Usage));
         check("berth explain web -o json", None);
         check("berth --help", Some(Exit::Ok));

@@ -4,6 +4,7 @@ pub(crate) mod decisions;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod headroom;
+pub(crate) mod health;
 pub(crate) mod policy;
 pub(crate) mod pools;
 pub(crate) mod qos;

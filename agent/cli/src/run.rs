@@ -33,6 +33,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Pools => agent.pools().await,
         Command::WhySlow { name } => agent.why_slow(&name).await,
         Command::Doctor => agent.doctor().await,
+        Command::Health => agent.health().await,
         Command::Decisions { follow: false, n } => agent.decisions(n).await,
         Command::Decisions { follow: true, n } => agent.follow_decisions(n).await,
         Command::Topology { format } => agent.topology(format).await,
@@ -162,6 +163,17 @@ impl Agent<'_> {
         match render::doctor::has_failure(&report) {
             true => Ok(Exit::Finding),
             false => Ok(Exit::Ok),
+        }
+    }
+
+    async fn health(&self) -> Result<Exit, Failure> {
+        let mut client = self.client().await?;
+        let snapshot = self.call(client.get_snapshot(v1::GetSnapshotRequest {})).await?;
+        let health = render::health::Health::of(&snapshot);
+        self.show(&health, || health.to_string())?;
+        match health.ok {
+            true => Ok(Exit::Ok),
+            false => Ok(Exit::Finding),
         }
     }
 

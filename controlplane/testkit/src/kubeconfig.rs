@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig as Text};
@@ -9,6 +10,7 @@ use kube::{Client, Config};
 use serde_json::json;
 
 use crate::pki::{Identity, Pki};
+use crate::programs::Programs;
 
 /// A kubeconfig on disk. kubectl takes it, and so do our own programs.
 #[derive(Clone, Debug)]
@@ -55,6 +57,13 @@ impl Kubeconfig {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// kubectl as this user, without arguments yet.
+    pub fn kubectl(&self) -> anyhow::Result<Command> {
+        let mut command = Command::new(Programs::find()?.path("kube")?);
+        command.arg("kubectl").env("KUBECONFIG", &self.path).stdin(Stdio::null());
+        Ok(command)
     }
 
     /// A client of its own: one belongs to the async runtime that made it, so tests cannot share it.

@@ -46,6 +46,10 @@ async fn start() -> anyhow::Result<(Bench, Etcd, Apiserver)> {
 }
 
 impl Shared {
+    pub fn kubeconfig(&self) -> &Kubeconfig {
+        &self.kubeconfig
+    }
+
     pub async fn client(&self) -> anyhow::Result<Client> {
         self.kubeconfig.client().await.context("of the shared apiserver")
     }

@@ -1,9 +1,12 @@
 //! Writes one image as an OCI image layout in a tar archive: `oci-layout`, `index.json` and three blobs (layer, configuration,
 //! manifest), each named after its digest. One layer, uncompressed: the archive is read once on the same machine.
 //!
-//! Form: the OCI image specification 1.1, image-layout.md, manifest.md and config.md.
+//! Form: the OCI image specification 1.1, image-layout.md, manifest.md and config.md; and beside it `manifest.json`, by which a
+//! `docker load` without containerd's store finds the same blobs.
 
 use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
 use std::str::FromStr as _;
 
 use anyhow::Context as _;
@@ -12,6 +15,7 @@ use oci_spec::image::{
     ImageIndexBuilder, ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder,
     SCHEMA_VERSION, Sha256Digest,
 };
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
@@ -33,6 +37,12 @@ impl Files {
         let mut header = header(EntryType::Regular, mode);
         header.set_size(content.len() as u64);
         self.0.append_data(&mut header, path, content).with_context(|| format!("add {path}"))
+    }
+
+    /// What lies at `from` on this machine; a link is followed.
+    pub(crate) fn copy(&mut self, from: &Path, path: &str, mode: u32) -> anyhow::Result<()> {
+        let content = fs::read(from).with_context(|| format!("read {}", from.display()))?;
+        self.file(path, mode, &content)
     }
 
     pub(crate) fn folder(&mut self, path: &str) -> anyhow::Result<()> {
@@ -58,12 +68,16 @@ fn header(kind: EntryType, mode: u32) -> Header {
     header
 }
 
-/// The archive of an image called `reference` that runs `entrypoint`.
-pub(crate) fn archive(
-    reference: &str,
-    files: Files,
-    entrypoint: &[&str],
-) -> anyhow::Result<Vec<u8>> {
+/// An image as a tar archive.
+#[derive(Debug)]
+pub(crate) struct Image {
+    pub(crate) archive: Vec<u8>,
+    /// Of the manifest: what `ctr images ls` shows and a registry gives.
+    pub(crate) digest: String,
+}
+
+/// The image called `reference` that runs `entrypoint`.
+pub(crate) fn archive(reference: &str, files: Files, entrypoint: &[&str]) -> anyhow::Result<Image> {
     let layer = Blob::new(MediaType::ImageLayer, files.finish()?)?;
     let configuration = configuration(&layer, entrypoint)?;
     let manifest = ImageManifestBuilder::default()
@@ -75,7 +89,9 @@ pub(crate) fn archive(
     let mut manifest = Blob::new(MediaType::ImageManifest, manifest.to_string()?.into_bytes())?;
     let name = HashMap::from([(NAME_ANNOTATION.to_owned(), reference.to_owned())]);
     manifest.descriptor.set_annotations(Some(name));
-    write(&[layer, configuration, manifest])
+    let digest = manifest.descriptor.digest().to_string();
+    let archive = write(reference, &[layer, configuration, manifest])?;
+    Ok(Image { archive, digest })
 }
 
 fn configuration(layer: &Blob, entrypoint: &[&str]) -> anyhow::Result<Blob> {
@@ -97,9 +113,8 @@ fn configuration(layer: &Blob, entrypoint: &[&str]) -> anyhow::Result<Blob> {
     Blob::new(MediaType::ImageConfig, configuration.to_string()?.into_bytes())
 }
 
-/// `blobs` ends with the manifest.
-fn write(blobs: &[Blob]) -> anyhow::Result<Vec<u8>> {
-    let manifest = blobs.last().context("an image has a manifest")?;
+fn write(reference: &str, blobs: &[Blob; 3]) -> anyhow::Result<Vec<u8>> {
+    let [layer, configuration, manifest] = blobs;
     let index = ImageIndexBuilder::default()
         .schema_version(SCHEMA_VERSION)
         .media_type(MediaType::ImageIndex)
@@ -109,9 +124,12 @@ fn write(blobs: &[Blob]) -> anyhow::Result<Vec<u8>> {
     let mut archive = Files::default();
     archive.file("oci-layout", 0o644, layout.to_string()?.as_bytes())?;
     archive.file("index.json", 0o644, index.to_string()?.as_bytes())?;
+    let docker = json!([{
+        "Config": configuration.path(), "RepoTags": [reference], "Layers": [layer.path()],
+    }]);
+    archive.file("manifest.json", 0o644, docker.to_string().as_bytes())?;
     for blob in blobs {
-        let path = format!("blobs/sha256/{}", blob.descriptor.digest().digest());
-        archive.file(&path, 0o644, &blob.content)?;
+        archive.file(&blob.path(), 0o644, &blob.content)?;
     }
     archive.finish()
 }
@@ -132,6 +150,11 @@ impl Blob {
             .build()?;
         Ok(Blob { descriptor, content })
     }
+
+    /// In the archive.
+    fn path(&self) -> String {
+        format!("blobs/sha256/{}", self.descriptor.digest().digest())
+    }
 }
 
 #[cfg(test)]
@@ -142,9 +165,9 @@ mod tests {
     use serde_json::Value;
     use tar::Archive;
 
-    use super::{Files, archive};
+    use super::{Files, Image, archive};
 
-    fn small() -> Vec<u8> {
+    fn small() -> Image {
         let mut files = Files::default();
         files.folder("bin").unwrap();
         files.file("bin/true", 0o755, b"#!").unwrap();
@@ -170,7 +193,8 @@ mod tests {
     /// As a runtime reads it: from the index to the manifest, from there to the layer and the configuration.
     #[test]
     fn a_reader_finds_the_layer_and_the_entrypoint() {
-        let files = entries(&small());
+        let image = small();
+        let files = entries(&image.archive);
         let blob = |digest: &Value| {
             let (_, hash) = digest.as_str().unwrap().split_once(':').unwrap();
             files[&format!("blobs/sha256/{hash}")].clone()
@@ -185,10 +209,15 @@ mod tests {
         let layer = entries(&blob(&manifest["layers"][0]["digest"]));
         assert_eq!(layer["bin/true"], b"#!");
         assert!(layer.contains_key("bin/yes"));
+        assert_eq!(listed["digest"], image.digest);
+        let docker = &json(&files["manifest.json"])[0];
+        assert_eq!(docker["RepoTags"][0], "bench.test/small:1");
+        assert_eq!(json(&files[docker["Config"].as_str().unwrap()]), configuration);
+        assert_eq!(entries(&files[docker["Layers"][0].as_str().unwrap()]), layer);
     }
 
     #[test]
     fn the_same_files_give_the_same_bytes() {
-        assert_eq!(small(), small());
+        assert_eq!(small().archive, small().archive);
     }
 }

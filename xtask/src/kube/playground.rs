@@ -10,9 +10,10 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
-use super::{servers, store};
+use super::agent::{self, Overlay};
+use super::{plugin, servers, store};
 use crate::setup::kubernetes::Choice;
 use crate::setup::{shell, versions};
 use crate::test::build;
@@ -40,17 +41,52 @@ pub(crate) struct Shape {
     pub(crate) kubernetes: Choice,
 }
 
-pub(super) fn up(shape: &Shape) -> anyhow::Result<()> {
+/// A cluster, and what is to run in it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    #[command(flatten)]
+    shape: Shape,
+    /// Build the node agent and run it on every node
+    #[arg(long, value_name = "OVERLAY", num_args = 0..=1, default_missing_value = "observe")]
+    agent: Option<Overlay>,
+}
+
+pub(super) fn up(up: &Up) -> anyhow::Result<()> {
     if let Some(pid) = running() {
         bail!("a cluster is up already (pid {pid}); `cargo xtask kube down` ends it");
     }
-    let (_, kubeconfig) = start(&folder(), shape, |pid| {
+    ensure!(up.agent.is_none() || up.shape.nodes > 0, "--agent needs a node; --nodes is 0");
+    let image = up.agent.map(|_| agent::image()).transpose()?;
+    let (child, kubeconfig) = start(&folder(), &up.shape, |pid| {
         // At once, so that `down` finds it when only this process was killed.
         fs::write(pid_file(), pid.to_string()).context("write the pid of the cluster")
     })?;
     println!("export KUBECONFIG={}", kubeconfig.display());
     println!("`cargo xtask kube kubectl` is its kubectl, `cargo xtask kube down` ends it");
-    Ok(())
+    let cluster = Playground { pid: child.id(), folder: folder(), kubeconfig };
+    match (up.agent, image) {
+        (Some(overlay), Some(image)) => agent::bring(&cluster, overlay, &image),
+        _ => Ok(()),
+    }
+}
+
+/// A cluster that is up.
+#[derive(Debug)]
+pub(super) struct Playground {
+    pid: u32,
+    folder: PathBuf,
+    kubeconfig: PathBuf,
+}
+
+impl Playground {
+    pub(super) fn kubectl(&self) -> anyhow::Result<Command> {
+        kubectl_command(&self.folder, &self.kubeconfig)
+    }
+
+    /// A line of shell in a node.
+    pub(super) fn exec(&self, node: &str, line: &str) -> anyhow::Result<Command> {
+        exec_command(self.pid, &self.folder, node, &[line.to_owned()])
+    }
 }
 
 /// Starts a cluster with its files in `folder`. It stays in this process group: a ctrl-C while it starts ends it too, and later
@@ -145,8 +181,9 @@ fn kubectl_command(folder: &Path, kubeconfig: &Path) -> anyhow::Result<Command> 
     let mut programs = env::split_paths(&programs).map(|folder| folder.join("kube"));
     let program = programs.find(|path| path.is_file());
     let program = program.context("kubectl is not built; `cargo xtask setup --group kube`")?;
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program);
     command.arg("kubectl").env("KUBECONFIG", kubeconfig);
+    command.env("PATH", plugin::path(folder, &program)?);
     Ok(command)
 }
 
@@ -156,12 +193,16 @@ pub(super) fn node_exec(node: &str, words: &[String]) -> anyhow::Result<ExitCode
     exec(pid, &folder(), node, words)
 }
 
-/// The program that runs as `pid`, even when its file has been built anew: nothing is built for a look into a node.
 fn exec(pid: u32, folder: &Path, node: &str, words: &[String]) -> anyhow::Result<ExitCode> {
+    pass_code(&mut exec_command(pid, folder, node, words)?)
+}
+
+/// The program that runs as `pid`, even when its file has been built anew: nothing is built for a look into a node.
+fn exec_command(pid: u32, folder: &Path, node: &str, words: &[String]) -> anyhow::Result<Command> {
     let mut command = Command::new(format!("/proc/{pid}/exe"));
     command.args(["exec", node, "--"]).args(words);
     command.envs(servers::environment(folder, &programs_of(folder)?));
-    pass_code(&mut command)
+    Ok(command)
 }
 
 /// The file in which a cluster remembers the folders with its programs.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
+use clap::ValueEnum;
 use serde::Deserialize;
 
 use crate::place;
@@ -12,12 +13,41 @@ use crate::place;
 /// Programs that go into the guest beside the tests.
 pub(super) const GUEST_PROGRAMS: [&str; 3] = ["berth-agent", "berth", "guest-load"];
 
+/// A profile of the workspace for programs that leave the build output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// What the tests run
+    Ci,
+    #[default]
+    Release,
+}
+
 /// A cargo command in the profile of the tests. `ci` is a release profile; the checks of a debug build are what
 /// tests want on top.
 pub(super) fn cargo(subcommand: &str) -> Command {
+    cargo_in(Profile::Ci, subcommand)
+}
+
+fn cargo_in(profile: Profile, subcommand: &str) -> Command {
+    let name = match profile {
+        Profile::Ci => "ci",
+        Profile::Release => "release",
+    };
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo()).arg(subcommand).args(["--profile", "ci"]);
+    cargo.current_dir(place::repo()).arg(subcommand).args(["--profile", name]);
     cargo
+}
+
+/// Those of the node agent called `names`.
+pub(crate) fn agent_programs<const N: usize>(
+    profile: Profile,
+    names: [&str; N],
+) -> anyhow::Result<Vec<PathBuf>> {
+    let mut build = cargo_in(profile, "build");
+    let messages = "--message-format=json-render-diagnostics";
+    build.args([messages, "-p", "agent", "-p", "cli", "--bins"]);
+    let built = artifacts(&mut build)?;
+    names.iter().map(|name| find(&built, name)).collect()
 }
 
 /// The programs and the test binary for the guest: (host path, guest path).

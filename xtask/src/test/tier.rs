@@ -10,6 +10,7 @@ use anyhow::Context as _;
 
 use super::build::{self, TEST_BINARY};
 use super::libtest::{self, Tally};
+use crate::kube::agent;
 use crate::kube::servers::{self, Servers};
 use crate::setup::kubernetes::Kubernetes;
 use crate::vm::{self, Clock, Guest, Kernel, Stream};
@@ -30,6 +31,7 @@ pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
 
 /// The test kit's own tests, then those against the real components, all beside one shared apiserver.
 pub(super) fn e2e(kubernetes: &Kubernetes, filter: Option<&str>) -> anyhow::Result<Tally> {
+    let image = agent::image()?;
     let program = build::bench_servers()?;
     let logs = servers::logs()?;
     let programs = servers::programs(kubernetes)?;
@@ -43,6 +45,7 @@ pub(super) fn e2e(kubernetes: &Kubernetes, filter: Option<&str>) -> anyhow::Resu
     }
     cargo.envs(servers::environment(&logs, &programs));
     cargo.env("BERTH_E2E_KUBECONFIG", shared.kubeconfig());
+    cargo.env("BERTH_E2E_AGENT_IMAGE", image);
     let tally = run_tests(cargo, "e2e: cargo test");
     // What tests measured; there is no file when none of those ran.
     print!("{}", fs::read_to_string(logs.join("figures")).unwrap_or_default());

@@ -43,6 +43,7 @@ fn commands_as_text() {
     check("why-slow web", 0, &["74.4 %", "100.0 %", "What to do:"], &[]);
     check("decisions", 0, &["#41", "#42"], &[]);
     check("decisions -n 1 -o wide", 0, &["#42", "margin = 1.25"], &[]);
+    check("health", 0, &["ok: the loop last turned 0.4 s ago"], &[]);
     check("mode observe", 0, &["mode observe (was enforce)"], &[]);
     check("topology", 0, &["node 0   memory 4.0 GiB   distances 10 21"], &[]);
     check("topology --format dot", 0, &["graph topology {"], &[]);
@@ -64,6 +65,7 @@ fn commands_as_json() {
     check_json("why-slow web -o json", "/causes/0/kind", "offender".into());
     check_json("decisions -o json", "/decisions/1/sequence", 42.into());
     check_json("doctor -o json", "/checks/2/status", "fail".into());
+    check_json("health -o json", "/ok", true.into());
     check_json("topology -o json", "/topology/nodes/0/memory_bytes", (4u64 << 30).into());
     check_json("topology --format json", "/pools/0/name", "reclaim".into());
     check_json("policy -o json", "/values/3/line", 12.into());
@@ -150,6 +152,7 @@ fn help_and_completion_need_no_agent() {
         "pools",
         "why-slow",
         "doctor",
+        "health",
         "decisions",
         "topology",
         "policy",

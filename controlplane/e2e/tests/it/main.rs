@@ -4,6 +4,7 @@
 mod agent;
 mod apiserver;
 mod controllers;
+mod daemonset;
 mod faults;
 mod node;
 mod nri;
