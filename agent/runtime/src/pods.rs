@@ -23,6 +23,8 @@ pub struct PodTable {
     sandboxes: BTreeMap<String, Sandbox>,
     /// A list that is being told in parts.
     incoming: Option<BTreeMap<String, Sandbox>>,
+    /// The pod that is left out.
+    own: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -36,6 +38,11 @@ struct Sandbox {
 }
 
 impl PodTable {
+    /// Without one pod, by its uid: an agent that protected its own would hold batch work down for itself.
+    pub fn without(own: Option<String>) -> PodTable {
+        PodTable { own, ..PodTable::default() }
+    }
+
     /// Takes a call over; whether anything is different now.
     pub fn hear(&mut self, call: &Call) -> bool {
         match call {
@@ -137,6 +144,10 @@ impl PodTable {
         merge(held.map(|linux| &mut linux.pod_resources), resources)
     }
 
+    fn is_own(&self, sandbox: &Sandbox) -> bool {
+        self.own.as_ref() == Some(&sandbox.pod.uid)
+    }
+
     /// The pod of a sandbox, as it is understood.
     pub fn pod(
         &self,
@@ -144,7 +155,8 @@ impl PodTable {
         rules: &QosRules,
         managed: &str,
     ) -> Option<(PodOnNode, Option<String>)> {
-        self.sandboxes.get(sandbox)?.on_node(rules, managed)
+        let sandbox = self.sandboxes.get(sandbox).filter(|one| !self.is_own(one))?;
+        sandbox.on_node(rules, managed)
     }
 
     /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
@@ -155,7 +167,7 @@ impl PodTable {
         managed: &str,
     ) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
         let mut living: Vec<&Sandbox> =
-            self.sandboxes.values().filter(|one| !one.has_stopped).collect();
+            self.sandboxes.values().filter(|one| !one.has_stopped && !self.is_own(one)).collect();
         living.sort_by_key(|one| std::cmp::Reverse(one.nth));
         let mut pods: BTreeMap<WorkloadName, PodOnNode> = BTreeMap::new();
         let mut misread = Vec::new();

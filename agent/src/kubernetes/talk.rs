@@ -21,6 +21,9 @@ use crate::node_state::Request;
 /// A place among the plugins of a runtime: behind those that make devices, before those that only look.
 const INDEX: u8 = 50;
 
+/// The uid of the agent's own pod; the manifest sets it.
+const OWN_POD: &str = "POD_UID";
+
 /// What others hold of the conversation.
 #[derive(Debug)]
 pub struct Conversation {
@@ -42,7 +45,7 @@ pub fn start(
     let (pods, pods_seen) = watch::channel(Arc::default());
     let (told, told_seen) = watch::channel(Arc::default());
     let mut plugin = Plugin {
-        table: PodTable::default(),
+        table: PodTable::without(std::env::var(OWN_POD).ok()),
         rules: QosRules::default(),
         managed: managed.to_owned(),
         on_unplaceable: config.on_unplaceable,

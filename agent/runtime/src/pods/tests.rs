@@ -220,6 +220,16 @@ fn a_resize_changes_what_is_asked_for() {
 }
 
 #[test]
+fn the_agents_own_pod_is_left_out() {
+    let mut table = PodTable::without(Some("u-berth".to_owned()));
+    for name in ["berth", "web"] {
+        table.hear(&told(Event::RunPodSandbox, &pod(name, &[], None), None));
+    }
+    assert_eq!(lines(&table), ["shop/web shared_cores 0 /burstable/podweb []"]);
+    assert_eq!(table.pod("s-berth", &QosRules::default(), "/kubepods"), None);
+}
+
+#[test]
 fn a_name_belongs_to_the_later_sandbox() {
     let old = pod("web", &[], Some(shares(1024)));
     let new = PodSandbox { id: "s-later".to_owned(), ..pod("web", &[], Some(shares(512))) };
