@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use tracing::error;
 
 use crate::config::{self, Config};
+use crate::kubernetes;
 use crate::offline::{self, ReplayArgs};
 use crate::{once, priority, simulate, watchdog, wire};
 
@@ -133,6 +134,7 @@ fn with_config(
     let default = Path::new("/dev/null");
     let path = path.unwrap_or(default);
     let config = config::load(path).map_err(Refused::Config)?;
+    let config = kubernetes::with_managed_cgroup(config).map_err(Refused::Failed)?;
     act(config, path).map_err(Refused::Failed)
 }
 

@@ -2,8 +2,10 @@
 //! the runtime's answers, and cpusets are written by the runtime. Decides nothing.
 
 mod container_files;
+mod managed;
 mod plugin;
 mod talk;
 
 pub use container_files::ContainerFiles;
+pub use managed::with_managed_cgroup;
 pub use talk::{Conversation, start};

@@ -45,7 +45,7 @@ fn files(mode: &str) -> Vec<NodeFile> {
         files.push(file(&format!("/run/berth-bin/{name}"), read(&host)));
     }
     let config = format!(
-        "mode = \"{mode}\"\n[host]\nmanaged_cgroup = \"/kubepods\"\n[agent]\nwatchdog_grace_ms = 1000\n\
+        "mode = \"{mode}\"\n[agent]\nwatchdog_grace_ms = 1000\n\
          [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n"
     );
     files.push(file("/run/berth-bin/agent.toml", config.into_bytes()));
@@ -248,7 +248,13 @@ fn cpus(list: &str) -> Vec<u32> {
     list.split(',').flat_map(range).collect()
 }
 
-fn n_cpus(list: &str) -> usize {
+/// A pod that owns so many CPUs, wherever they are.
+pub(crate) fn dedicated(name: &str, n_cpus: &str) -> Pod {
+    let wish = json!({ LEVEL: "dedicated_cores" });
+    annotated(name, wish, json!({ "limits": { "cpu": n_cpus, "memory": "64Mi" } }))
+}
+
+pub(crate) fn n_cpus(list: &str) -> usize {
     cpus(list).len()
 }
 

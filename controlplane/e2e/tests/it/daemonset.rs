@@ -5,9 +5,12 @@ use std::fs::File;
 use std::path::Path;
 
 use k8s_openapi::api::apps::v1::DaemonSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PodSpec};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use kube::{Api, Client};
-use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, shared};
+use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, eventually, shared};
+
+use crate::agent::{dedicated, n_cpus};
+use crate::node::{POD_LIMIT, cgroup_file, run};
 
 const NAMESPACE: &str = "berth-system";
 
@@ -37,6 +40,27 @@ async fn the_agent_on_a_node_lacks_nothing() {
     let said = ask(admin, &["exec", "ds/berth-agent", "--", "berth", "doctor"]);
     assert!(said.contains("attached by BTF tracepoints"), "{said}");
     assert!(said.contains(" 0 to look at, 0 failed"), "{said}");
+
+    // The other overlay, and a pod with Katalyst's annotations gets what it asks for.
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
+    apply(admin, "enforce");
+    ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
+    let db = run(&bench, &pods, &dedicated("db", "2")).await;
+    let own = cgroup_file(&node, &db, "cpuset.cpus").await;
+    assert_eq!(n_cpus(&own), 2, "{own}\n{}", ask(admin, &["logs", "ds/berth-agent"]));
+    let seen = async || {
+        let qos = ask(admin, &["exec", "ds/berth-agent", "--", "berth", "qos"]);
+        Ok((qos.contains("default/db") && !qos.contains("berth-agent")).then_some(()))
+    };
+    eventually("the agent to know the pod, and not itself", POD_LIMIT, seen).await.unwrap();
+
+    // It goes, and pods run on where the kubelet wants them.
+    ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
+    let freed = async || {
+        let cpus = cgroup_file(&node, &db, "cpuset.cpus.effective").await;
+        Ok((cpus == "0-3").then_some(()))
+    };
+    eventually("the pod to have all CPUs again", POD_LIMIT, freed).await.unwrap();
 }
 
 /// `cargo xtask test` makes the image and says where it is.
