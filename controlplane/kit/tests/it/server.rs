@@ -103,7 +103,7 @@ async fn serve<N: NodeReporting>(
     port: u16,
 ) -> (SocketAddr, Runtime) {
     let bound = async move {
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port");
+        let listener = bound_to(port).await;
         let address = listener.local_addr().expect("an address");
         let incoming = TcpListenerStream::new(listener);
         tokio::spawn(async move { builder.serve_with_incoming(service, incoming).await });
@@ -111,6 +111,17 @@ async fn serve<N: NodeReporting>(
     };
     let address = runtime.spawn(bound).await.expect("a listener");
     (address, runtime)
+}
+
+/// The port of a server that was just killed is free in a moment.
+async fn bound_to(port: u16) -> TcpListener {
+    for _ in 0..200 {
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)).await {
+            return listener;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("port {port} is taken")
 }
 
 /// A service that is not ours.

@@ -120,21 +120,21 @@ async fn a_policy_is_sent_once_to_an_agent_that_has_another() {
 
 #[tokio::test]
 async fn silence_ends_a_stream_and_then_the_node_is_forgotten() {
-    let report_interval = Duration::from_millis(200);
+    let report_interval = Duration::from_secs(1);
     let config = Config { report_interval, expiry_intervals: 2, ..Choice::default().config };
     let server = Server::start(Choice { config, ..Choice::default() }).await;
     let mut talk = Talk::open(connection(server.address)).await.expect("a stream");
     let first = NodeReport { identity: Some(identity("n1")), ..full(1, state(1, &[])) };
     let directive = talk.ask(first).await.expect("accepted");
-    assert_eq!(directive.report_interval_ms, Some(200));
+    assert_eq!(directive.report_interval_ms, Some(1000));
     assert_eq!(server.table_with(|table| !table.is_empty()).await.len(), 1);
     let ended = talk.directives.message().await.expect_err("silent");
-    check(&ended, Code::DeadlineExceeded, "no report for 0.4 s, the limit");
+    check(&ended, Code::DeadlineExceeded, "no report for 2.0 s, the limit");
     assert!(server.table_with(|table| table.is_empty()).await.is_empty());
 }
 
 /// An agent that sends and never reads: its answers fill the connection, then its reports are not taken any more, and
-/// after the time of a silence the stream ends. What was answered before is in force.
+/// the stream ends, after the time of a silence at the latest. What was answered before is in force.
 #[tokio::test]
 async fn who_does_not_read_is_not_listened_to() {
     let report_interval = Duration::from_secs(1);
@@ -155,10 +155,10 @@ async fn who_does_not_read_is_not_listened_to() {
         0
     };
     let n_sent = tokio::time::timeout(Duration::from_secs(40), endless).await;
-    let n_sent = n_sent.expect("the server ends the stream");
+    let n_sent = n_sent.expect("the stream ends");
     let mut n_heard = 1;
-    // It ends orderly: the connection was in no trouble.
-    while let Some(directive) = talk.directives.message().await.expect("the end of the stream") {
+    // Either the server gives up, or the agent's own HTTP/2 finds that too much lies unread.
+    while let Ok(Some(directive)) = talk.directives.message().await {
         n_heard += 1;
         assert_eq!(directive.acknowledged, n_heard);
     }
