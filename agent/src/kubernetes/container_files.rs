@@ -99,3 +99,56 @@ impl KnobFiles for ContainerFiles {
         self.host.forget(cgroup);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use hostfs::CgroupTree;
+    use runtime::nri;
+
+    use super::*;
+
+    const ID: &str = "3f1c8a52f0f3a1b2c4d5e6f708192a3b4c5d6e7f8091a2b3c4d5e6f708192a3b";
+
+    /// A pod with a container, and files that no runtime writes.
+    fn tree(root: &Path) -> (CgroupPath, CgroupPath) {
+        let pod = CgroupPath::from("/pod7");
+        let container = CgroupPath::new(format!("/pod7/{ID}"));
+        for path in [&pod, &container] {
+            let dir = root.join(path.as_str().trim_start_matches('/'));
+            fs::create_dir_all(&dir).expect("a folder");
+            for file in ["cgroup.procs", "cpuset.cpus", "cpuset.mems", "cpu.weight"] {
+                fs::write(dir.join(file), "\n").expect("a file");
+            }
+        }
+        (pod, container)
+    }
+
+    /// Nobody is connected: what is written is written by ourselves. An empty set of a container is none that a runtime could write, and
+    /// restoring falls back to what the pod has.
+    #[test]
+    fn without_a_runtime_files_are_written_as_ever() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (pod, container) = tree(root.path());
+        let reactor = tokio::runtime::Runtime::new().expect("a reactor");
+        let (talk, pushes) = nri::runtime();
+        drop(pushes);
+        let host = HostFiles::new(CgroupTree::at(root.path()));
+        let mut files = ContainerFiles::new(host, talk, reactor.handle().clone());
+        let rows = [
+            (&container, Knob::CpusetCpus, "2-3"),
+            (&container, Knob::CpusetMems, "1"),
+            (&pod, Knob::CpusetCpus, "0-7"),
+            (&container, Knob::CpuWeight, "50"),
+        ];
+        for (cgroup, knob, text) in rows {
+            files.write(cgroup, knob, text).expect("written");
+            assert_eq!(files.text(cgroup, knob).expect("read"), text, "{cgroup} {knob:?}");
+        }
+        let refused = files.write(&container, Knob::CpusetCpus, "").expect_err("refused");
+        assert_eq!(refused.kind, FailureKind::NoSpace);
+        assert_eq!(files.text(&container, Knob::CpusetCpus).expect("read"), "2-3");
+    }
+}

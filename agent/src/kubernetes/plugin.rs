@@ -166,3 +166,6 @@ fn not_understood((name, why): &(WorkloadName, String)) -> Finding {
         message: format!("{name} runs as shared_cores: {why}"),
     }
 }
+
+#[cfg(test)]
+mod tests;
