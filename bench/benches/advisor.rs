@@ -1,19 +1,29 @@
 //! The deciding functions on the big node of `bench::big_node`. Bars: `suppress` under 100 us,
 //! `plan` under 1 ms, `admit` with the answer's CPUs under 50 us, `hints` under 200 us (1 ms on 16
-//! nodes).
+//! nodes). What a container runtime waits for, beside the hand-over between two threads: a place for a
+//! new container (5 ms), and the table of all pods made from its list (100 ms).
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use advisor::admit::{admit, placement_of};
 use advisor::hint::hints;
 use advisor::{PlanInput, TurnState, effective, lint, plan, steps, suppress};
 use bench::big_node::{self, BurstCase, PlacementCase};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use model::Timestamp;
 use model::derive::derive;
 use model::knob::KnobTable;
-use model::plan::Overlay;
-use model::qos::QosLevel;
+use model::plan::{Overlay, Plan};
+use model::qos::{QosLevel, QosRules};
+use model::sample::WorkloadSpec;
+use prost::Message as _;
+use proto::nri::{
+    Container, ContainerState, LinuxContainer, LinuxCpu, LinuxPodSandbox, LinuxResources,
+    OptionalUInt64, PodSandbox, SynchronizeRequest,
+};
+use runtime::nri::Call;
+use runtime::pods::PodTable;
 
 fn advisors(criterion: &mut Criterion) {
     let (node, policy) = (big_node::snapshot(), big_node::policy());
@@ -106,9 +116,12 @@ fn placement(criterion: &mut Criterion) {
     let exclusive = r#""numa_exclusive":"true""#;
     let (policy, limits) = (case.node_policy(), Default::default());
     let node = derive(Some(&case.sample(1)), &case.sample(2), &limits).expect("a topology");
-    let first = PlanInput { now: node.at, snapshot: &node, previous: None, policy: &policy };
+    // As they were admitted one by one: all at once they would be spread over every node.
+    let admitted = Plan { ledger: Arc::new(case.ledger.clone()), ..Plan::default() };
+    let first =
+        PlanInput { now: node.at, snapshot: &node, previous: Some(&admitted), policy: &policy };
     let (previous, _) = plan(&first);
-    assert_eq!(previous.ledger.pods.len(), 300, "all were admitted");
+    assert_eq!(previous.ledger.pods.len(), 300, "all stay admitted");
     let again = PlanInput { previous: Some(&previous), ..first };
     criterion.bench_function("plan/512cpu-8numa-300pods", |b| b.iter(|| plan(black_box(&again))));
     for (name, ask) in [
@@ -132,6 +145,7 @@ fn placement(criterion: &mut Criterion) {
             b.iter(|| hints(black_box(&input), &ask));
         });
     }
+    reserve(criterion, &case);
     let wide = PlacementCase::empty(8, 16);
     let input = wide.input();
     let ask = big_node::ask("new", QosLevel::DedicatedCores, 2000, exclusive);
@@ -140,5 +154,75 @@ fn placement(criterion: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, advisors, many, placement);
+fn reserve(criterion: &mut Criterion, case: &PlacementCase) {
+    let admitted = Plan { ledger: Arc::new(case.ledger.clone()), ..Plan::default() };
+    let mut turn = TurnState::restored(case.node_policy(), Some(admitted));
+    for second in 1..=2 {
+        turn.tick(Timestamp(second * 1_000_000_000), case.sample(second));
+    }
+    let ask = big_node::ask("new", QosLevel::DedicatedCores, 8000, r#""numa_binding":"true""#);
+    let wish = Arc::new(ask.wish);
+    let spec = WorkloadSpec { wish, ..WorkloadSpec::plain(ask.level, ask.cpu) };
+    let now = Timestamp(2_500_000_000);
+    let name = "reserve/512cpu-8numa-300pods-dedicated";
+    criterion.bench_function(name, |b| {
+        let promised = |mut turn: TurnState| (turn.reserve(now, &ask.name, &spec), turn);
+        assert!(promised(turn.clone()).0.is_some_and(|reserved| reserved.refused.is_none()));
+        b.iter_batched(|| turn.clone(), promised, BatchSize::SmallInput);
+    });
+}
+
+/// 250 pods with two containers each.
+fn synchronize(criterion: &mut Criterion) {
+    let list = runtime_list(250, 2).encode_to_vec();
+    criterion.bench_function("nri/synchronize-500containers", |b| {
+        b.iter(|| {
+            let list = SynchronizeRequest::decode(black_box(&*list)).expect("encoded above");
+            let mut table = PodTable::default();
+            table.hear(&Call::Synchronize(list));
+            table.pods(&QosRules::default(), "/kubepods")
+        });
+    });
+}
+
+fn runtime_list(n_pods: usize, n_containers: usize) -> SynchronizeRequest {
+    let resources = || LinuxResources {
+        cpu: Some(LinuxCpu { shares: Some(OptionalUInt64 { value: 512 }), ..LinuxCpu::default() }),
+        ..LinuxResources::default()
+    };
+    let pod = |n: usize| PodSandbox {
+        id: format!("{n:064x}"),
+        name: format!("pod-{n}"),
+        namespace: "shop".to_owned(),
+        uid: format!("{n:032x}"),
+        labels: (0..8).map(|key| (format!("label-{key}"), format!("value-{n}"))).collect(),
+        annotations: [(model::annotation::QOS_LEVEL.to_owned(), "shared_cores".to_owned())].into(),
+        linux: Some(LinuxPodSandbox {
+            cgroup_parent: format!("/kubepods/burstable/pod{n:032x}"),
+            pod_resources: Some(resources()),
+            ..LinuxPodSandbox::default()
+        }),
+        ..PodSandbox::default()
+    };
+    let container = |n: usize, nth: usize| Container {
+        id: format!("{:064x}", n * 100 + nth),
+        pod_sandbox_id: format!("{n:064x}"),
+        name: format!("c{nth}"),
+        state: ContainerState::ContainerRunning.into(),
+        linux: Some(LinuxContainer {
+            resources: Some(resources()),
+            cgroups_path: format!("/kubepods/burstable/pod{n:032x}/{:064x}", n * 100 + nth),
+            ..LinuxContainer::default()
+        }),
+        ..Container::default()
+    };
+    let all = (0..n_pods).flat_map(|n| (0..n_containers).map(move |nth| container(n, nth)));
+    SynchronizeRequest {
+        pods: (0..n_pods).map(pod).collect(),
+        containers: all.collect(),
+        more: false,
+    }
+}
+
+criterion_group!(benches, advisors, many, placement, synchronize);
 criterion_main!(benches);
