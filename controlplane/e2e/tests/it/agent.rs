@@ -32,18 +32,23 @@ fn file(path: &str, content: Vec<u8>) -> NodeFile {
     NodeFile { path: path.to_owned(), mode: 0o755, content }
 }
 
+/// Programs of the host in a folder of a node, with the libraries that a node does not have: it has those of its own programs only.
+pub(crate) fn with_libraries(folder: &str, programs: &[(&str, &Path)]) -> Vec<NodeFile> {
+    let libraries = Path::new("/lib/x86_64-linux-gnu");
+    let libraries = ["libgcc_s.so.1", "libm.so.6"].map(|name| (name, libraries.join(name)));
+    let libraries = libraries.iter().map(|(name, path)| (*name, path.as_path()));
+    let read = |(name, host): (&str, &Path)| {
+        let content = std::fs::read(host);
+        let content = content.unwrap_or_else(|error| panic!("read {}: {error}", host.display()));
+        file(&format!("{folder}/{name}"), content)
+    };
+    programs.iter().copied().chain(libraries).map(read).collect()
+}
+
 /// The agent, its CLI, their libraries and its configuration.
 fn files(mode: &str) -> Vec<NodeFile> {
-    let read = |path: &Path| {
-        std::fs::read(path).unwrap_or_else(|error| panic!("read {}: {error}", path.display()))
-    };
-    let mut files: Vec<NodeFile> = ["berth-agent", "berth"]
-        .map(|name| file(&format!("/run/berth-bin/{name}"), read(&program(name))))
-        .into();
-    for name in ["libgcc_s.so.1", "libm.so.6"] {
-        let host = Path::new("/lib/x86_64-linux-gnu").join(name);
-        files.push(file(&format!("/run/berth-bin/{name}"), read(&host)));
-    }
+    let (agent, berth) = (program("berth-agent"), program("berth"));
+    let mut files = with_libraries("/run/berth-bin", &[("berth-agent", &agent), ("berth", &berth)]);
     let config = format!(
         "mode = \"{mode}\"\n[agent]\nwatchdog_grace_ms = 1000\n\
          [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n"

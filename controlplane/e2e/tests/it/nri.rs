@@ -10,11 +10,12 @@ use kube::{Api, ResourceExt as _};
 use proto::nri::{ContainerUpdate, Event, LinuxContainerUpdate, LinuxCpu, LinuxResources};
 use runtime::nri::{self, Answer, Call, Ended, Identity, UpdateError};
 use serde_json::json;
-use testkit::{Bench, Cluster, Containerd, Node, NodeFile, Settings, eventually};
+use testkit::{Bench, Cluster, Containerd, Node, Settings, eventually};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
+use crate::agent::with_libraries;
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -173,9 +174,10 @@ fn update(id: &str) -> ContainerUpdate {
 async fn containers_get_and_keep_the_cpus_that_a_plugin_gives_them() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
+    let plugin = Path::new(env!("CARGO_BIN_EXE_pin-plugin"));
     let settings = Settings {
         kubelet: json!({ "cpuManagerPolicy": "static", "reservedSystemCPUs": "0" }),
-        files: plugin_with_libraries(),
+        files: with_libraries("/run/pin", &[("plugin", plugin)]),
         ..Settings::default()
     };
     let node = cluster.add_node(&bench, &settings).await.unwrap();
@@ -200,22 +202,6 @@ async fn containers_get_and_keep_the_cpus_that_a_plugin_gives_them() {
     node.shell().run("kill -9 $(pidof plugin)").await.unwrap().success().unwrap();
     let later = run(&bench, &pods, &self::pinned("later", "2")).await;
     assert_ne!(cgroup_file(&node, &later, "cpuset.cpus").await, "2");
-}
-
-/// A node has the libraries of its own programs only.
-fn plugin_with_libraries() -> Vec<NodeFile> {
-    let mut files = vec![file("/run/pin/plugin", Path::new(env!("CARGO_BIN_EXE_pin-plugin")))];
-    for name in ["libgcc_s.so.1", "libm.so.6"] {
-        let host = Path::new("/lib/x86_64-linux-gnu").join(name);
-        files.push(file(&format!("/run/pin/{name}"), &host));
-    }
-    files
-}
-
-fn file(path: &str, host: &Path) -> NodeFile {
-    let content =
-        std::fs::read(host).unwrap_or_else(|error| panic!("read {}: {error}", host.display()));
-    NodeFile { path: path.to_owned(), mode: 0o755, content }
 }
 
 fn pinned(name: &str, cpus: &str) -> Pod {
