@@ -2,9 +2,12 @@
 //! cgroups are; what they ask for is read by `model::pod`, and where they go is the advisor's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::annotation;
-use model::pod::{Ask, Container as PodContainer, ContainerRole, Pod, Requests};
+use model::pod::{
+    Ask, Container as PodContainer, ContainerRole, Declared, DeclaredPod, Pod, Requests,
+};
 use model::qos::{CgroupPath, PodUid, QosLevel, QosRules, WorkloadName};
 use model::sample::{PodOnNode, WorkloadSpec};
 use model::{Bytes, CpuSet, MilliCpu};
@@ -25,6 +28,17 @@ pub struct PodTable {
     incoming: Option<BTreeMap<String, Sandbox>>,
     /// The pod that is left out.
     own: Option<String>,
+    /// What the cluster says of the same pods; `None` before it said anything.
+    declared: Option<Arc<Declared>>,
+    /// CPUs that the kubelet says it gave away, by pod; `None` before it said anything.
+    given: Option<BTreeMap<WorkloadName, CpuSet>>,
+}
+
+/// What others than the runtime know of a pod.
+#[derive(Clone, Copy, Debug)]
+struct Elsewhere<'a> {
+    declared: Option<&'a DeclaredPod>,
+    given: Option<&'a CpuSet>,
 }
 
 #[derive(Clone, Debug)]
@@ -64,6 +78,25 @@ impl PodTable {
             Call::Told { event, pod, container } => self.told(*event, pod, container.as_ref()),
             Call::Shutdown => false,
         }
+    }
+
+    /// What the cluster says from now on.
+    pub fn declare(&mut self, declared: Option<Arc<Declared>>) {
+        self.declared = declared;
+    }
+
+    /// What the kubelet says from now on.
+    pub fn give(&mut self, given: BTreeMap<WorkloadName, CpuSet>) {
+        self.given = Some(given);
+    }
+
+    /// Ids of containers that run by the cluster's word and of which the runtime has told nothing.
+    pub fn untold(&self) -> impl Iterator<Item = (&WorkloadName, &str)> {
+        let told = |id: &str| self.sandboxes.values().any(|one| one.containers.contains_key(id));
+        let declared = self.declared.iter().flat_map(|declared| declared.values());
+        let running =
+            declared.flat_map(|one| one.running.iter().map(move |id| (&one.pod.name, id.as_str())));
+        running.filter(move |(_, id)| !told(id))
     }
 
     fn synchronize(&mut self, list: &proto::nri::SynchronizeRequest) -> bool {
@@ -144,6 +177,13 @@ impl PodTable {
         merge(held.map(|linux| &mut linux.pod_resources), resources)
     }
 
+    fn elsewhere(&self, sandbox: &Sandbox) -> Elsewhere<'_> {
+        let uid = PodUid::new(sandbox.pod.uid.as_str());
+        let declared = self.declared.as_ref().and_then(|declared| declared.get(&uid));
+        let given = self.given.as_ref().and_then(|given| given.get(&sandbox.name()));
+        Elsewhere { declared, given }
+    }
+
     fn is_own(&self, sandbox: &Sandbox) -> bool {
         self.own.as_ref() == Some(&sandbox.pod.uid)
     }
@@ -156,7 +196,7 @@ impl PodTable {
         managed: &str,
     ) -> Option<(PodOnNode, Option<String>)> {
         let sandbox = self.sandboxes.get(sandbox).filter(|one| !self.is_own(one))?;
-        sandbox.on_node(rules, managed)
+        sandbox.on_node(rules, managed, self.elsewhere(sandbox))
     }
 
     /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
@@ -171,7 +211,8 @@ impl PodTable {
         living.sort_by_key(|one| std::cmp::Reverse(one.nth));
         let mut pods: BTreeMap<WorkloadName, PodOnNode> = BTreeMap::new();
         let mut misread = Vec::new();
-        for (mut pod, why) in living.into_iter().filter_map(|one| one.on_node(rules, managed)) {
+        let on_node = |one: &Sandbox| one.on_node(rules, managed, self.elsewhere(one));
+        for (mut pod, why) in living.into_iter().filter_map(on_node) {
             if pods.contains_key(&pod.name) {
                 pod.name = WorkloadName::new(format!("{}@{}", pod.name, pod.cgroup));
             }
@@ -188,7 +229,12 @@ impl Sandbox {
     }
 
     /// A pod that is not understood is a shared one, with the reason.
-    fn on_node(&self, rules: &QosRules, managed: &str) -> Option<(PodOnNode, Option<String>)> {
+    fn on_node(
+        &self,
+        rules: &QosRules,
+        managed: &str,
+        elsewhere: Elsewhere<'_>,
+    ) -> Option<(PodOnNode, Option<String>)> {
         let linux = self.pod.linux.as_ref()?;
         let cgroup = cgroup::below(managed, &cgroup::of_pod(&linux.cgroup_parent)?)?;
         let running = |one: &&Container| one.state() == ContainerState::ContainerRunning;
@@ -196,10 +242,13 @@ impl Sandbox {
             let path = &one.linux.as_ref()?.cgroups_path;
             cgroup::below(managed, &cgroup::of_container(path)?)
         });
-        let name = WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name));
-        let given = self.given();
-        let (mut spec, why) = match Ask::of(&self.asking(&name), rules) {
-            Ok(ask) => (spec(ask), None),
+        let name = self.name();
+        let given = self.given(elsewhere.given);
+        // The cluster's word is the newer one: annotations may change while a pod runs, and a runtime knows nothing of memory requests
+        // and of resources that are no CPU.
+        let asking = elsewhere.declared.map_or_else(|| self.asking(&name), |one| one.pod.clone());
+        let (mut spec, why) = match Ask::of(&asking, rules) {
+            Ok(ask) => (spec(ask), elsewhere.declared.and_then(|one| one.why.clone())),
             Err(error) => {
                 let plain = WorkloadSpec::plain(QosLevel::SharedCores, self.requests().cpu);
                 (plain, Some(error.to_string()))
@@ -211,9 +260,22 @@ impl Sandbox {
         Some((PodOnNode { name, cgroup, containers, spec }, why))
     }
 
-    /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves: in a pod of class Guaranteed as many
-    /// whole CPUs as a container asks for (KEP-3570). Every other container of such a kubelet has all that nobody owns.
-    fn given(&self) -> Option<CpuSet> {
+    fn name(&self) -> WorkloadName {
+        WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name))
+    }
+
+    /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves, by its own word. Where it has not
+    /// said anything of this pod yet, by what it asked the runtime for.
+    fn given(&self, told: Option<&CpuSet>) -> Option<CpuSet> {
+        match told {
+            Some(cpus) => Some(*cpus).filter(|cpus| !cpus.is_empty()),
+            None => self.looks_given(),
+        }
+    }
+
+    /// In a pod of class Guaranteed as many whole CPUs as a container asks for (KEP-3570). Every other container of such a kubelet has all
+    /// that nobody owns.
+    fn looks_given(&self) -> Option<CpuSet> {
         let parent = &self.pod.linux.as_ref()?.cgroup_parent;
         if parent.contains("burstable") || parent.contains("besteffort") {
             return None;

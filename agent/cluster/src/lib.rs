@@ -1,0 +1,12 @@
+//! The conversation with the cluster that a node belongs to: the apiserver (`pods`, `node`, `write`) and the kubelet (`kubelet`). Owns
+//! connections, retries and the reading of foreign objects into the model's values. Decides nothing: what is written comes from the caller.
+
+mod connect;
+pub mod kubelet;
+pub mod node;
+pub mod pods;
+mod watching;
+pub mod write;
+
+pub use connect::{Access, ConnectError, connect};
+pub use kube::Client;
