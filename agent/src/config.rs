@@ -20,7 +20,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::check::Checker;
-pub use self::kubernetes::{KubernetesConfig, OnUnplaceable};
+pub use self::kubernetes::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
 
 /// Everything the agent needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +129,10 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             (raw.share, raw.reclaim, raw.suppression),
             (raw.provision, raw.headroom, raw.memory, raw.burst),
         )?,
-        kubernetes: raw.kubernetes.map(|raw| kubernetes::read(&check, raw)).transpose()?,
+        kubernetes: raw
+            .kubernetes
+            .map(|raw| kubernetes::read(&check, raw, &kubernetes::Surroundings::read()))
+            .transpose()?,
         recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
     })

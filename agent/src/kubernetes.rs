@@ -1,11 +1,15 @@
 //! The agent on a node of Kubernetes: what the container runtime tells of pods goes to the collector, what the advisor promises goes into
 //! the runtime's answers, and cpusets are written by the runtime. Decides nothing.
 
+mod apiserver;
 mod container_files;
+mod deaf;
 mod managed;
 mod plugin;
+mod report;
 mod talk;
 
+pub use apiserver::Cluster;
 pub use container_files::ContainerFiles;
 pub use managed::with_managed_cgroup;
 pub use talk::{Conversation, start};

@@ -29,7 +29,7 @@ use tracing::{error, info, warn};
 use crate::config::Config;
 use crate::doctor::{self, StartFacts};
 use crate::eyes::{self, Eyes, Status, Witness};
-use crate::kubernetes::{self, ContainerFiles, Conversation};
+use crate::kubernetes::{self, Cluster, ContainerFiles, Conversation};
 use crate::metrics::Metrics;
 use crate::node_loop::inherited::Inherited;
 use crate::node_loop::publish::Publisher;
@@ -208,6 +208,16 @@ pub fn start_collector(
     })
 }
 
+fn start_cluster(
+    config: &Config,
+    state: &watch::Receiver<Option<Arc<NodeState>>>,
+) -> std::io::Result<Cluster> {
+    match config.kubernetes.as_ref().and_then(|it| it.apiserver.as_ref()) {
+        Some(apiserver) => Cluster::start(apiserver, state.clone()),
+        None => Ok(Cluster::none()),
+    }
+}
+
 /// Puts the agent together on `edges` and sets it going, until `stopping` turns true.
 pub fn start(
     config: Config,
@@ -220,8 +230,13 @@ pub fn start(
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
+    let (publish, state) = watch::channel(None);
+    let cluster = start_cluster(&config, &state)?;
     let talk = match &config.kubernetes {
-        Some(it) => Some(kubernetes::start(it, &config.host.managed_cgroup, requests.clone())?),
+        Some(it) => {
+            let managed = &config.host.managed_cgroup;
+            Some(kubernetes::start(it, managed, requests.clone(), cluster.pods)?)
+        }
         None => None,
     };
     let (fast, slow) = lane_files(&edges.tree, talk.as_ref());
@@ -241,7 +256,6 @@ pub fn start(
     let turn = restored_turn(&config, policy);
     let mut registry = Registry::with_prefix("berth_agent");
     let metrics = Metrics::register(&mut registry);
-    let (publish, state) = watch::channel(None);
     let state_seen = state.clone();
     let eyes = edges.eyes;
     let publisher = Publisher::new(publish, eyes.clone(), started_at);
@@ -278,7 +292,7 @@ pub fn start(
         tick,
         observe_only,
         inherited,
-        told: told.unwrap_or_else(|| watch::channel(Arc::default()).1),
+        told: told.into_iter().chain([cluster.told]).collect(),
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();

@@ -2,6 +2,7 @@
 //! connections, retries and the reading of foreign objects into the model's values. Decides nothing: what is written comes from the caller.
 
 mod connect;
+pub mod events;
 pub mod kubelet;
 pub mod node;
 pub mod pods;
@@ -10,3 +11,8 @@ pub mod write;
 
 pub use connect::{Access, ConnectError, connect};
 pub use kube::Client;
+
+/// The time of day, as objects of the cluster carry it (RFC 3339). Nothing is decided by it.
+pub fn wall_clock() -> String {
+    k8s_openapi::jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -30,9 +30,17 @@ pub struct PodTable {
     own: Option<String>,
     /// What the cluster says of the same pods; `None` before it said anything.
     declared: Option<Arc<Declared>>,
-    /// CPUs that the kubelet says it gave away, by pod; `None` before it said anything.
-    given: Option<BTreeMap<WorkloadName, CpuSet>>,
+    /// CPUs that the kubelet says it gave away, by pod.
+    given: BTreeMap<WorkloadName, CpuSet>,
+    /// It spoke of sandboxes that had come before this one.
+    given_before: u64,
+    /// Sandboxes ever heard of.
+    n_heard: u64,
 }
+
+/// A place in the row of everybody who ever came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
 
 /// What others than the runtime know of a pod.
 #[derive(Clone, Copy, Debug)]
@@ -85,9 +93,15 @@ impl PodTable {
         self.declared = declared;
     }
 
-    /// What the kubelet says from now on.
-    pub fn give(&mut self, given: BTreeMap<WorkloadName, CpuSet>) {
-        self.given = Some(given);
+    /// To be taken before the kubelet is asked: it may not know who comes while it answers, and a pod has the name of an earlier one.
+    pub fn mark(&self) -> Mark {
+        Mark(self.n_heard)
+    }
+
+    /// What the kubelet says of those who were here at `mark`.
+    pub fn give(&mut self, mark: Mark, given: BTreeMap<WorkloadName, CpuSet>) {
+        self.given_before = mark.0;
+        self.given = given;
     }
 
     /// Ids of containers that run by the cluster's word and of which the runtime has told nothing.
@@ -102,7 +116,9 @@ impl PodTable {
     fn synchronize(&mut self, list: &proto::nri::SynchronizeRequest) -> bool {
         let mut known = self.incoming.take().unwrap_or_default();
         for pod in &list.pods {
-            let nth = known.len() as u64;
+            // One that was here already, and its place among the others.
+            let nth = self.sandboxes.get(&pod.id).map(|one| one.nth);
+            let nth = nth.unwrap_or_else(|| self.next_nth());
             known.insert(pod.id.clone(), Sandbox::new(pod, nth));
         }
         for container in list.containers.iter().filter(|one| is_there(one)) {
@@ -139,8 +155,17 @@ impl PodTable {
     }
 
     fn sandbox(&mut self, pod: &PodSandbox) -> &mut Sandbox {
-        let nth = self.sandboxes.values().map(|one| one.nth + 1).max().unwrap_or(0);
-        self.sandboxes.entry(pod.id.clone()).or_insert_with(|| Sandbox::new(pod, nth))
+        let nth = self.n_heard;
+        let sandbox = self.sandboxes.entry(pod.id.clone());
+        sandbox.or_insert_with(|| {
+            self.n_heard += 1;
+            Sandbox::new(pod, nth)
+        })
+    }
+
+    fn next_nth(&mut self) -> u64 {
+        self.n_heard += 1;
+        self.n_heard - 1
     }
 
     fn container(&mut self, pod: Option<&PodSandbox>, container: Option<&Container>) -> bool {
@@ -180,7 +205,8 @@ impl PodTable {
     fn elsewhere(&self, sandbox: &Sandbox) -> Elsewhere<'_> {
         let uid = PodUid::new(sandbox.pod.uid.as_str());
         let declared = self.declared.as_ref().and_then(|declared| declared.get(&uid));
-        let given = self.given.as_ref().and_then(|given| given.get(&sandbox.name()));
+        let asked_for = sandbox.nth < self.given_before;
+        let given = self.given.get(&sandbox.name()).filter(|_| asked_for);
         Elsewhere { declared, given }
     }
 
