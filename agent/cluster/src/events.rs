@@ -3,6 +3,10 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{self, EventType, Recorder, Reporter};
+use tokio::time::timeout;
+
+use crate::watching;
+use crate::write::LIMIT;
 
 /// The API's bound on a note, in bytes.
 const LONGEST_NOTE: usize = 1024;
@@ -57,9 +61,11 @@ impl Events {
             uid: Some(pod.uid.clone()),
             ..ObjectReference::default()
         };
-        self.recorder.publish(&told, &of).await.map_err(|error| {
-            format!("tell of {}/{}: {}", pod.namespace, pod.name, crate::watching::fault(&error))
-        })
+        let failed = |why: String| format!("tell of {}/{}: {why}", pod.namespace, pod.name);
+        match timeout(LIMIT, self.recorder.publish(&told, &of)).await {
+            Ok(taken) => taken.map_err(|error| failed(watching::fault(&error))),
+            Err(_elapsed) => Err(failed(format!("no answer within {} s", LIMIT.as_secs()))),
+        }
     }
 }
 

@@ -1,16 +1,22 @@
 //! Server-side apply of whole objects under one field manager (KEP-555). Owns how the apiserver is asked and what its refusals mean; what
 //! is written is the caller's.
 
+use std::time::Duration;
+
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::Value;
 use thiserror::Error;
+use tokio::time::timeout;
 
 use crate::watching;
 
 /// Who owns the fields that are written.
 pub const FIELD_MANAGER: &str = "berth-agent";
+
+/// An apiserver that hangs takes connections and never answers.
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// A kind of object; all are of the whole cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,11 +65,20 @@ pub async fn apply(
     let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let params = PatchParams::apply(FIELD_MANAGER).force();
     let patch = Patch::Apply(object);
-    let answer = match part {
-        Part::Main => objects.patch(name, &params, &patch).await,
-        Part::Status => objects.patch_status(name, &params, &patch).await,
+    let what = what(kind, part, name);
+    let asked = async {
+        match part {
+            Part::Main => objects.patch(name, &params, &patch).await,
+            Part::Status => objects.patch_status(name, &params, &patch).await,
+        }
     };
-    answer.map(|_| ()).map_err(|error| refusal(what(kind, part, name), &error))
+    match timeout(LIMIT, asked).await {
+        Ok(answer) => answer.map(|_| ()).map_err(|error| refusal(what, &error)),
+        Err(_elapsed) => {
+            let message = format!("no answer within {} s", LIMIT.as_secs());
+            Err(WriteError::Unreachable { what, message })
+        }
+    }
 }
 
 fn what(kind: Kind, part: Part, name: &str) -> String {

@@ -69,7 +69,8 @@ impl Apiserver {
         &self.pki
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// At `HOST_OF_GUESTS` for nodes.
+    pub fn port(&self) -> u16 {
         self.port
     }
 
