@@ -9,8 +9,8 @@ use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
 use kube::{Api, Client};
 use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, eventually, shared};
 
-use crate::agent::{dedicated, n_cpus};
 use crate::node::{POD_LIMIT, cgroup_file, run};
+use crate::node_agent::{dedicated, n_cpus};
 
 const NAMESPACE: &str = "berth-system";
 

@@ -8,6 +8,7 @@ mod controllers;
 mod daemonset;
 mod faults;
 mod node;
+mod node_agent;
 mod nri;
 mod reports;
 mod scheduler;
