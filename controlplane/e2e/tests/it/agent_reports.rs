@@ -12,10 +12,9 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use testkit::{Bench, Cluster, HOST_OF_GUESTS, Kubeconfig, Settings, Shape, eventually};
 
-use crate::agent::dedicated;
 use crate::daemonset::{apply, ask, import_agent};
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
-use crate::node_agent::{LEVEL, annotated};
+use crate::node_agent::{LEVEL, annotated, dedicated};
 
 const MILLICPU: &str = "resource.katalyst.kubewharf.io/reclaimed_millicpu";
 
@@ -38,7 +37,12 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     let name = node.name();
     let began = Instant::now();
     let promised = until_promised(&nodes, &name).await;
-    bench.note(&format!("{promised} mCPU promised {:.1} s after the agent was ready", began.elapsed().as_secs_f64())).unwrap();
+    bench
+        .note(&format!(
+            "{promised} mCPU promised {:.1} s after the agent was ready",
+            began.elapsed().as_secs_f64()
+        ))
+        .unwrap();
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let ml = run(&bench, &pods, &reclaimed("ml", "500")).await;
     pods.create(&PostParams::default(), &reclaimed("huge", "1000000")).await.unwrap();
@@ -57,7 +61,10 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     .await;
     assert_eq!(cnr["metadata"]["ownerReferences"][0]["kind"], "Node");
     let zones = cnr.pointer("/status/topologyZone").unwrap();
-    assert_eq!(zones[0]["children"][0]["attributes"][0], json!({ "name": "numa_distance", "value": "10,20" }));
+    assert_eq!(
+        zones[0]["children"][0]["attributes"][0],
+        json!({ "name": "numa_distance", "value": "10,20" })
+    );
     assert_eq!(cnr.pointer("/status/conditions/0/type").unwrap(), "AgentReady");
 
     // Events, for what went well and what did not.
@@ -72,26 +79,42 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     let patch = json!({ "metadata": { "annotations": { LEVEL: "reclaimed_cores" } } });
     let began = Instant::now();
     pods.patch("early", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    let weight = async || Ok((cgroup_file(&node, &early, "../cpu.weight").await == "1").then_some(()));
+    let weight =
+        async || Ok((cgroup_file(&node, &early, "../cpu.weight").await == "1").then_some(()));
     eventually("a pod that became batch work to weigh as such", POD_LIMIT, weight).await.unwrap();
-    bench.note(&format!("a changed annotation is in the cgroup files after {:.2} s", began.elapsed().as_secs_f64())).unwrap();
+    bench
+        .note(&format!(
+            "a changed annotation is in the cgroup files after {:.2} s",
+            began.elapsed().as_secs_f64()
+        ))
+        .unwrap();
 
     // A kubelet that starts anew forgets what it does not know; nothing else changes.
     node.restart_kubelet().await.unwrap();
     until_promised(&nodes, &name).await;
-    assert_eq!(pods.get("ml").await.unwrap().status.unwrap().container_statuses.unwrap()[0].restart_count, 0);
+    assert_eq!(
+        pods.get("ml").await.unwrap().status.unwrap().container_statuses.unwrap()[0].restart_count,
+        0
+    );
     assert_eq!(ml.uid(), pods.get("ml").await.unwrap().uid());
 }
 
 fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
     let asked = json!({ MILLICPU: milli_cpu });
-    annotated(name, json!({ LEVEL: "reclaimed_cores" }), json!({ "requests": asked, "limits": asked }))
+    annotated(
+        name,
+        json!({ LEVEL: "reclaimed_cores" }),
+        json!({ "requests": asked, "limits": asked }),
+    )
 }
 
 /// The overlay, with the address at which a node finds the apiserver: the bench has no addresses of services.
 pub(crate) fn start_agent(admin: &Kubeconfig, overlay: &str, port: u16) {
     apply(admin, overlay);
-    let at = [format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"), format!("KUBERNETES_SERVICE_PORT={port}")];
+    let at = [
+        format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"),
+        format!("KUBERNETES_SERVICE_PORT={port}"),
+    ];
     ask(admin, &["set", "env", "ds/berth-agent", &at[0], &at[1]]);
     ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
 }
@@ -106,7 +129,8 @@ async fn until_promised(nodes: &Api<Object>, name: &str) -> u64 {
 }
 
 fn install_kind(admin: &Kubeconfig) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/customnoderesources.yaml");
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/customnoderesources.yaml");
     let output = admin.kubectl().unwrap().args(["apply", "-f"]).arg(file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -117,7 +141,8 @@ async fn until_reported(
     limit: Duration,
     accept: impl Fn(&Value) -> Option<Value>,
 ) -> Value {
-    let kind = GroupVersionKind::gvk("node.katalyst.kubewharf.io", "v1alpha1", "CustomNodeResource");
+    let kind =
+        GroupVersionKind::gvk("node.katalyst.kubewharf.io", "v1alpha1", "CustomNodeResource");
     let kind = ApiResource::from_gvk(&kind);
     let all: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
     let reported = async || {
@@ -134,8 +159,9 @@ async fn until_reported(
 /// Waits until a line of what the agent's CLI prints has both.
 async fn until_agent_says(admin: &Kubeconfig, words: &[&str], one: &str, other: &str) {
     let exec = [&["exec", "ds/berth-agent", "--", "berth"], words].concat();
-    let mut kubectl = || {
-        let output = admin.kubectl().unwrap().args(["-n", "berth-system"]).args(&exec).output().unwrap();
+    let kubectl = || {
+        let output =
+            admin.kubectl().unwrap().args(["-n", "berth-system"]).args(&exec).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let mut said = String::new();
@@ -144,20 +170,34 @@ async fn until_agent_says(admin: &Kubeconfig, words: &[&str], one: &str, other: 
         Ok(said.lines().any(|line| line.contains(one) && line.contains(other)).then_some(()))
     };
     let heard = eventually(&format!("the agent to say {one:?} {other:?}"), POD_LIMIT, heard).await;
-    assert!(heard.is_ok(), "{heard:?}; it says\n{}\n{}", kubectl(), ask(admin, &["logs", "ds/berth-agent"]));
+    assert!(
+        heard.is_ok(),
+        "{heard:?}; it says\n{}\n{}",
+        kubectl(),
+        ask(admin, &["logs", "ds/berth-agent"])
+    );
 }
 
 async fn until_event(events: &Api<Event>, pod: &str, reason: &str, words: &str) {
     let there = async || {
         let events = events.list(&ListParams::default()).await?.items;
-        let of_pod = |event: &&Event| event.regarding.as_ref().and_then(|of| of.name.as_deref()) == Some(pod);
+        let of_pod = |event: &&Event| {
+            event.regarding.as_ref().and_then(|of| of.name.as_deref()) == Some(pod)
+        };
         let says = |event: &&Event| event.note.as_ref().is_some_and(|note| note.contains(words));
         let found = events.iter().filter(of_pod).filter(says);
         Ok(found.filter(|event| event.reason.as_deref() == Some(reason)).count().checked_sub(1))
     };
     let said = eventually(&format!("the event {reason} of {pod}"), POD_LIMIT, there).await;
     if said.is_err() {
-        let all: Vec<_> = events.list(&ListParams::default()).await.unwrap().items.into_iter().map(|one| (one.reason, one.note)).collect();
+        let all: Vec<_> = events
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|one| (one.reason, one.note))
+            .collect();
         panic!("{said:?}; there are {all:#?}");
     }
 }
