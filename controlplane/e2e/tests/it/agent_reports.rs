@@ -32,6 +32,10 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     let client = cluster.client().await.unwrap();
     start_agent(admin, "enforce", cluster.apiserver().port());
 
+    // The kind of the report is installed later, and found.
+    until_agent_says(admin, &["top", "--once"], "report-refused", "CustomNodeResource").await;
+    install_kind(admin);
+
     // The stock scheduler places by what the Node says, and no more of them than it says.
     let nodes: Api<Object> = Api::all(client.clone());
     let name = node.name();
@@ -50,9 +54,6 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     let huge = pods.get("huge").await.unwrap();
     assert_eq!(huge.spec.unwrap().node_name, None);
 
-    // The kind of the report is installed later, and found.
-    until_agent_says(admin, &["doctor"], "CustomNodeResource", "").await;
-    install_kind(admin);
     let db = run(&bench, &pods, &dedicated("db", "2")).await;
     let consumer = format!("default/db/{}", db.uid().unwrap());
     let cnr = until_reported(&client, &name, FOUND_LATER, |cnr| {
@@ -97,6 +98,9 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
         0
     );
     assert_eq!(ml.uid(), pods.get("ml").await.unwrap().uid());
+    let memory = "grep VmRSS /proc/$(pidof berth-agent | cut -d' ' -f1)/status";
+    let memory = node.shell().run(memory).await.unwrap().stdout;
+    bench.note(&format!("the agent with an apiserver: {}", memory.trim())).unwrap();
 }
 
 fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
