@@ -77,3 +77,58 @@ fn read(list: &ListPodResourcesResponse) -> Result<Given, KubeletError> {
     }
     Ok(given)
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::podresources::{ContainerResources, PodResources};
+
+    use super::*;
+
+    fn pod(name: &str, cpus: &[&[i64]]) -> PodResources {
+        let container =
+            |ids: &&[i64]| ContainerResources { name: String::new(), cpu_ids: ids.to_vec() };
+        PodResources {
+            name: name.to_owned(),
+            namespace: "shop".to_owned(),
+            containers: cpus.iter().map(container).collect(),
+        }
+    }
+
+    #[track_caller]
+    fn check(pods: &[PodResources], expect: &str) {
+        let answer = read(&ListPodResourcesResponse { pod_resources: pods.to_vec() });
+        let line = match answer {
+            Ok(given) => {
+                let lines = given.iter().map(|(name, cpus)| format!("{name} [{cpus}]"));
+                lines.collect::<Vec<_>>().join(", ")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(line, expect);
+    }
+
+    #[test]
+    fn cpus_of_all_containers_of_a_pod() {
+        check(&[], "");
+        check(&[pod("a", &[])], "shop/a []");
+        check(&[pod("a", &[&[1, 2], &[], &[5]]), pod("b", &[&[3]])], "shop/a [1-2,5], shop/b [3]");
+        check(
+            &[pod("a", &[&[-1]])],
+            "list the kubelet's pods: -1 of shop/a is no CPU, which are 0 to 1023",
+        );
+        check(
+            &[pod("a", &[&[1024]])],
+            "list the kubelet's pods: 1024 of shop/a is no CPU, which are 0 to 1023",
+        );
+    }
+
+    /// A kubelet that is not there yet, or no more.
+    #[tokio::test]
+    async fn without_a_kubelet_the_socket_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("kubelet.sock");
+        let mut kubelet = Kubelet::at(&path).expect("a path");
+        let error = kubelet.given().await.expect_err("nobody listens").to_string();
+        assert!(error.contains(&path.display().to_string()), "{error}");
+    }
+}

@@ -184,3 +184,6 @@ fn not_reported(error: &str) -> Finding {
         message: error.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;
