@@ -101,7 +101,9 @@ pub(super) async fn run(
 
 impl Reporter<'_> {
     async fn round(&mut self, state: &NodeState, own: &OwnNode, declared: &Declared) {
-        if state.mode == Mode::Observe && !self.config.report_in_observe {
+        let is_silent = state.mode == Mode::Observe && !self.config.report_in_observe;
+        // A machine of which nothing is known yet would be told as one that has nothing.
+        if is_silent || state.snapshot.topology.nodes.is_empty() {
             return;
         }
         let now = collector::clock::now();
@@ -117,7 +119,9 @@ impl Reporter<'_> {
                     .await;
             }
         }
-        if let (true, Some(content)) = (report.capacity, capacity::status(name, &self.promised)) {
+        if let (true, Some(content)) =
+            (report.capacity, capacity::status(name, &self.promised, &state.findings))
+        {
             // A kubelet that starts anew sets what it does not know to zero.
             if !capacity::stands(own, &self.promised) {
                 self.node.pace.overwritten();

@@ -12,7 +12,7 @@ use model::topology::{NumaNode, Topology};
 use model::{NumaNodeId, SocketId};
 use serde_json::{Map, Value, json};
 
-use super::capacity::resources;
+use super::capacity::{placed, resources};
 use super::pace::Content;
 use super::promised::Promised;
 use crate::node_state::NodeState;
@@ -63,7 +63,7 @@ pub(super) fn status(
             "resources": { "capacity": of_node, "allocatable": of_node },
             "topologyPolicy": "None",
             "topologyZone": sockets(state, promised, &uids),
-            "conditions": [ready(state)],
+            "conditions": [ready(state), placed("PodsPlaced", &state.findings)],
             "nodeMetricStatus": { "updateTime": null, "nodeMetric": null, "groupMetric": null },
         },
     });

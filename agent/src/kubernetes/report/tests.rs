@@ -255,7 +255,8 @@ fn a_node_as_katalyst_has_it() {
               ]
             }
           }
-        ]"#]].assert_eq(&text);
+        ]"#]]
+    .assert_eq(&text);
 }
 
 /// What is different from the first report, by how soon it is told.

@@ -132,10 +132,11 @@ async fn until_promised(nodes: &Api<Object>, name: &str) -> u64 {
     eventually("the Node to promise CPU to reclaimed pods", POD_LIMIT, promised).await.unwrap()
 }
 
-fn install_kind(admin: &Kubeconfig) {
+pub(crate) fn install_kind(admin: &Kubeconfig) {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/customnoderesources.yaml");
-    let output = admin.kubectl().unwrap().args(["apply", "-f"]).arg(file).output().unwrap();
+    let output =
+        admin.kubectl().unwrap().args(["apply", "--server-side", "-f"]).arg(file).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

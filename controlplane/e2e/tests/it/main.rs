@@ -3,6 +3,7 @@
 
 mod agent;
 mod agent_reports;
+mod agent_rights;
 mod apiserver;
 mod controllers;
 mod daemonset;
