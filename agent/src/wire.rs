@@ -72,6 +72,8 @@ pub struct Started {
     pub thread: std::thread::JoinHandle<anyhow::Result<()>>,
     /// `None` before the first tick.
     pub state: watch::Receiver<Option<Arc<NodeState>>>,
+    /// What is told at the end to whom it concerns; it ends by itself.
+    pub farewell: Option<std::thread::JoinHandle<()>>,
 }
 
 /// Runs the agent until SIGTERM or SIGINT.
@@ -92,7 +94,11 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
         info!(signal, "Stopping");
         stop.send_replace(true);
     });
-    agent.thread.join().map_err(|_panic| anyhow::anyhow!("the loop panicked"))?
+    let ended = agent.thread.join().map_err(|_panic| anyhow::anyhow!("the loop panicked"))?;
+    if agent.farewell.is_some_and(|thread| thread.join().is_err()) {
+        warn!("The thread that talks to the apiserver panicked");
+    }
+    ended
 }
 
 /// Puts back what a dead agent left; refuses beside a living one.
@@ -211,9 +217,10 @@ pub fn start_collector(
 fn start_cluster(
     config: &Config,
     state: &watch::Receiver<Option<Arc<NodeState>>>,
+    stopping: watch::Receiver<bool>,
 ) -> std::io::Result<Cluster> {
     match config.kubernetes.as_ref().and_then(|it| it.apiserver.as_ref()) {
-        Some(apiserver) => Cluster::start(apiserver, state.clone()),
+        Some(apiserver) => Cluster::start(apiserver, state.clone(), stopping),
         None => Ok(Cluster::none()),
     }
 }
@@ -231,7 +238,7 @@ pub fn start(
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
     let (publish, state) = watch::channel(None);
-    let cluster = start_cluster(&config, &state)?;
+    let cluster = start_cluster(&config, &state, stopping.clone())?;
     let talk = match &config.kubernetes {
         Some(it) => {
             let managed = &config.host.managed_cgroup;
@@ -310,7 +317,7 @@ pub fn start(
         });
         anyhow::Ok(())
     })?;
-    Ok(Started { thread, state })
+    Ok(Started { thread, state, farewell: cluster.thread })
 }
 
 async fn until(mut stopping: watch::Receiver<bool>) {

@@ -1,10 +1,10 @@
-//! The thread that talks to the apiserver, for as long as the agent lives: it follows this node's pods and its Node, and tells what `report`
-//! makes. An apiserver that is away changes nothing on the node but what is known of it.
+//! The thread that talks to the apiserver, for as long as the agent lives: it follows this node's pods and its Node, tells what `report`
+//! makes, and takes its promise back at the end. An apiserver that is away changes nothing on the node but what is known of it.
 
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use cluster::node::NodeHeard;
@@ -12,7 +12,7 @@ use cluster::pods::PodsHeard;
 use cluster::{Client, connect};
 use model::plan::{Finding, Severity};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::warn;
 
 use super::report::{self, Heard};
@@ -27,7 +27,12 @@ const CONNECT_EVERY: Duration = Duration::from_secs(10);
 pub struct Cluster {
     pub pods: watch::Receiver<PodsHeard>,
     pub told: watch::Receiver<Arc<Vec<Finding>>>,
+    /// Ends a few seconds after the agent is told to stop.
+    pub thread: Option<JoinHandle<()>>,
 }
+
+/// For the last word. Longer than an apiserver needs, shorter than what a kubelet allows for the rest of the way out.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 impl Cluster {
     /// Nobody is asked: nothing is heard, ever.
@@ -35,6 +40,7 @@ impl Cluster {
         Cluster {
             pods: watch::channel(PodsHeard::default()).1,
             told: watch::channel(Arc::default()).1,
+            thread: None,
         }
     }
 
@@ -42,21 +48,36 @@ impl Cluster {
     pub fn start(
         config: &ApiserverConfig,
         state: watch::Receiver<Option<Arc<NodeState>>>,
+        mut stopping: watch::Receiver<bool>,
     ) -> io::Result<Cluster> {
         let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (pods, pods_seen) = watch::channel(PodsHeard::default());
         let (told, told_seen) = watch::channel(Arc::default());
         let config = config.clone();
         let thread = thread::Builder::new().name("berth-apiserver".to_owned());
-        thread.spawn(move || match reactor.block_on(talk(&config, state, &pods, &told)) {})?;
-        Ok(Cluster { pods: pods_seen, told: told_seen })
+        let (node, node_seen) = watch::channel(NodeHeard::default());
+        let talk = async move {
+            tokio::select! {
+                // An agent that is gone without a word stops as well.
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+                never = talk(&config, state, (&pods, &node), &told) => match never {},
+            }
+            if !report::shows_promise(&node_seen.borrow()) {
+                return;
+            }
+            if timeout(FAREWELL, report::withdraw(&config)).await.is_err() {
+                warn!("The apiserver does not hear that the agent stops");
+            }
+        };
+        let thread = thread.spawn(move || reactor.block_on(talk))?;
+        Ok(Cluster { pods: pods_seen, told: told_seen, thread: Some(thread) })
     }
 }
 
 async fn talk(
     config: &ApiserverConfig,
     state: watch::Receiver<Option<Arc<NodeState>>>,
-    pods: &watch::Sender<PodsHeard>,
+    (pods, node): (&watch::Sender<PodsHeard>, &watch::Sender<NodeHeard>),
     told: &watch::Sender<Arc<Vec<Finding>>>,
 ) -> Infallible {
     let tell = |findings: Vec<Finding>| {
@@ -69,12 +90,11 @@ async fn talk(
         });
     };
     let client = client(config, tell).await;
-    let (node, node_seen) = watch::channel(NodeHeard::default());
-    let heard = Heard { state, pods: pods.subscribe(), node: node_seen };
+    let heard = Heard { state, pods: pods.subscribe(), node: node.subscribe() };
     let all = async {
         tokio::join!(
             cluster::pods::follow(client.clone(), &config.node, pods),
-            cluster::node::follow(client.clone(), &config.node, &node),
+            cluster::node::follow(client.clone(), &config.node, node),
             report::run(client.clone(), config, heard, tell),
         )
     };

@@ -65,6 +65,7 @@ struct Reporter<'a> {
     cnr: Way,
     cnr_status: Way,
     node: Way,
+    is_withdrawn: bool,
 }
 
 /// Reports for as long as it is polled; `told` hears what is wrong with it.
@@ -83,6 +84,7 @@ pub(super) async fn run(
         cnr: Way::default(),
         cnr_status: Way::default(),
         node: Way::default(),
+        is_withdrawn: false,
     };
     loop {
         sleep(LOOK_EVERY).await;
@@ -99,13 +101,41 @@ pub(super) async fn run(
     }
 }
 
+/// Whether there is something to take back.
+pub(super) fn shows_promise(heard: &NodeHeard) -> bool {
+    heard.node.as_deref().is_some_and(capacity::shows)
+}
+
+/// Nobody is here any more who would hold reclaimed pods down: no more of them are to come. The fields that were ours go, whatever wrote
+/// them in an earlier life.
+pub(super) async fn withdraw(config: &ApiserverConfig) {
+    let nothing = capacity::nothing(&config.node);
+    let told = match cluster::connect(&config.access).await {
+        Ok(client) => {
+            let applied = write::apply(&client, NODE, Part::Status, &config.node, &nothing).await;
+            applied.map_err(|error| kit::chain(&error).to_string())
+        }
+        Err(error) => Err(kit::chain(&error).to_string()),
+    };
+    match told {
+        Ok(()) => info!("Nothing is promised to reclaimed pods any more"),
+        Err(error) => warn!(%error, "What was promised to reclaimed pods is not taken back"),
+    }
+}
+
 impl Reporter<'_> {
     async fn round(&mut self, state: &NodeState, own: &OwnNode, declared: &Declared) {
         let is_silent = state.mode == Mode::Observe && !self.config.report_in_observe;
+        if is_silent && capacity::shows(own) && !self.is_withdrawn {
+            // Once: somebody else may promise the same.
+            self.is_withdrawn = true;
+            withdraw(self.config).await;
+        }
         // A machine of which nothing is known yet would be told as one that has nothing.
         if is_silent || state.snapshot.topology.nodes.is_empty() {
             return;
         }
+        self.is_withdrawn = false;
         let now = collector::clock::now();
         self.promised.look(now, state.plan.advice.headroom.as_ref());
         let (name, report) = (&self.config.node, self.config.report);

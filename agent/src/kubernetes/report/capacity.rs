@@ -31,6 +31,11 @@ pub(super) fn status(node: &str, promised: &Promised, findings: &[Finding]) -> O
     })
 }
 
+/// Leaves none of our fields in the Node's status.
+pub(super) fn nothing(node: &str) -> Value {
+    json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node }, "status": {} })
+}
+
 /// Names in a message; an operator looks at the node for more.
 const MAX_NAMES: usize = 5;
 
@@ -53,11 +58,14 @@ pub(super) fn resources(of: Amounts) -> Value {
     json!({ RECLAIMED_MILLICPU: of.milli_cpu.to_string(), RECLAIMED_MEMORY: of.memory.to_string() })
 }
 
-/// Whether the Node shows a promise of ours at all: one of zero where there is something was not written by us.
+/// Whether the Node promises anything to reclaimed pods.
+pub(super) fn shows(node: &OwnNode) -> bool {
+    node.capacity.get(RECLAIMED_MILLICPU).is_some_and(|text| text != "0")
+}
+
+/// Whether what the Node shows can be ours: nothing where there is something was not written by us.
 pub(super) fn stands(node: &OwnNode, promised: &Promised) -> bool {
-    let shows = |name: &str| node.capacity.get(name).is_some_and(|text| text != "0");
-    let nothing = promised.whole().is_none_or(|whole| whole.milli_cpu == 0);
-    nothing || shows(RECLAIMED_MILLICPU)
+    promised.whole().is_none_or(|whole| whole.milli_cpu == 0) || shows(node)
 }
 
 #[cfg(test)]

@@ -126,6 +126,12 @@ fn a_node_as_katalyst_has_it() {
                   "reason": "AgentReady",
                   "status": "True",
                   "type": "AgentReady"
+                },
+                {
+                  "message": "every pod has what it asks for",
+                  "reason": "EverybodyHasAPlace",
+                  "status": "True",
+                  "type": "PodsPlaced"
                 }
               ],
               "nodeMetricStatus": {

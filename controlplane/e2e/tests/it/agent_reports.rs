@@ -101,6 +101,13 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     let memory = "grep VmRSS /proc/$(pidof berth-agent | cut -d' ' -f1)/status";
     let memory = node.shell().run(memory).await.unwrap().stdout;
     bench.note(&format!("the agent with an apiserver: {}", memory.trim())).unwrap();
+    // Whoever goes takes his promise along.
+    ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
+    let withdrawn = async || {
+        let status = nodes.get(&name).await?.status.unwrap_or_default();
+        Ok((!status.capacity.unwrap_or_default().contains_key(MILLICPU)).then_some(()))
+    };
+    eventually("the promise to be gone", POD_LIMIT, withdrawn).await.unwrap();
 }
 
 fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
