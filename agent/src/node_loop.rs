@@ -60,8 +60,8 @@ pub struct LoopDeps {
     pub blind: Option<String>,
     /// Files that an agent which died had changed, if this one only observes.
     pub inherited: Inherited,
-    /// What those who talk to Kubernetes have to say.
-    pub told: watch::Receiver<Arc<Vec<Finding>>>,
+    /// What those who talk to Kubernetes and to control planes have to say.
+    pub told: Vec<watch::Receiver<Arc<Vec<Finding>>>>,
 }
 
 /// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
@@ -238,7 +238,9 @@ impl Loop {
         findings.extend(self.deps.observe_only.as_deref().map(observe_only));
         findings.extend(self.deps.blind.as_deref().map(blind));
         findings.extend(self.deps.inherited.finding());
-        findings.extend(self.deps.told.borrow().iter().cloned());
+        for told in &self.deps.told {
+            findings.extend(told.borrow().iter().cloned());
+        }
         self.carry_out(effects);
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();

@@ -208,7 +208,8 @@ impl Sandbox {
         spec.given = given;
         // What the kubelet places, it places whole.
         let containers: Vec<CgroupPath> = containers.filter(|_| given.is_none()).collect();
-        Some((PodOnNode { name, cgroup, containers, spec }, why))
+        let uid = PodUid::new(self.pod.uid.as_str());
+        Some((PodOnNode { uid, name, cgroup, containers, spec }, why))
     }
 
     /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves: in a pod of class Guaranteed as many
