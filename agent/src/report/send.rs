@@ -82,7 +82,7 @@ impl Line {
                 Ok(never) => match never {},
             };
             let now = (self.clock)();
-            self.talk.close(now);
+            self.talk.close();
             n_failed = if now.since(began) >= GOOD { 0 } else { n_failed + 1 };
             let pause = self.pauses.after(n_failed, pauses::random());
             self.note_end(ended, pause);

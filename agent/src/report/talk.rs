@@ -131,9 +131,8 @@ impl Talk {
     }
 
     /// It has ended. Whether the report on its way arrived is not known.
-    pub(super) fn close(&mut self, now: Timestamp) {
+    pub(super) fn close(&mut self) {
         (self.is_open, self.base, self.outstanding) = (false, None, None);
-        self.due = self.next_due(now);
     }
 
     /// What is to be done now.

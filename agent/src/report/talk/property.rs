@@ -125,7 +125,7 @@ impl World {
 
     fn end(&mut self) {
         if std::mem::take(&mut self.is_connected) {
-            self.talk.close(self.now);
+            self.talk.close();
         }
     }
 

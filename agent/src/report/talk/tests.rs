@@ -50,7 +50,7 @@ fn play(script: &str) -> String {
                 continue;
             }
             "close" => {
-                talk.close(now);
+                talk.close();
                 continue;
             }
             "state" => {
@@ -182,7 +182,7 @@ fn no_answer_for_half_a_minute_ends_the_stream_and_the_next_begins_in_full() {
             5 turn: empty delta 2
             34 turn: wait until 35, 4 skipped
             35 turn: report 2 was not answered within 30 s
-            47 turn: wait until 50, 2 skipped
+            47 turn: wait until 50, 3 skipped
             50 turn: full 3 with identity
         "#]],
     );
