@@ -11,7 +11,7 @@ use testkit::{Bench, Cluster, Node, NodeFile, Settings, Shape, eventually};
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
 
 /// The agent in a node, started from its shell.
-struct Agent<'a> {
+pub(crate) struct Agent<'a> {
     node: &'a Node,
 }
 
@@ -28,7 +28,7 @@ fn program(name: &str) -> PathBuf {
     path
 }
 
-fn file(path: &str, content: Vec<u8>) -> NodeFile {
+pub(crate) fn file(path: &str, content: Vec<u8>) -> NodeFile {
     NodeFile { path: path.to_owned(), mode: 0o755, content }
 }
 
@@ -47,11 +47,16 @@ pub(crate) fn with_libraries(folder: &str, programs: &[(&str, &Path)]) -> Vec<No
 
 /// The agent, its CLI, their libraries and its configuration.
 fn files(mode: &str) -> Vec<NodeFile> {
+    files_with(mode, "")
+}
+
+/// With more sections in the configuration.
+pub(crate) fn files_with(mode: &str, sections: &str) -> Vec<NodeFile> {
     let (agent, berth) = (program("berth-agent"), program("berth"));
     let mut files = with_libraries("/run/berth-bin", &[("berth-agent", &agent), ("berth", &berth)]);
     let config = format!(
         "mode = \"{mode}\"\n[agent]\nwatchdog_grace_ms = 1000\n\
-         [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n"
+         [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n{sections}"
     );
     files.push(file("/run/berth-bin/agent.toml", config.into_bytes()));
     files
@@ -60,21 +65,21 @@ fn files(mode: &str) -> Vec<NodeFile> {
 const ENV: &str = "cd /run/berth-bin && LD_LIBRARY_PATH=/run/berth-bin";
 
 impl<'a> Agent<'a> {
-    async fn start(node: &'a Node) -> Agent<'a> {
+    pub(crate) async fn start(node: &'a Node) -> Agent<'a> {
         let agent = Agent { node };
         agent.spawn().await;
         agent.until_logged("The container runtime is heard").await;
         agent
     }
 
-    async fn spawn(&self) {
+    pub(crate) async fn spawn(&self) {
         let start = format!(
             "{ENV} setsid sh -c 'echo $$ >pid; exec ./berth-agent run --config agent.toml' >>log 2>&1 </dev/null &"
         );
         self.node.shell().run(&start).await.unwrap().success().unwrap();
     }
 
-    async fn log(&self) -> String {
+    pub(crate) async fn log(&self) -> String {
         self.node.shell().run("cat /run/berth-bin/log").await.unwrap().stdout
     }
 
@@ -84,7 +89,7 @@ impl<'a> Agent<'a> {
         format!("{}{}", output.stdout, output.stderr)
     }
 
-    async fn until_logged(&self, words: &str) {
+    pub(crate) async fn until_logged(&self, words: &str) {
         let logged = async || Ok(self.log().await.contains(words).then_some(()));
         let said = eventually(&format!("the agent to say {words:?}"), POD_LIMIT, logged).await;
         assert!(said.is_ok(), "{said:?}; it says\n{}", self.log().await);
@@ -95,7 +100,7 @@ impl<'a> Agent<'a> {
     }
 
     /// As an OOM killer takes it; its watchdog lives on.
-    async fn kill(&self) {
+    pub(crate) async fn kill(&self) {
         self.node
             .shell()
             .run("kill -9 $(cat /run/berth-bin/pid)")
