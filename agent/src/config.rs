@@ -7,6 +7,7 @@ mod kubernetes;
 mod lines;
 mod placement;
 mod provision;
+mod report;
 mod resources;
 mod workload;
 
@@ -21,6 +22,7 @@ use toml::Spanned;
 
 use self::check::Checker;
 pub use self::kubernetes::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
+pub use self::report::{IdentityFiles, MAX_INTERVAL, MIN_INTERVAL, ReportConfig};
 
 /// Everything the agent needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +33,8 @@ pub struct Config {
     pub workloads: Vec<WorkloadRule>,
     /// `None`: this node is none of Kubernetes.
     pub kubernetes: Option<KubernetesConfig>,
+    /// `None` reports to nobody.
+    pub report: Option<ReportConfig>,
     /// `None` records nothing.
     pub recording: Option<RecordingConfig>,
     /// `section.key` -> line of the file, for keys that stand in it.
@@ -133,6 +137,7 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             .kubernetes
             .map(|raw| kubernetes::read(&check, raw, &kubernetes::Surroundings::read()))
             .transpose()?,
+        report: report::read(&check, raw.report)?,
         recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
     })
@@ -157,6 +162,8 @@ struct RawConfig {
     #[serde(default)]
     recording: RawRecording,
     kubernetes: Option<kubernetes::RawKubernetes>,
+    #[serde(default)]
+    report: report::RawReport,
     #[serde(default)]
     placement: RawPlacement,
     #[serde(default)]

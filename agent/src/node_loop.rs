@@ -60,7 +60,7 @@ pub struct LoopDeps {
     pub blind: Option<String>,
     /// Files that an agent which died had changed, if this one only observes.
     pub inherited: Inherited,
-    /// What those who talk to Kubernetes have to say.
+    /// What those who talk to Kubernetes and to control planes have to say.
     pub told: Vec<watch::Receiver<Arc<Vec<Finding>>>>,
 }
 

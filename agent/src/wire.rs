@@ -19,7 +19,7 @@ use model::policy::{Mode, Policy};
 use model::qos::CgroupPath;
 use model::sample::{PodOnNode, SourceFault};
 use model::wire::WireError;
-use model::{Bytes, Nanos};
+use model::{Bytes, Nanos, Timestamp};
 use probe::{BurstReader, LoadError, LoadOptions, OffProbe, ProbeSource};
 use prometheus_client::registry::Registry;
 use state::Originals;
@@ -41,7 +41,7 @@ use crate::recorder::{self, Recorder};
 use crate::recording::Recording;
 use crate::serve::{self, ServeDeps};
 use crate::watchdog::{self, WatchdogKeeper, Watched};
-use crate::{admin, own_cgroup, planner, priority, ring};
+use crate::{admin, own_cgroup, planner, priority, report, ring};
 
 /// Outcomes waiting for the loop: a batch of 1000 Steps fits.
 const OUTCOMES: usize = 4096;
@@ -255,6 +255,7 @@ pub fn start(
         _ => Inherited::default(),
     };
     let (pods, told) = talk.map(|talk| (talk.pods, talk.told)).unzip();
+    let pods_reported = pods.clone();
     let collector = start_collector(&config, edges.tree, edges.probe, pods)?;
     let policy = match &observe_only {
         Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
@@ -264,6 +265,8 @@ pub fn start(
     let mut registry = Registry::with_prefix("berth_agent");
     let metrics = Metrics::register(&mut registry);
     let state_seen = state.clone();
+    let reporting = Reported { state: &state, pods: pods_reported, registry: &mut registry };
+    let reports = start_reporting(&config, reporting, started_at, stopping.clone())?;
     let eyes = edges.eyes;
     let publisher = Publisher::new(publish, eyes.clone(), started_at);
     let witness = eyes.witness();
@@ -299,7 +302,7 @@ pub fn start(
         tick,
         observe_only,
         inherited,
-        told: told.into_iter().chain([cluster.told]).collect(),
+        told: told.into_iter().chain([cluster.told]).chain(reports).collect(),
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();
@@ -378,6 +381,33 @@ fn start_recording(config: &Config) -> Recording {
             Recording::off()
         }
     }
+}
+
+/// What reports are made of, and where they are counted.
+struct Reported<'a> {
+    state: &'a watch::Receiver<Option<Arc<NodeState>>>,
+    pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
+    registry: &'a mut Registry,
+}
+
+/// The endpoints' findings; none where nothing is reported.
+fn start_reporting(
+    config: &Config,
+    Reported { state, pods, registry }: Reported<'_>,
+    started_at: Timestamp,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<Vec<report::Told>> {
+    let Some(wanted) = &config.report else { return Ok(Vec::new()) };
+    let identity = report::identity(wanted, &HostRoot::new(&config.host.root), started_at)?;
+    info!(cluster = %identity.cluster, node = %identity.node, "Reporting to a control plane");
+    let deps = report::Deps {
+        state: state.clone(),
+        pods,
+        metrics: report::Metrics::register(registry),
+        clock: clock::now,
+        pauses: report::PAUSES,
+    };
+    Ok(report::start(wanted, &identity, &deps, stopping)?)
 }
 
 /// The turn with the last Plan of the agent before, if there is a good one.

@@ -283,7 +283,8 @@ impl Sandbox {
         spec.given = given;
         // What the kubelet places, it places whole.
         let containers: Vec<CgroupPath> = containers.filter(|_| given.is_none()).collect();
-        Some((PodOnNode { name, cgroup, containers, spec }, why))
+        let uid = PodUid::new(self.pod.uid.as_str());
+        Some((PodOnNode { uid, name, cgroup, containers, spec }, why))
     }
 
     fn name(&self) -> WorkloadName {

@@ -1,215 +1,125 @@
-//! What the agent hears from the apiserver and tells it, as a DaemonSet with the rights of its manifest: reclaimed pods are placed by the
-//! stock scheduler, the node has its `CustomNodeResource`, pods have their events.
+//! The agent in a node reports to a control plane on the host, over TLS, with a certificate as the kubelet has one.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Node as Object, Pod};
-use k8s_openapi::api::events::v1::Event;
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
-use kube::core::GroupVersionKind;
-use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
-use testkit::{Bench, Cluster, HOST_OF_GUESTS, Kubeconfig, Settings, Shape, eventually};
+use k8s_openapi::api::core::v1::Pod;
+use kit::nodes::{Config, Deps, Node, NodeTable, by_certificate, reporting};
+use kube::{Api, ResourceExt as _};
+use prometheus_client::registry::Registry;
+use serde_json::json;
+use testkit::{Bench, Cluster, Identity, Pki, Settings};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::{Certificate, ServerTlsConfig};
 
-use crate::daemonset::{apply, ask, import_agent};
-use crate::node::{POD_LIMIT, cgroup_file, pod, run};
-use crate::node_agent::{LEVEL, annotated, dedicated};
+use crate::node::{pod, run};
+use crate::node_agent::{Agent, file, files_with};
 
-const MILLICPU: &str = "resource.katalyst.kubewharf.io/reclaimed_millicpu";
+/// The host as a guest sees it.
+const HOST: &str = "10.0.2.2";
+const FOLDER: &str = "/run/berth-bin";
 
-/// Twice the pause after which a kind that was not there is looked for again.
-const FOUND_LATER: Duration = Duration::from_secs(120);
+async fn control_plane(pki: &Pki) -> (SocketAddr, watch::Receiver<Arc<NodeTable>>) {
+    let own = pki.server("control").unwrap();
+    let own = tonic::transport::Identity::from_pem(
+        fs::read(own.certificate()).unwrap(),
+        fs::read(own.key()).unwrap(),
+    );
+    let authority = Certificate::from_pem(fs::read(pki.authority()).unwrap());
+    let tls = ServerTlsConfig::new().identity(own).client_ca_root(authority);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_policy, following) = watch::channel(None);
+    let peers = by_certificate(Some("e2e".to_owned()));
+    let mut registry = Registry::default();
+    let deps = Deps { peers, policy: following, registry: &mut registry };
+    let config = Config { report_interval: Duration::from_secs(1), ..Config::default() };
+    let parts = reporting(&config, deps);
+    tokio::spawn(parts.keeper.run());
+    let server = tonic::transport::Server::builder().tls_config(tls).unwrap();
+    let incoming = TcpListenerStream::new(listener);
+    tokio::spawn(async move { server.serve_with_incoming(parts.server, incoming).await });
+    (address, parts.table)
+}
+
+fn settings(pki: &Pki, own: &Identity, server: SocketAddr) -> Settings {
+    let section = format!(
+        "[report]\nendpoints = [\"https://{HOST}:{}\"]\ncluster = \"e2e\"\nnode = \"worker\"\n\
+         ca_file = \"{FOLDER}/ca.crt\"\ncertificate_file = \"{FOLDER}/node.crt\"\n\
+         key_file = \"{FOLDER}/node.key\"\n",
+        server.port()
+    );
+    let mut files = files_with("observe", &section);
+    let authority = pki.authority();
+    let read =
+        [("ca.crt", authority.as_path()), ("node.crt", own.certificate()), ("node.key", own.key())];
+    for (name, path) in read {
+        files.push(file(&format!("{FOLDER}/{name}"), fs::read(path).unwrap()));
+    }
+    Settings { files, ..Settings::default() }
+}
+
+/// Waits until the node's report fits; with what the agent says, if it does not.
+async fn until_reported(
+    agent: &Agent<'_>,
+    table: &watch::Receiver<Arc<NodeTable>>,
+    mut fits: impl FnMut(&Node) -> bool,
+) -> Arc<Node> {
+    let mut table = table.clone();
+    let there = |table: &Arc<NodeTable>| table.get("e2e", "worker").is_some_and(|node| fits(node));
+    let wait = table.wait_for(there);
+    let found = match tokio::time::timeout(Duration::from_secs(60), wait).await {
+        Ok(table) => table.unwrap().get("e2e", "worker").map(Arc::clone),
+        Err(_) => None,
+    };
+    match found {
+        Some(node) => node,
+        None => panic!("no such report; the agent says\n{}", agent.log().await),
+    }
+}
 
 #[tokio::test]
-async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
+async fn an_agent_in_a_node_reports_its_pods() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let settings = Settings { shape: Shape::NUMA, ..Settings::default() };
-    let mut node = cluster.add_node(&bench, &settings).await.unwrap();
-    import_agent(&node);
-    let admin = cluster.apiserver().kubeconfig();
-    let client = cluster.client().await.unwrap();
-    start_agent(admin, "enforce", cluster.apiserver().port());
+    let pki = cluster.apiserver().pki();
+    let (address, table) = control_plane(pki).await;
+    let own = pki.client("worker", "system:node:worker", Some("system:nodes")).unwrap();
+    let node = cluster.add_node(&bench, &settings(pki, &own, address)).await.unwrap();
+    let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
+    let agent = Agent::start(&node).await;
+    let first = until_reported(&agent, &table, |_| true).await;
+    let capacity = first.state.capacity.as_ref().unwrap();
+    assert_eq!(capacity.milli_cpu, Some(4000));
+    assert!(!first.identity.node_uid.is_empty() && first.identity.boot_id.len() == 36);
 
-    // The kind of the report is installed later, and found.
-    until_agent_says(admin, &["top", "--once"], "report-refused", "CustomNodeResource").await;
-    install_kind(admin);
+    let web = json!({ "requests": { "cpu": "500m" } });
+    let web = run(&bench, &pods, &pod("web", web)).await;
+    let uid = web.uid().unwrap();
+    let told = until_reported(&agent, &table, |node| node.state.pod(&uid).is_some()).await;
+    let pod = told.state.pod(&uid).unwrap();
+    assert_eq!((pod.namespace.as_str(), pod.name.as_str()), ("default", "web"));
+    assert_eq!((pod.qos.as_str(), pod.request_milli_cpu), ("shared_cores", 500));
+    assert!(told.sequence > first.sequence);
 
-    // The stock scheduler places by what the Node says, and no more of them than it says.
-    let nodes: Api<Object> = Api::all(client.clone());
-    let name = node.name();
-    let began = Instant::now();
-    let promised = until_promised(&nodes, &name).await;
+    // Another start of the agent follows the first one under the same name.
+    agent.kill().await;
+    agent.spawn().await;
+    let start = &first.identity.agent_start_id;
+    let is_next =
+        |node: &Node| node.identity.agent_start_id != *start && node.state.pod(&uid).is_some();
+    let next = until_reported(&agent, &table, is_next).await;
+    assert_eq!(next.identity.boot_id, first.identity.boot_id);
     bench
         .note(&format!(
-            "{promised} mCPU promised {:.1} s after the agent was ready",
-            began.elapsed().as_secs_f64()
+            "a node's report: {} pods, machine {}, {} reports of the first start",
+            next.state.pods().len(),
+            next.identity.node_uid,
+            told.sequence
         ))
         .unwrap();
-    let pods: Api<Pod> = Api::default_namespaced(client.clone());
-    let ml = run(&bench, &pods, &reclaimed("ml", "500")).await;
-    pods.create(&PostParams::default(), &reclaimed("huge", "1000000")).await.unwrap();
-    until_agent_says(admin, &["qos"], "default/ml", "reclaimed_cores").await;
-    let huge = pods.get("huge").await.unwrap();
-    assert_eq!(huge.spec.unwrap().node_name, None);
-
-    let db = run(&bench, &pods, &dedicated("db", "2")).await;
-    let consumer = format!("default/db/{}", db.uid().unwrap());
-    let cnr = until_reported(&client, &name, FOUND_LATER, |cnr| {
-        cnr.to_string().contains(&consumer).then(|| cnr.clone())
-    })
-    .await;
-    assert_eq!(cnr["metadata"]["ownerReferences"][0]["kind"], "Node");
-    let zones = cnr.pointer("/status/topologyZone").unwrap();
-    assert_eq!(
-        zones[0]["children"][0]["attributes"][0],
-        json!({ "name": "numa_distance", "value": "10,20" })
-    );
-    assert_eq!(cnr.pointer("/status/conditions/0/type").unwrap(), "AgentReady");
-
-    // Events, for what went well and what did not.
-    let odd = annotated("odd", json!({ LEVEL: "fast_cores" }), json!({}));
-    run(&bench, &pods, &odd).await;
-    let events: Api<Event> = Api::default_namespaced(client.clone());
-    until_event(&events, "db", "CpusOwned", "owns CPUs").await;
-    until_event(&events, "odd", "AnnotationsNotUnderstood", "fast_cores").await;
-
-    // An annotation that changes while the pod runs.
-    let early = run(&bench, &pods, &pod("early", json!({ "requests": { "cpu": "500m" } }))).await;
-    let patch = json!({ "metadata": { "annotations": { LEVEL: "reclaimed_cores" } } });
-    let began = Instant::now();
-    pods.patch("early", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
-    let weight =
-        async || Ok((cgroup_file(&node, &early, "../cpu.weight").await == "1").then_some(()));
-    eventually("a pod that became batch work to weigh as such", POD_LIMIT, weight).await.unwrap();
-    bench
-        .note(&format!(
-            "a changed annotation is in the cgroup files after {:.2} s",
-            began.elapsed().as_secs_f64()
-        ))
-        .unwrap();
-
-    // A kubelet that starts anew forgets what it does not know; nothing else changes.
-    node.restart_kubelet().await.unwrap();
-    until_promised(&nodes, &name).await;
-    assert_eq!(
-        pods.get("ml").await.unwrap().status.unwrap().container_statuses.unwrap()[0].restart_count,
-        0
-    );
-    assert_eq!(ml.uid(), pods.get("ml").await.unwrap().uid());
-    let memory = "grep VmRSS /proc/$(pidof berth-agent | cut -d' ' -f1)/status";
-    let memory = node.shell().run(memory).await.unwrap().stdout;
-    bench.note(&format!("the agent with an apiserver: {}", memory.trim())).unwrap();
-    // Whoever goes takes his promise along.
-    ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
-    let withdrawn = async || {
-        let status = nodes.get(&name).await?.status.unwrap_or_default();
-        Ok((!status.capacity.unwrap_or_default().contains_key(MILLICPU)).then_some(()))
-    };
-    eventually("the promise to be gone", POD_LIMIT, withdrawn).await.unwrap();
-}
-
-fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
-    let asked = json!({ MILLICPU: milli_cpu });
-    annotated(
-        name,
-        json!({ LEVEL: "reclaimed_cores" }),
-        json!({ "requests": asked, "limits": asked }),
-    )
-}
-
-/// The overlay, with the address at which a node finds the apiserver: the bench has no addresses of services.
-pub(crate) fn start_agent(admin: &Kubeconfig, overlay: &str, port: u16) {
-    apply(admin, overlay);
-    let at = [
-        format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"),
-        format!("KUBERNETES_SERVICE_PORT={port}"),
-    ];
-    ask(admin, &["set", "env", "ds/berth-agent", &at[0], &at[1]]);
-    ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
-}
-
-async fn until_promised(nodes: &Api<Object>, name: &str) -> u64 {
-    let promised = async || {
-        let status = nodes.get(name).await?.status.unwrap_or_default();
-        let amount = status.allocatable.unwrap_or_default().remove(MILLICPU);
-        Ok(amount.and_then(|amount| amount.0.parse::<u64>().ok()).filter(|amount| *amount > 0))
-    };
-    eventually("the Node to promise CPU to reclaimed pods", POD_LIMIT, promised).await.unwrap()
-}
-
-pub(crate) fn install_kind(admin: &Kubeconfig) {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/customnoderesources.yaml");
-    let output =
-        admin.kubectl().unwrap().args(["apply", "--server-side", "-f"]).arg(file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-async fn until_reported(
-    client: &Client,
-    node: &str,
-    limit: Duration,
-    accept: impl Fn(&Value) -> Option<Value>,
-) -> Value {
-    let kind =
-        GroupVersionKind::gvk("node.katalyst.kubewharf.io", "v1alpha1", "CustomNodeResource");
-    let kind = ApiResource::from_gvk(&kind);
-    let all: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
-    let reported = async || {
-        let object = all.get_opt(node).await.unwrap_or_default();
-        Ok(object.and_then(|object| accept(&serde_json::to_value(object).unwrap())))
-    };
-    let found = eventually("the node's CustomNodeResource", limit, reported).await;
-    match found {
-        Ok(found) => found,
-        Err(error) => panic!("{error}: {:?}", all.get_opt(node).await),
-    }
-}
-
-/// Waits until a line of what the agent's CLI prints has both.
-async fn until_agent_says(admin: &Kubeconfig, words: &[&str], one: &str, other: &str) {
-    let exec = [&["exec", "ds/berth-agent", "--", "berth"], words].concat();
-    let kubectl = || {
-        let output =
-            admin.kubectl().unwrap().args(["-n", "berth-system"]).args(&exec).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
-    let mut said = String::new();
-    let heard = async || {
-        said = kubectl();
-        Ok(said.lines().any(|line| line.contains(one) && line.contains(other)).then_some(()))
-    };
-    let heard = eventually(&format!("the agent to say {one:?} {other:?}"), POD_LIMIT, heard).await;
-    assert!(
-        heard.is_ok(),
-        "{heard:?}; it says\n{}\n{}",
-        kubectl(),
-        ask(admin, &["logs", "ds/berth-agent"])
-    );
-}
-
-async fn until_event(events: &Api<Event>, pod: &str, reason: &str, words: &str) {
-    let there = async || {
-        let events = events.list(&ListParams::default()).await?.items;
-        let of_pod = |event: &&Event| {
-            event.regarding.as_ref().and_then(|of| of.name.as_deref()) == Some(pod)
-        };
-        let says = |event: &&Event| event.note.as_ref().is_some_and(|note| note.contains(words));
-        let found = events.iter().filter(of_pod).filter(says);
-        Ok(found.filter(|event| event.reason.as_deref() == Some(reason)).count().checked_sub(1))
-    };
-    let said = eventually(&format!("the event {reason} of {pod}"), POD_LIMIT, there).await;
-    if said.is_err() {
-        let all: Vec<_> = events
-            .list(&ListParams::default())
-            .await
-            .unwrap()
-            .items
-            .into_iter()
-            .map(|one| (one.reason, one.note))
-            .collect();
-        panic!("{said:?}; there are {all:#?}");
-    }
 }

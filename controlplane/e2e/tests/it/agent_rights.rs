@@ -17,7 +17,7 @@ use testkit::{Kubeconfig, eventually, shared};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent_reports::install_kind;
+use crate::agent_apiserver::install_kind;
 use crate::daemonset::apply;
 
 const CNR: Kind = Kind {

@@ -2,6 +2,7 @@
 //! `cargo xtask setup --group control-plane` and `setpriv`; run by `cargo xtask test --tier e2e`.
 
 mod agent;
+mod agent_apiserver;
 mod agent_reports;
 mod agent_rights;
 mod apiserver;

@@ -28,7 +28,7 @@ fn program(name: &str) -> PathBuf {
     path
 }
 
-fn file(path: &str, content: Vec<u8>) -> NodeFile {
+pub(crate) fn file(path: &str, content: Vec<u8>) -> NodeFile {
     NodeFile { path: path.to_owned(), mode: 0o755, content }
 }
 
@@ -47,11 +47,16 @@ pub(crate) fn with_libraries(folder: &str, programs: &[(&str, &Path)]) -> Vec<No
 
 /// The agent, its CLI, their libraries and its configuration.
 pub(crate) fn files(mode: &str) -> Vec<NodeFile> {
+    files_with(mode, "")
+}
+
+/// With more sections in the configuration.
+pub(crate) fn files_with(mode: &str, sections: &str) -> Vec<NodeFile> {
     let (agent, berth) = (program("berth-agent"), program("berth"));
     let mut files = with_libraries("/run/berth-bin", &[("berth-agent", &agent), ("berth", &berth)]);
     let config = format!(
         "mode = \"{mode}\"\n[agent]\nwatchdog_grace_ms = 1000\n\
-         [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n"
+         [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n{sections}"
     );
     files.push(file("/run/berth-bin/agent.toml", config.into_bytes()));
     files
