@@ -220,8 +220,14 @@ pub fn start(
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
+    let mut registry = Registry::with_prefix("berth_agent");
+    let mut metrics = Metrics::register(&mut registry, std::time::SystemTime::now());
     let talk = match &config.kubernetes {
-        Some(it) => Some(kubernetes::start(it, &config.host.managed_cgroup, requests.clone())?),
+        Some(it) => {
+            metrics = metrics.with_runtime(&mut registry);
+            let (managed, told) = (&config.host.managed_cgroup, metrics.runtime.clone());
+            Some(kubernetes::start(it, managed, requests.clone(), told)?)
+        }
         None => None,
     };
     let (fast, slow) = lane_files(&edges.tree, talk.as_ref());
@@ -239,8 +245,6 @@ pub fn start(
         None => config.policy.clone(),
     };
     let turn = restored_turn(&config, policy);
-    let mut registry = Registry::with_prefix("berth_agent");
-    let metrics = Metrics::register(&mut registry);
     let (publish, state) = watch::channel(None);
     let state_seen = state.clone();
     let eyes = edges.eyes;

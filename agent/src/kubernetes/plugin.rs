@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use crate::config::OnUnplaceable;
+use crate::metrics::{Placed, RuntimeMetrics};
 use crate::node_state::{NewContainer, Request};
 
 /// The loop answers in microseconds; beside a saturated machine it may need its turn. Far under the two seconds after which a runtime drops
@@ -40,6 +41,7 @@ pub(super) struct Plugin {
     pub(super) pods: watch::Sender<Arc<Vec<PodOnNode>>>,
     pub(super) told: watch::Sender<Arc<Vec<Finding>>>,
     pub(super) requests: mpsc::Sender<Request>,
+    pub(super) metrics: RuntimeMetrics,
 }
 
 impl Plugin {
@@ -111,6 +113,12 @@ impl Plugin {
         if answer.is_none() {
             warn!(pod = %name, "The loop does not answer: the container is made as the kubelet wants it");
         }
+        self.metrics.placed(match &answer {
+            None => Placed::Late,
+            Some(None) => Placed::LeftAlone,
+            Some(Some(reserved)) if reserved.refused.is_some() => Placed::Refused,
+            Some(Some(_)) => Placed::Placed,
+        });
         answer.flatten()
     }
 

@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use model::plan::{Finding, Severity};
 use model::qos::QosRules;
 use model::sample::PodOnNode;
-use runtime::nri::{self, Ended, Identity, Runtime};
+use runtime::nri::{self, Call, Ended, Identity, Runtime};
 use runtime::pods::PodTable;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -16,6 +16,7 @@ use tracing::warn;
 
 use super::plugin::Plugin;
 use crate::config::KubernetesConfig;
+use crate::metrics::RuntimeMetrics;
 use crate::node_state::Request;
 
 /// A place among the plugins of a runtime: behind those that make devices, before those that only look.
@@ -39,6 +40,7 @@ pub fn start(
     config: &KubernetesConfig,
     managed: &str,
     requests: mpsc::Sender<Request>,
+    metrics: RuntimeMetrics,
 ) -> io::Result<Conversation> {
     let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (runtime, mut pushes) = nri::runtime();
@@ -52,6 +54,7 @@ pub fn start(
         pods,
         told: told.clone(),
         requests,
+        metrics: metrics.clone(),
     };
     let socket = config.nri_socket.clone();
     let handle = reactor.handle().clone();
@@ -62,8 +65,15 @@ pub fn start(
             let error = kit::chain(ended).to_string();
             warn!(%error, pause_ms = pause.as_millis() as u64, "The container runtime is not heard");
             told.send_replace(Arc::new(vec![not_heard(&error)]));
+            metrics.lost();
         };
-        let talk = nri::keep(&socket, &identity, &mut pushes, |call| plugin.answer(call), ended);
+        let answer = |call: &Call| {
+            let began = Instant::now();
+            let answer = plugin.answer(call);
+            metrics.heard(call, began);
+            answer
+        };
+        let talk = nri::keep(&socket, &identity, &mut pushes, answer, ended);
         match reactor.block_on(talk) {}
     })?;
     Ok(Conversation { runtime, handle, pods: pods_seen, told: told_seen })

@@ -2,6 +2,7 @@
 
 use model::sample::{Pressure, PressureLine, WaitCauses};
 use model::snapshot::WorkloadView;
+use model::{Nanos, SlotId};
 use prometheus_client::encoding::text::encode;
 
 use super::*;
@@ -31,8 +32,13 @@ fn waiting() -> WorkloadView {
     api
 }
 
+fn registered(registry: &mut Registry) -> Metrics {
+    let registry = registry.sub_registry_with_prefix("berth_agent");
+    Metrics::register(registry, SystemTime::UNIX_EPOCH).with_runtime(registry)
+}
+
 fn page(metrics: &Metrics, registry: &Registry, state: &NodeState) -> String {
-    metrics.observe(state);
+    metrics.observe(state, &mut Seen::default());
     let mut page = String::new();
     encode(&mut page, registry).expect("a String takes everything");
     page
@@ -47,7 +53,7 @@ fn says(page: &str, line: &str) {
 #[test]
 fn the_page_tells_who_makes_whom_wait() {
     let mut registry = Registry::default();
-    let metrics = Metrics::register(registry.sub_registry_with_prefix("berth_agent"));
+    let metrics = registered(&mut registry);
     let mut ml = workload(2);
     ml.runq = None;
     let mut state = state_of([("api", waiting()), ("ml", ml)]);

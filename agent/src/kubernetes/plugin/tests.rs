@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{PLACE_LIMIT, Plugin};
 use crate::config::OnUnplaceable;
+use crate::metrics::RuntimeMetrics;
 use crate::node_state::{NewContainer, Request};
 
 /// What the loop answers, and what it was asked: one at a time, from a thread as the real one.
@@ -48,6 +49,7 @@ fn plugin(on_unplaceable: OnUnplaceable, requests: mpsc::Sender<Request>) -> Plu
         pods: watch::channel(Arc::default()).0,
         told: watch::channel(Arc::default()).0,
         requests,
+        metrics: RuntimeMetrics::default(),
     }
 }
 

@@ -40,7 +40,7 @@ pub(super) const ROWS: [Row; 17] = [
         .means("on these NUMA nodes; wins over the number"),
     cpu(inner::CPU_BURST_POLICY, Done, "dynamic", "always")
         .values("`default`, `closed`, `static`, `dynamic`")
-        .means("`cpu.max.burst`: left alone, 0, a part of the quota, a part that follows throttling; reclaimed pods have `closed` or nothing; needs `[burst]`")
+        .means("`cpu.max.burst`: left alone, 0, a part of the quota, a part that follows throttling; reclaimed pods have `closed` or nothing")
         .katalyst("`dynamic` is an error"),
     cpu(inner::CPU_BURST_PERCENT, Done, "50", "-1")
         .values("from 0; more than 100 counts as 100")
