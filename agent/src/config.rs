@@ -5,6 +5,7 @@
 mod check;
 mod kubernetes;
 mod lines;
+mod metrics_listen;
 mod placement;
 mod provision;
 mod resources;
@@ -21,6 +22,7 @@ use toml::Spanned;
 
 use self::check::Checker;
 pub use self::kubernetes::{KubernetesConfig, OnUnplaceable};
+pub use self::metrics_listen::MetricsListen;
 
 /// Everything the agent needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,6 +55,8 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// `None` turns the admin listener off.
     pub listen: Option<std::net::SocketAddr>,
+    /// Where scrapers of the cluster find `/metrics`, and nothing else.
+    pub metrics_listen: MetricsListen,
     pub tick: Nanos,
     /// A cgroup (below the mount) the agent moves itself into, with `agent_weight`.
     pub own_cgroup: Option<String>,
@@ -181,6 +185,7 @@ struct RawAgent {
     runtime_dir: Option<Spanned<String>>,
     socket: Option<Spanned<String>>,
     listen: Option<Spanned<String>>,
+    metrics_listen: Option<Spanned<String>>,
     tick_ms: Option<Spanned<i64>>,
     own_cgroup: Option<Spanned<String>>,
     own_weight: Option<Spanned<i64>>,
@@ -310,6 +315,10 @@ fn agent(check: &Checker<'_>, raw: RawAgent) -> Result<AgentConfig, ConfigError>
         listen: match listen.get_ref().as_str() {
             "off" => None,
             _ => Some(check.parsed("agent.listen", &listen, "ADDRESS:PORT or \"off\"")?),
+        },
+        metrics_listen: match raw.metrics_listen {
+            Some(text) => check.parsed("agent.metrics_listen", &text, metrics_listen::ALLOWED)?,
+            None => MetricsListen::Off,
         },
         // A Sample may be three seconds old: a longer tick would find every one stale.
         tick: Nanos::from_millis(check.int("agent.tick_ms", raw.tick_ms, 1000, 100..=3_000)?),

@@ -8,4 +8,6 @@ mod talk;
 
 pub use container_files::ContainerFiles;
 pub use managed::with_managed_cgroup;
+#[cfg(test)]
+pub(crate) use plugin::not_understood;
 pub use talk::{Conversation, start};

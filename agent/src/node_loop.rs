@@ -451,7 +451,7 @@ fn unmatched_glob(glob: &str) -> Finding {
     }
 }
 
-fn planner_stuck() -> Finding {
+pub(crate) fn planner_stuck() -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "planner-stuck",
@@ -461,7 +461,7 @@ fn planner_stuck() -> Finding {
     }
 }
 
-fn blind(why: &str) -> Finding {
+pub(crate) fn blind(why: &str) -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "no-burst-witness",
@@ -470,7 +470,7 @@ fn blind(why: &str) -> Finding {
     }
 }
 
-fn observe_only(why: &str) -> Finding {
+pub(crate) fn observe_only(why: &str) -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "observe-only",

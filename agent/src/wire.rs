@@ -410,11 +410,12 @@ fn start_servers(
         priority::give_way();
         runtime.block_on(async move {
             tokio::spawn(exposed.metrics.follow(state.clone()));
-            let registry = exposed.registry;
-            let admin = admin::serve(&config, state.clone(), registry, until(stopping.clone()));
-            let socket =
-                serve_socket((&config, &path), facts, state, requests, until(stopping.clone()));
-            tokio::join!(admin, socket);
+            let registry = Arc::new(exposed.registry);
+            let stop = || until(stopping.clone());
+            let admin = admin::serve(&config, state.clone(), Arc::clone(&registry), stop());
+            let metrics = admin::serve_metrics(&config, registry, stop());
+            let socket = serve_socket((&config, &path), facts, state, requests, stop());
+            tokio::join!(admin, metrics, socket);
         });
     })?;
     Ok(())

@@ -166,7 +166,7 @@ fn refused(pod: &PodSandbox, why: &str) -> String {
     format!("berth: {namespace}/{name} finds no place (kubernetes.on_unplaceable = fail): {why}")
 }
 
-fn not_understood((name, why): &(WorkloadName, String)) -> Finding {
+pub(crate) fn not_understood((name, why): &(WorkloadName, String)) -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "pod-not-understood",

@@ -112,7 +112,7 @@ impl RuntimeMetrics {
         self.answered(kind(call), began.elapsed());
     }
 
-    fn answered(&self, kind: usize, took: Duration) {
+    pub(super) fn answered(&self, kind: usize, took: Duration) {
         self.connected.set(1);
         if let Some(histogram) = self.calls.get(kind) {
             histogram.observe(took.as_secs_f64());
@@ -121,6 +121,12 @@ impl RuntimeMetrics {
 
     pub fn lost(&self) {
         self.connected.set(0);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn n_placed(&self, placed: Placed) -> u64 {
+        let of = |(counter, (known, _)): (&Counter, _)| (known == placed).then(|| counter.get());
+        self.places.iter().zip(PLACES).find_map(of).unwrap_or_default()
     }
 
     pub fn placed(&self, placed: Placed) {

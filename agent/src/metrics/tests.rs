@@ -1,5 +1,7 @@
 //! The page as a scraper gets it, from a state as the loop publishes it.
 
+mod alerts;
+
 use model::sample::{Pressure, PressureLine, WaitCauses};
 use model::snapshot::WorkloadView;
 use model::{Nanos, SlotId};
@@ -32,9 +34,9 @@ fn waiting() -> WorkloadView {
     api
 }
 
-fn registered(registry: &mut Registry) -> Metrics {
+fn registered(registry: &mut Registry, began: SystemTime) -> Metrics {
     let registry = registry.sub_registry_with_prefix("berth_agent");
-    Metrics::register(registry, SystemTime::UNIX_EPOCH).with_runtime(registry)
+    Metrics::register(registry, began).with_runtime(registry)
 }
 
 fn page(metrics: &Metrics, registry: &Registry, state: &NodeState) -> String {
@@ -53,7 +55,7 @@ fn says(page: &str, line: &str) {
 #[test]
 fn the_page_tells_who_makes_whom_wait() {
     let mut registry = Registry::default();
-    let metrics = registered(&mut registry);
+    let metrics = registered(&mut registry, SystemTime::UNIX_EPOCH);
     let mut ml = workload(2);
     ml.runq = None;
     let mut state = state_of([("api", waiting()), ("ml", ml)]);

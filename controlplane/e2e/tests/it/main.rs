@@ -2,6 +2,7 @@
 //! `cargo xtask setup --group control-plane` and `setpriv`; run by `cargo xtask test --tier e2e`.
 
 mod agent;
+mod alerts;
 mod apiserver;
 mod controllers;
 mod daemonset;
