@@ -1,5 +1,6 @@
 //! The admin port of the agent: what healthy and ready mean here.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,9 @@ use crate::config::Config;
 use crate::eyes::{Eyes, Status, Witness};
 use crate::node_state::NodeState;
 
+/// The address of the agent's pod; the manifest sets it.
+const POD_IP: &str = "POD_IP";
+
 /// A loop that has not published for so long is stuck: restart the agent.
 const STUCK_AFTER: Duration = Duration::from_secs(30);
 
@@ -20,27 +24,56 @@ const STUCK_AFTER: Duration = Duration::from_secs(30);
 pub async fn serve(
     config: &Config,
     state: watch::Receiver<Option<Arc<NodeState>>>,
-    registry: Registry,
+    registry: Arc<Registry>,
     stop: impl Future<Output = ()>,
 ) {
-    let Some(address) = config.agent.listen else {
-        return;
-    };
+    if let Some(address) = config.agent.listen
+        && let Some(listener) = bind(address, "/healthz /readyz /metrics").await
+    {
+        kit::admin::serve(listener, answers(state, registry), stop).await;
+    }
+}
+
+/// The port for scrapers of the cluster: `/metrics` and nothing else, until `stop`.
+pub async fn serve_metrics(
+    config: &Config,
+    registry: Arc<Registry>,
+    stop: impl Future<Output = ()>,
+) {
+    match config.agent.metrics_listen.address(std::env::var(POD_IP).ok().as_deref()) {
+        Ok(None) => {}
+        Ok(Some(address)) => {
+            if let Some(listener) = bind(address, "/metrics").await {
+                kit::admin::serve_metrics(listener, registry, stop).await;
+            }
+        }
+        Err(error) => error!(%error, "Metrics are not served to the cluster"),
+    }
+}
+
+async fn bind(address: SocketAddr, what: &str) -> Option<TcpListener> {
     let listener = match TcpListener::bind(address).await {
         Ok(listener) => listener,
         Err(error) => {
-            error!(%address, %error, "The admin port is not served");
-            return;
+            error!(%address, %error, what, "The port is not served");
+            return None;
         }
     };
     // Port 0 is any: the one that was given is told.
     let address = listener.local_addr().unwrap_or(address);
-    info!(%address, "Serving /healthz /readyz /metrics");
+    info!(%address, "Serving {what}");
+    Some(listener)
+}
+
+/// What the port of a person answers.
+pub(crate) fn answers(
+    state: watch::Receiver<Option<Arc<NodeState>>>,
+    registry: Arc<Registry>,
+) -> Admin {
     let seen = state.clone();
     let health: Checks = Arc::new(move || health(&seen));
     let readiness: Checks = Arc::new(move || readiness(&state));
-    kit::admin::serve(listener, Admin { health, readiness, registry: Arc::new(registry) }, stop)
-        .await;
+    Admin { health, readiness, registry }
 }
 
 fn health(state: &watch::Receiver<Option<Arc<NodeState>>>) -> Vec<Check> {

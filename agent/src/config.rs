@@ -5,6 +5,7 @@
 mod check;
 mod kubernetes;
 mod lines;
+mod metrics_listen;
 mod placement;
 mod provision;
 mod report;
@@ -22,6 +23,7 @@ use toml::Spanned;
 
 use self::check::Checker;
 pub use self::kubernetes::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
+pub use self::metrics_listen::MetricsListen;
 pub use self::report::{IdentityFiles, MAX_INTERVAL, MIN_INTERVAL, ReportConfig};
 
 /// Everything the agent needs to know before it starts.
@@ -57,6 +59,8 @@ pub struct AgentConfig {
     pub socket: PathBuf,
     /// `None` turns the admin listener off.
     pub listen: Option<std::net::SocketAddr>,
+    /// Where scrapers of the cluster find `/metrics`, and nothing else.
+    pub metrics_listen: MetricsListen,
     pub tick: Nanos,
     /// A cgroup (below the mount) the agent moves itself into, with `agent_weight`.
     pub own_cgroup: Option<String>,
@@ -191,6 +195,7 @@ struct RawAgent {
     runtime_dir: Option<Spanned<String>>,
     socket: Option<Spanned<String>>,
     listen: Option<Spanned<String>>,
+    metrics_listen: Option<Spanned<String>>,
     tick_ms: Option<Spanned<i64>>,
     own_cgroup: Option<Spanned<String>>,
     own_weight: Option<Spanned<i64>>,
@@ -320,6 +325,10 @@ fn agent(check: &Checker<'_>, raw: RawAgent) -> Result<AgentConfig, ConfigError>
         listen: match listen.get_ref().as_str() {
             "off" => None,
             _ => Some(check.parsed("agent.listen", &listen, "ADDRESS:PORT or \"off\"")?),
+        },
+        metrics_listen: match raw.metrics_listen {
+            Some(text) => check.parsed("agent.metrics_listen", &text, metrics_listen::ALLOWED)?,
+            None => MetricsListen::Off,
         },
         // A Sample may be three seconds old: a longer tick would find every one stale.
         tick: Nanos::from_millis(check.int("agent.tick_ms", raw.tick_ms, 1000, 100..=3_000)?),

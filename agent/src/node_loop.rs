@@ -453,7 +453,7 @@ fn unmatched_glob(glob: &str) -> Finding {
     }
 }
 
-fn planner_stuck() -> Finding {
+pub(crate) fn planner_stuck() -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "planner-stuck",
@@ -463,7 +463,7 @@ fn planner_stuck() -> Finding {
     }
 }
 
-fn blind(why: &str) -> Finding {
+pub(crate) fn blind(why: &str) -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "no-burst-witness",
@@ -472,7 +472,7 @@ fn blind(why: &str) -> Finding {
     }
 }
 
-fn observe_only(why: &str) -> Finding {
+pub(crate) fn observe_only(why: &str) -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "observe-only",

@@ -82,5 +82,6 @@ pub(crate) fn folders(kubernetes: &Kubernetes) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders = setup::kube::folders(&cache, &versions, kubernetes)?;
     folders.push(node::folder(&cache, &versions, kubernetes)?);
     folders.push(setup::packages::folder(&cache, "kube", &versions));
+    folders.push(setup::packages::folder(&cache, setup::monitoring::GROUP, &versions));
     Ok(folders)
 }

@@ -5,6 +5,7 @@ pub(crate) mod bpf;
 pub(crate) mod kernel;
 pub(crate) mod kube;
 pub(crate) mod kubernetes;
+pub(crate) mod monitoring;
 pub(crate) mod packages;
 pub(crate) mod qemu;
 pub(crate) mod shelf;
@@ -104,6 +105,7 @@ fn node_steps<'a>(
     let mut steps = kube::steps(cache, versions, &kube::with_node(kubernetes));
     steps.extend(guest_steps(cache, versions));
     steps.push(packages::step(cache, "kube", versions));
+    steps.push(monitoring::step(cache, versions));
     steps.push(Step {
         name: "the disk of a node (boots it once)".to_owned(),
         needs: Needs::Nothing,

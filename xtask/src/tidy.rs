@@ -2,6 +2,7 @@
 //! list of rules and the printing; a rule is a pure function of one file or of the whole tree and
 //! lives in `tidy/`.
 
+mod alerts;
 mod budget;
 mod classify;
 mod commands;
@@ -64,6 +65,7 @@ const FILE_RULES: &[fn(&SourceFile) -> Vec<Finding>] = &[
 
 /// Rules that compare files with each other.
 const TREE_RULES: &[fn(&Tree) -> Vec<Finding>] = &[
+    alerts::findings,
     budget::unwraps,
     links::targets,
     named::flags,

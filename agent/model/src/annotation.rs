@@ -1,6 +1,8 @@
 //! The keys of pods and nodes that mean something to the node: Katalyst's annotations and resource names
 //! (katalyst-api, pkg/consts), Kubernetes' and Koordinator's where they say the same. Owns the
-//! spelling only.
+//! spelling only; what each key means is in `table`.
+
+pub mod table;
 
 /// The QoS level: one of `QosLevel::ALL`.
 pub const QOS_LEVEL: &str = "katalyst.kubewharf.io/qos_level";

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::units::NumaNodeId;
 
-pub use rules::{Keys, LevelError, QosRules};
+pub use rules::{KOORDINATOR, Keys, LevelError, QosRules};
 
 /// Who a workload is to the node (Katalyst's four levels).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use model::placement::NumaHintPolicy;
 use model::policy::{Mode, Reserve};
 
-use super::parse;
+use super::{MetricsListen, parse};
 
 #[track_caller]
 fn check_refused(text: &str, expect: Expect) {
@@ -33,6 +33,7 @@ fn a_full_file_is_read() {
         [agent]
         runtime_dir = "/run/berth-test/"
         listen = "off"
+        metrics_listen = "pod:9911"
         [reserve]
         cpuset = "0-1"
         [[workload]]
@@ -75,6 +76,7 @@ fn a_full_file_is_read() {
     let config = parse(Path::new("agent.toml"), text).expect("full");
     assert_eq!(config.agent.socket, Path::new("/run/berth-test/agent.sock"));
     assert_eq!(config.agent.listen, None);
+    assert_eq!(config.agent.metrics_listen, MetricsListen::Pod(9911));
     let recording = config.recording.expect("asked for");
     assert_eq!(recording.path, Path::new("/var/lib/berth/recording"));
     assert_eq!(recording.max_bytes, 8 << 20);

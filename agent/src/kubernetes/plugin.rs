@@ -27,6 +27,7 @@ use tracing::{info, warn};
 
 use super::talk::{KUBELET_NOT_HEARD, RUNTIME_NOT_HEARD};
 use crate::config::OnUnplaceable;
+use crate::metrics::{Placed, RuntimeMetrics};
 use crate::node_state::{NewContainer, Request};
 
 /// The loop answers in microseconds; beside a saturated machine it may need its turn. Far under the two seconds after which a runtime drops
@@ -46,6 +47,7 @@ pub(super) struct Plugin {
     /// What is wrong with the conversations, by rule.
     pub(super) troubles: BTreeMap<&'static str, Finding>,
     pub(super) requests: mpsc::Sender<Request>,
+    pub(super) metrics: RuntimeMetrics,
 }
 
 impl Plugin {
@@ -150,6 +152,12 @@ impl Plugin {
         if answer.is_none() {
             warn!(pod = %name, "The loop does not answer: the container is made as the kubelet wants it");
         }
+        self.metrics.placed(match &answer {
+            None => Placed::Late,
+            Some(None) => Placed::LeftAlone,
+            Some(Some(reserved)) if reserved.refused.is_some() => Placed::Refused,
+            Some(Some(_)) => Placed::Placed,
+        });
         answer.flatten()
     }
 
@@ -197,7 +205,7 @@ fn refused(pod: &PodSandbox, why: &str) -> String {
     format!("berth: {namespace}/{name} finds no place (kubernetes.on_unplaceable = fail): {why}")
 }
 
-fn not_understood((name, why): &(WorkloadName, String)) -> Finding {
+pub(crate) fn not_understood((name, why): &(WorkloadName, String)) -> Finding {
     Finding {
         severity: Severity::Warning,
         rule: "pod-not-understood",

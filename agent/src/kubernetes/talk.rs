@@ -7,14 +7,14 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cluster::kubelet::Kubelet;
 use cluster::pods::PodsHeard;
 use model::plan::{Finding, Severity};
 use model::qos::QosRules;
 use model::sample::PodOnNode;
-use runtime::nri::{self, Ended, Identity, Runtime};
+use runtime::nri::{self, Call, Ended, Identity, Runtime};
 use runtime::pods::PodTable;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -24,6 +24,7 @@ use tracing::warn;
 use super::deaf::Deafness;
 use super::plugin::Plugin;
 use crate::config::KubernetesConfig;
+use crate::metrics::RuntimeMetrics;
 use crate::node_state::Request;
 
 /// A place among the plugins of a runtime: behind those that make devices, before those that only look.
@@ -54,7 +55,7 @@ pub fn start(
     config: &KubernetesConfig,
     managed: &str,
     requests: mpsc::Sender<Request>,
-    declared: watch::Receiver<PodsHeard>,
+    (declared, metrics): (watch::Receiver<PodsHeard>, RuntimeMetrics),
 ) -> io::Result<Conversation> {
     let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (runtime, mut pushes) = nri::runtime();
@@ -69,6 +70,7 @@ pub fn start(
         told,
         troubles: Default::default(),
         requests,
+        metrics: metrics.clone(),
     };
     let (nri, kubelet) = (config.nri_socket.clone(), config.kubelet_socket.clone());
     let handle = reactor.handle().clone();
@@ -81,8 +83,14 @@ pub fn start(
             let error = kit::chain(ended).to_string();
             warn!(%error, pause_ms = pause.as_millis() as u64, "The container runtime is not heard");
             plugin.borrow_mut().trouble(RUNTIME_NOT_HEARD, Some(not_heard(&error)));
+            metrics.lost();
         };
-        let answer = |call: &nri::Call| plugin.borrow_mut().answer(call);
+        let answer = |call: &Call| {
+            let began = Instant::now();
+            let answer = plugin.borrow_mut().answer(call);
+            metrics.heard(call, began);
+            answer
+        };
         let talk = nri::keep(&nri, &identity, &mut pushes, answer, ended);
         let all = async {
             tokio::join!(

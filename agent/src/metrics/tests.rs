@@ -1,7 +1,10 @@
 //! The page as a scraper gets it, from a state as the loop publishes it.
 
+mod alerts;
+
 use model::sample::{Pressure, PressureLine, WaitCauses};
 use model::snapshot::WorkloadView;
+use model::{Nanos, SlotId};
 use prometheus_client::encoding::text::encode;
 
 use super::*;
@@ -31,8 +34,13 @@ fn waiting() -> WorkloadView {
     api
 }
 
+fn registered(registry: &mut Registry, began: SystemTime) -> Metrics {
+    let registry = registry.sub_registry_with_prefix("berth_agent");
+    Metrics::register(registry, began).with_runtime(registry)
+}
+
 fn page(metrics: &Metrics, registry: &Registry, state: &NodeState) -> String {
-    metrics.observe(state);
+    metrics.observe(state, &mut Seen::default());
     let mut page = String::new();
     encode(&mut page, registry).expect("a String takes everything");
     page
@@ -47,7 +55,7 @@ fn says(page: &str, line: &str) {
 #[test]
 fn the_page_tells_who_makes_whom_wait() {
     let mut registry = Registry::default();
-    let metrics = Metrics::register(registry.sub_registry_with_prefix("berth_agent"));
+    let metrics = registered(&mut registry, SystemTime::UNIX_EPOCH);
     let mut ml = workload(2);
     ml.runq = None;
     let mut state = state_of([("api", waiting()), ("ml", ml)]);

@@ -65,7 +65,7 @@ impl Inherited {
     }
 }
 
-fn told(n_found: usize, is_under_way: bool, restored: &Restored) -> Finding {
+pub(crate) fn told(n_found: usize, is_under_way: bool, restored: &Restored) -> Finding {
     let by = "an agent that died had changed, and this one only observes";
     let (severity, message) = match restored.failures.first() {
         _ if is_under_way => (Severity::Note, format!("{n_found} files are being put back: {by}")),

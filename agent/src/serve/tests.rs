@@ -94,7 +94,7 @@ pub(crate) fn state_of<const N: usize>(workloads: [(&str, WorkloadView); N]) -> 
     }
 }
 
-fn decision(at: u64) -> Decision {
+pub(crate) fn decision(at: u64) -> Decision {
     Decision {
         at: Timestamp(at),
         rule: "test",

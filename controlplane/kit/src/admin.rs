@@ -1,5 +1,6 @@
 //! The admin port: `/healthz`, `/readyz`, `/metrics` over plain HTTP/1 on a listener the caller
-//! bound. Owns limits and answers; what "ready" means and which metrics exist comes from outside.
+//! bound, and a port for `/metrics` alone, which more people may see. Owns limits and answers; what
+//! "ready" means and which metrics exist comes from outside.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -60,11 +61,31 @@ impl std::fmt::Debug for Admin {
     }
 }
 
+/// What one listener answers.
+#[derive(Clone)]
+enum Answers {
+    All(Admin),
+    Metrics(Arc<Registry>),
+}
+
 /// Answers until `shutdown`, then lets open connections finish for a moment.
 pub async fn serve(listener: TcpListener, admin: Admin, shutdown: impl Future<Output = ()>) {
+    serve_port(listener, Answers::All(admin), shutdown).await;
+}
+
+/// The same with `/metrics` and nothing else.
+pub async fn serve_metrics(
+    listener: TcpListener,
+    registry: Arc<Registry>,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve_port(listener, Answers::Metrics(registry), shutdown).await;
+}
+
+async fn serve_port(listener: TcpListener, port: Answers, shutdown: impl Future<Output = ()>) {
     let mut connections = JoinSet::new();
     tokio::select! {
-        () = accept_forever(&listener, &admin, &mut connections) => {}
+        () = accept_forever(&listener, &port, &mut connections) => {}
         () = shutdown => {}
     }
     drop(listener);
@@ -74,15 +95,15 @@ pub async fn serve(listener: TcpListener, admin: Admin, shutdown: impl Future<Ou
     }
 }
 
-async fn accept_forever(listener: &TcpListener, admin: &Admin, connections: &mut JoinSet<()>) {
+async fn accept_forever(listener: &TcpListener, port: &Answers, connections: &mut JoinSet<()>) {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Ok(slot) = Arc::clone(&slots).acquire_owned().await {
         while connections.try_join_next().is_some() {}
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let admin = admin.clone();
+                let port = port.clone();
                 let task = async move {
-                    answer_connection(stream, admin).await;
+                    answer_connection(stream, port).await;
                     drop(slot);
                 };
                 connections.spawn(task.instrument(info_span!("admin", %peer)));
@@ -96,9 +117,9 @@ async fn accept_forever(listener: &TcpListener, admin: &Admin, connections: &mut
 }
 
 /// One request per connection: no idle connection ever holds a slot.
-async fn answer_connection(stream: TcpStream, admin: Admin) {
+async fn answer_connection(stream: TcpStream, port: Answers) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = answer(request.method(), request.uri().path(), &admin);
+        let response = answer(request.method(), request.uri().path(), &port);
         async move { Ok::<_, Infallible>(response) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
@@ -114,18 +135,26 @@ async fn answer_connection(stream: TcpStream, admin: Admin) {
     }
 }
 
-fn answer(method: &Method, path: &str, admin: &Admin) -> Response<Full<Bytes>> {
-    let known = matches!(path, "/healthz" | "/readyz" | "/metrics");
+fn answer(method: &Method, path: &str, port: &Answers) -> Response<Full<Bytes>> {
+    let known = match port {
+        Answers::All(_) => matches!(path, "/healthz" | "/readyz" | "/metrics"),
+        Answers::Metrics(_) => path == "/metrics",
+    };
     if known && method != Method::GET && method != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "GET only\n".to_owned());
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
-    match path {
-        "/healthz" => verdict(&(admin.health)()),
-        "/readyz" => verdict(&(admin.readiness)()),
-        "/metrics" => metrics(&admin.registry),
-        _ => text(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n".to_owned()),
+    match (path, port) {
+        ("/healthz", Answers::All(admin)) => verdict(&(admin.health)()),
+        ("/readyz", Answers::All(admin)) => verdict(&(admin.readiness)()),
+        ("/metrics", Answers::All(Admin { registry, .. }) | Answers::Metrics(registry)) => {
+            metrics(registry)
+        }
+        (_, Answers::All(_)) => {
+            text(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n".to_owned())
+        }
+        (_, Answers::Metrics(_)) => text(StatusCode::NOT_FOUND, "try /metrics\n".to_owned()),
     }
 }
 

@@ -26,6 +26,7 @@ mod pki;
 mod port;
 mod process;
 mod programs;
+mod promtool;
 mod ready;
 mod shared;
 
@@ -39,5 +40,6 @@ pub use kubeconfig::Kubeconfig;
 pub use namespace::Namespace;
 pub use node::{Node, NodeFile, Output, Settings, Shape, Shell, Timings};
 pub use pki::{HOST_OF_GUESTS, Identity, Pki};
+pub use promtool::promtool;
 pub use ready::eventually;
 pub use shared::{Shared, shared};

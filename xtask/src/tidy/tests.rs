@@ -476,3 +476,32 @@ fn findings_come_sorted_and_from_every_rule() {
     let rules: Vec<&str> = findings.iter().map(|finding| finding.rule).collect();
     assert_eq!(rules, ["shell-options", "file-name", "module-doc", "unfinished"]);
 }
+
+#[test]
+fn every_finding_has_an_alert_or_a_reason() {
+    let rules = "expr: berth_agent_findings{rule=~\"stuck|step-refused\"} > 0\nexpr: x{rule=\"gone-rule\"}\n";
+    let page = "## Findings without an alert\n\n| rule | why |\n|---|---|\n| `cpu-two-owners`, `old-rule` | because |\n";
+    let code = "//! Owns.\nFinding {\n    severity: Severity::Warning,\n    rule: \"stuck\",\n}\n\
+        Finding {\n    severity: Severity::Note,\n    rule: \"note\",\n}\n\
+        finding(Severity::Warning, \"step-refused\")\n\
+        Finding { severity, rule: \"inherited\", subject }\n\
+        Decision { at, rule: \"share\" }\n";
+    let files = [
+        ("deploy/monitoring/alerts.yaml", rules),
+        ("docs/alerts.md", page),
+        ("agent/src/a.rs", code),
+        ("agent/advisor/src/lint/knobs.rs", "//! Owns.\nSome((\"mems-empty\", why))\n"),
+        ("agent/advisor/src/lint.rs", "//! Owns.\nfatal(\"cpu-two-owners\", name, message)\n"),
+    ];
+    check_tree(
+        super::alerts::findings,
+        &files,
+        expect![[r#"
+            agent/src/a.rs:11: [finding-alert] `inherited` has no alert in deploy/monitoring/alerts.yaml and no reason in docs/alerts.md, section Findings without an alert
+            agent/advisor/src/lint/knobs.rs:2: [finding-alert] `mems-empty` has no alert in deploy/monitoring/alerts.yaml and no reason in docs/alerts.md, section Findings without an alert
+            deploy/monitoring/alerts.yaml:2: [finding-alert] no code of the agent has a finding `gone-rule`
+            docs/alerts.md:5: [finding-alert] no code of the agent has a finding `old-rule`
+        "#]],
+    );
+    check_tree(super::alerts::findings, &files[2..], expect![""]);
+}

@@ -99,7 +99,7 @@ impl QosRules {
 }
 
 /// LSE and LSR both hold CPUs of their own; LSR lends idle ones to BE, as our overlap mode does.
-const KOORDINATOR: [(&str, QosLevel); 5] = [
+pub const KOORDINATOR: [(&str, QosLevel); 5] = [
     ("LSE", QosLevel::DedicatedCores),
     ("LSR", QosLevel::DedicatedCores),
     ("LS", QosLevel::SharedCores),

@@ -22,6 +22,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{PLACE_LIMIT, Plugin};
 use crate::config::OnUnplaceable;
+use crate::metrics::{Placed, RuntimeMetrics};
 use crate::node_state::{NewContainer, Request};
 
 /// What the loop answers, and what it was asked: one at a time, from a thread as the real one.
@@ -49,6 +50,7 @@ fn plugin(on_unplaceable: OnUnplaceable, requests: mpsc::Sender<Request>) -> Plu
         told: watch::channel(Arc::default()).0,
         troubles: Default::default(),
         requests,
+        metrics: RuntimeMetrics::default(),
     }
 }
 
@@ -134,6 +136,7 @@ fn a_container_is_left_alone_when_the_loop_has_no_place() {
     let (requests, _asked) = a_loop(None);
     let mut plugin = plugin(OnUnplaceable::Fail, requests);
     assert_eq!(adjusted(plugin.answer(&create("dedicated_cores", resources(2048, "")))), None);
+    assert_eq!(plugin.metrics.n_placed(Placed::LeftAlone), 1);
 }
 
 #[test]
@@ -146,6 +149,7 @@ fn a_loop_that_hangs_or_is_gone_costs_a_pod_a_moment() {
     assert!(began.elapsed() < PLACE_LIMIT * 6, "{:?}", began.elapsed());
     drop(queue);
     assert_eq!(adjusted(plugin.answer(&create("dedicated_cores", resources(2048, "")))), None);
+    assert_eq!(plugin.metrics.n_placed(Placed::Late), 2);
 }
 
 #[test]
@@ -153,8 +157,9 @@ fn who_finds_no_place_runs_with_others_or_does_not_start() {
     let refusal = || Some(Refusal::Unknown { uid: PodUid::new("shop/db") });
     for policy in [OnUnplaceable::Degrade, OnUnplaceable::Fail] {
         let (requests, _asked) = a_loop(Some(reserved(refusal())));
-        let answer =
-            plugin(policy, requests).answer(&create("dedicated_cores", resources(2048, "")));
+        let mut plugin = plugin(policy, requests);
+        let answer = plugin.answer(&create("dedicated_cores", resources(2048, "")));
+        assert_eq!(plugin.metrics.n_placed(Placed::Refused), 1);
         match (policy, answer) {
             (OnUnplaceable::Degrade, answer) => assert!(adjusted(answer).is_some()),
             (OnUnplaceable::Fail, Answer::Refused { reason }) => {

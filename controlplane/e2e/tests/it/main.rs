@@ -5,6 +5,7 @@ mod agent;
 mod agent_apiserver;
 mod agent_reports;
 mod agent_rights;
+mod alerts;
 mod apiserver;
 mod controllers;
 mod daemonset;

@@ -119,3 +119,22 @@ async fn shutdown_closes_the_port_and_does_not_wait_for_a_silent_peer() {
     ended.expect("ends in time").expect("no panic");
     TcpStream::connect(port.addr).await.expect_err("the port is closed");
 }
+
+#[tokio::test]
+async fn a_port_for_metrics_answers_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
+    let addr = listener.local_addr().expect("bound");
+    let (stop, stopped) = oneshot::channel::<()>();
+    let registry = Arc::new(Registry::default());
+    let server = tokio::spawn(serve_metrics(listener, registry, async move {
+        let _ = stopped.await;
+    }));
+    check(&get(addr, "/metrics").await, "200", "# EOF\n");
+    for path in ["/", "/healthz", "/readyz", "/metrics/", "/debug"] {
+        check(&get(addr, path).await, "404", "try /metrics\n");
+    }
+    let post = exchange(addr, "POST /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    check(&post, "405", "GET only\n");
+    drop(stop);
+    server.await.expect("ends");
+}
