@@ -12,6 +12,6 @@ mod talk;
 pub use apiserver::Cluster;
 pub use container_files::ContainerFiles;
 pub use managed::with_managed_cgroup;
-#[cfg(test)]
-pub(crate) use plugin::not_understood;
 pub use talk::{Conversation, start};
+#[cfg(test)]
+pub(crate) use {deaf::Deafness, plugin::not_understood, report::not_reported};

@@ -88,7 +88,13 @@ pub fn start(
         let tasks = LocalSet::new();
         let source = Source::shared(&deps);
         for (endpoint, teller) in config.endpoints.iter().zip(tellers) {
-            let line = Line::new(endpoint, &config, &identity, &deps, (source.clone(), teller));
+            let line = Line::new(
+                endpoint,
+                &config,
+                &identity,
+                &deps,
+                (std::rc::Rc::clone(&source), teller),
+            );
             tasks.spawn_local(line.keep());
         }
         tasks.block_on(&runtime, until(stopping));

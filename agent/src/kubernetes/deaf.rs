@@ -14,23 +14,23 @@ const AGAIN_AFTER: Nanos = Nanos::from_secs(300);
 
 /// Since when each container is unknown.
 #[derive(Debug, Default)]
-pub(super) struct Deafness {
+pub(crate) struct Deafness {
     since: BTreeMap<String, Timestamp>,
     hung_up_at: Option<Timestamp>,
 }
 
 /// What was missed at one time.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Missed {
+pub(crate) struct Missed {
     /// Names of pods with unknown containers, sorted.
-    pub(super) pods: Vec<WorkloadName>,
+    pub(crate) pods: Vec<WorkloadName>,
     /// Why the conversation is to be ended now.
-    pub(super) hang_up: Option<String>,
+    pub(crate) hang_up: Option<String>,
 }
 
 impl Deafness {
     /// `untold`: pod and id of each container that runs and that the runtime has not told of.
-    pub(super) fn look<'a>(
+    pub(crate) fn look<'a>(
         &mut self,
         now: Timestamp,
         untold: impl Iterator<Item = (&'a WorkloadName, &'a str)>,
@@ -56,7 +56,7 @@ impl Deafness {
 }
 
 impl Missed {
-    pub(super) fn finding(&self) -> Option<Finding> {
+    pub(crate) fn finding(&self) -> Option<Finding> {
         let first = self.pods.first()?;
         Some(Finding {
             severity: Severity::Warning,

@@ -25,7 +25,6 @@ use state::{NOT_MADE_YET, Original};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::talk::{KUBELET_NOT_HEARD, RUNTIME_NOT_HEARD};
 use crate::config::OnUnplaceable;
 use crate::metrics::{Placed, RuntimeMetrics};
 use crate::node_state::{NewContainer, Request};
@@ -58,7 +57,7 @@ impl Plugin {
         }
         match call {
             Call::Configure(runtime) => {
-                self.trouble(RUNTIME_NOT_HEARD, None);
+                self.is_well("runtime-not-heard");
                 let (name, version) = (&runtime.runtime_name, &runtime.runtime_version);
                 info!(%name, %version, "The container runtime is heard");
                 Answer::Configured { events: events() }
@@ -81,18 +80,21 @@ impl Plugin {
 
     /// What the kubelet says of those who were here at `mark`.
     pub(super) fn give(&mut self, mark: Mark, given: Given) {
-        self.troubles.remove(KUBELET_NOT_HEARD);
+        self.troubles.remove("kubelet-not-heard");
         self.table.give(mark, given);
         self.publish();
     }
 
-    /// Something is wrong with a conversation, or no more.
-    pub(super) fn trouble(&mut self, rule: &'static str, finding: Option<Finding>) {
-        let was = match finding.clone() {
-            Some(finding) => self.troubles.insert(rule, finding),
-            None => self.troubles.remove(rule),
-        };
-        if was != finding {
+    /// Something is wrong with a conversation.
+    pub(super) fn trouble(&mut self, finding: Finding) {
+        if self.troubles.insert(finding.rule, finding.clone()) != Some(finding) {
+            self.publish();
+        }
+    }
+
+    /// It is not, or no more.
+    pub(super) fn is_well(&mut self, rule: &'static str) {
+        if self.troubles.remove(rule).is_some() {
             self.publish();
         }
     }

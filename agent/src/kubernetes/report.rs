@@ -210,10 +210,10 @@ fn not_heard(of: &str, fault: &str) -> Finding {
     }
 }
 
-fn not_reported(error: &str) -> Finding {
+pub(crate) fn not_reported(error: &str) -> Finding {
     Finding {
         severity: Severity::Warning,
-        rule: "report-refused",
+        rule: "apiserver-refuses",
         subject: "node".to_owned(),
         message: error.to_owned(),
     }

@@ -82,7 +82,7 @@ pub fn start(
         let ended = |ended: &Ended, pause: Duration| {
             let error = kit::chain(ended).to_string();
             warn!(%error, pause_ms = pause.as_millis() as u64, "The container runtime is not heard");
-            plugin.borrow_mut().trouble(RUNTIME_NOT_HEARD, Some(not_heard(&error)));
+            plugin.borrow_mut().trouble(not_heard(&error));
             metrics.lost();
         };
         let answer = |call: &Call| {
@@ -131,7 +131,7 @@ async fn ask(plugin: &RefCell<Plugin>, socket: &Path) -> Infallible {
             Ok(given) => plugin.borrow_mut().give(mark, given),
             Err(error) => {
                 let error = kit::chain(&error).to_string();
-                plugin.borrow_mut().trouble(KUBELET_NOT_HEARD, Some(kubelet_not_heard(&error)));
+                plugin.borrow_mut().trouble(kubelet_not_heard(&error));
             }
         }
         let mut waited = Duration::ZERO;
@@ -159,7 +159,10 @@ async fn listen(
             let untold = plugin.table.untold().filter(|_| known);
             deafness.look(now, untold)
         };
-        plugin.borrow_mut().trouble(RUNTIME_DEAF, missed.finding());
+        match missed.finding() {
+            Some(finding) => plugin.borrow_mut().trouble(finding),
+            None => plugin.borrow_mut().is_well("runtime-deaf"),
+        }
         if let Some(why) = missed.hang_up {
             warn!(%why, "The runtime is asked anew");
             runtime.hang_up(why);
@@ -167,14 +170,10 @@ async fn listen(
     }
 }
 
-pub(super) const RUNTIME_NOT_HEARD: &str = "runtime-not-heard";
-pub(super) const KUBELET_NOT_HEARD: &str = "kubelet-not-heard";
-const RUNTIME_DEAF: &str = "runtime-deaf";
-
 fn not_heard(error: &str) -> Finding {
     Finding {
         severity: Severity::Warning,
-        rule: RUNTIME_NOT_HEARD,
+        rule: "runtime-not-heard",
         subject: "node".to_owned(),
         message: format!(
             "pods start without us until the container runtime is heard again: {error}"
@@ -185,7 +184,7 @@ fn not_heard(error: &str) -> Finding {
 fn kubelet_not_heard(error: &str) -> Finding {
     Finding {
         severity: Severity::Note,
-        rule: KUBELET_NOT_HEARD,
+        rule: "kubelet-not-heard",
         subject: "node".to_owned(),
         message: format!(
             "CPUs that the kubelet gives away are known from what it asks the runtime for: {error}"

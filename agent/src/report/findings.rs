@@ -13,27 +13,28 @@ pub(super) fn findings(
     ended: Option<&Ended>,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let finding = |rule, message| Finding {
+    let finding = |message| Finding {
         severity: Severity::Warning,
-        rule,
+        rule: "report-not-delivered",
         subject: endpoint.to_owned(),
         message,
     };
     let why = ended.map(|ended| kit::chain(ended).to_string());
     let refused = ended.filter(|ended| ended.is_refusal()).and(why.as_ref());
     let refused = refused.map(|why| {
-        finding("report-refused", format!("the control plane does not take our reports: {why}"))
+        let message = format!("the control plane does not take our reports: {why}");
+        Finding { rule: "report-refused", ..finding(message) }
     });
     let silent = talk.silent_for(now).map(|silence| {
         let why =
             why.as_deref().unwrap_or("the connection is open, but no report was acknowledged");
         let message = format!("no report arrived for {} s: {why}", silence.0 / 1_000_000_000);
-        finding("report-not-delivered", message)
+        finding(message)
     });
     let policy = talk.refused_policy().map(|_document| {
         let message = "it sent a policy document, which is not followed: policy comes from this \
                        agent's configuration file only";
-        finding("policy-document-refused", message.to_owned())
+        Finding { rule: "policy-document-refused", ..finding(message.to_owned()) }
     });
     [refused, silent, policy].into_iter().flatten().collect()
 }

@@ -37,7 +37,7 @@ fn check(spec: Value, status: Value, expect: &[&str]) {
                 ContainerRole::Sidecar => "sidecar",
             };
             let r = &one.requests;
-            let limit = r.cpu_limit.map_or("-".to_owned(), |limit| limit.0.to_string());
+            let limit = r.cpu_limit.map_or_else(|| "-".to_owned(), |limit| limit.0.to_string());
             format!(
                 "{} {role} {} {} {} {} {limit}",
                 one.name, r.cpu.0, r.memory.0, r.reclaimed_cpu.0, r.reclaimed_memory.0

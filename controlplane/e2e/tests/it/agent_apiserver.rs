@@ -33,7 +33,7 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     start_agent(admin, "enforce", cluster.apiserver().port());
 
     // The kind of the report is installed later, and found.
-    until_agent_says(admin, &["top", "--once"], "report-refused", "CustomNodeResource").await;
+    until_agent_says(admin, &["top", "--once"], "apiserver-refuses", "CustomNodeResource").await;
     install_kind(admin);
 
     // The stock scheduler places by what the Node says, and no more of them than it says.

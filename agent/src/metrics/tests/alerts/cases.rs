@@ -12,7 +12,7 @@ use model::snapshot::{Signal, SourceHealth};
 use model::{Bytes, MilliCpu, Nanos, NumaNodeId, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::config::{KubernetesConfig, OnUnplaceable};
+use crate::config::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
 use crate::eyes::{Status, Witness};
 use crate::kubernetes::{self, Cluster};
 use crate::metrics::tests::waiting;
@@ -21,12 +21,15 @@ use crate::node_loop::{self, inherited};
 use crate::node_state::{NodeState, SuppressionStats};
 use crate::serve::tests::{decision, state_of, workload};
 
+/// Of a state, by the tick of its minute.
+type Change = Box<dyn Fn(&mut NodeState, u64)>;
+
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) fires: &'static [&'static str],
     pub(super) pace: Pace,
     /// What is different in a tick of a minute.
-    change: Box<dyn Fn(&mut NodeState, u64)>,
+    change: Change,
     /// What a container runtime calls each minute.
     pub(super) runtime: fn(&RuntimeMetrics),
 }
@@ -183,6 +186,34 @@ fn not_heard() -> Vec<Finding> {
     talk.told.borrow().as_ref().clone()
 }
 
+/// What is found of a container that runs and stays unknown.
+fn deaf() -> Finding {
+    let (pod, mut deafness) = (WorkloadName::from("shop/web"), kubernetes::Deafness::default());
+    let mut look =
+        |second: u64| deafness.look(Timestamp(second * 1_000_000_000), [(&pod, "c1")].into_iter());
+    look(0);
+    look(30).finding().expect("it is missed")
+}
+
+/// What the thread that talks to the apiserver says without a kubeconfig.
+fn not_asked() -> Finding {
+    let config = ApiserverConfig {
+        access: cluster::Access::Kubeconfig("/nonexistent/kubeconfig".into()),
+        node: "n1".to_owned(),
+        report: Report { cnr: true, capacity: true, events: true },
+        report_in_observe: false,
+    };
+    let (_state, state) = tokio::sync::watch::channel(None);
+    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let cluster = Cluster::start(&config, state, stopping).expect("a thread");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while cluster.told.borrow().is_empty() {
+        assert!(Instant::now() < deadline, "it says nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    cluster.told.borrow()[0].clone()
+}
+
 pub(super) fn all() -> Vec<Case> {
     let mut all = vec![
         case("a healthy agent", &[]),
@@ -291,6 +322,16 @@ fn on_kubernetes() -> Vec<Case> {
             calls(runtime);
             runtime.placed(Placed::Refused);
         }),
+        finding("containers nobody told of", &["BerthRuntimeDeaf"], deaf()),
+        finding("no control plane", &["BerthReportNotDelivered"], warning("report-not-delivered")),
+        finding("no apiserver", &["BerthApiserverNotHeard"], not_asked()),
+        finding(
+            "an apiserver without the kind",
+            &["BerthApiserverRefuses"],
+            kubernetes::not_reported(
+                "write CustomNodeResource n1: the apiserver has no such thing",
+            ),
+        ),
         finding(
             "annotations that say nothing",
             &["BerthPodsNotUnderstood"],
