@@ -101,6 +101,23 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     let memory = "grep VmRSS /proc/$(pidof berth-agent | cut -d' ' -f1)/status";
     let memory = node.shell().run(memory).await.unwrap().stdout;
     bench.note(&format!("the agent with an apiserver: {}", memory.trim())).unwrap();
+    // An apiserver that answers nobody for half a minute: files stay as they are, and what changed meanwhile is heard behind it.
+    let own = cgroup_file(&node, &db, "cpuset.cpus").await;
+    cluster.apiserver().hang().unwrap();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(cgroup_file(&node, &db, "cpuset.cpus").await, own);
+        assert_eq!(cgroup_file(&node, &early, "../cpu.weight").await, "1");
+    }
+    cluster.apiserver().go_on().unwrap();
+    let patch = json!({ "metadata": { "annotations": { LEVEL: null } } });
+    let patched =
+        async || Ok(pods.patch("early", &PatchParams::default(), &Patch::Merge(&patch)).await.ok());
+    eventually("the apiserver to answer again", POD_LIMIT, patched).await.unwrap();
+    let weight =
+        async || Ok((cgroup_file(&node, &early, "../cpu.weight").await != "1").then_some(()));
+    eventually("a pod that is no batch work any more", POD_LIMIT, weight).await.unwrap();
+
     // Whoever goes takes his promise along.
     ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
     let withdrawn = async || {

@@ -5,6 +5,7 @@ mod agent;
 mod agent_apiserver;
 mod agent_reports;
 mod agent_rights;
+mod agent_suppression;
 mod alerts;
 mod apiserver;
 mod controllers;
