@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actuator::{Batch, LaneHandle, Order};
-use advisor::turn::{Effects, Reserved, TurnState};
+use advisor::turn::{Effects, Release, Reserved, TurnState};
 use collector::{Collector, clock};
 use model::decision::Decision;
-use model::knob::Lane;
+use model::knob::{Knob, Lane};
 use model::ledger::Ledger;
 use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
 use model::policy::Mode;
@@ -304,8 +304,25 @@ impl Loop {
         for decision in effects.decisions {
             self.decide(decision);
         }
+        self.release(effects.released);
         self.send(Lane::Fast, effects.fast);
         self.send(Lane::Slow, effects.slow);
+    }
+
+    fn release(&self, released: Vec<Release>) {
+        if self.deps.turn.policy().mode == Mode::Observe {
+            return;
+        }
+        for Release { cgroup, knobs, .. } in released {
+            let (fast, slow): (Vec<Knob>, Vec<Knob>) =
+                knobs.into_iter().partition(|knob| knob.lane() == Lane::Fast);
+            for (handle, knobs) in [(&self.deps.fast, fast), (&self.deps.slow, slow)] {
+                let order = Order::Release { cgroup: cgroup.clone(), knobs };
+                if let Err(order) = handle.send(order) {
+                    warn!(?order, "Files that nobody wants any more stay as they are");
+                }
+            }
+        }
     }
 
     fn send(&mut self, lane: Lane, steps: Vec<Step>) {
