@@ -170,7 +170,7 @@ pub fn start_collector(
     config: &Config,
     tree: Result<CgroupTree, String>,
     probe: Box<dyn ProbeSource>,
-    pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
+    pods: Option<Pods>,
 ) -> anyhow::Result<Collector> {
     let host = HostRoot::new(&config.host.root);
     let tick = config.agent.tick;
@@ -233,8 +233,7 @@ pub fn start(
         _ => Inherited::default(),
     };
     let (pods, told) = talk.map(|talk| (talk.pods, talk.told)).unzip();
-    let pods_reported = pods.clone();
-    let collector = start_collector(&config, edges.tree, edges.probe, pods)?;
+    let collector = start_collector(&config, edges.tree, edges.probe, pods.clone())?;
     let policy = match &observe_only {
         Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
         None => config.policy.clone(),
@@ -244,8 +243,7 @@ pub fn start(
     let metrics = Metrics::register(&mut registry);
     let (publish, state) = watch::channel(None);
     let state_seen = state.clone();
-    let reporting = Reported { state: &state, pods: pods_reported, registry: &mut registry };
-    let reports = start_reporting(&config, reporting, started_at, stopping.clone())?;
+    let reports = start_reporting(&config, (&state, pods), &mut registry, (started_at, &stopping))?;
     let eyes = edges.eyes;
     let publisher = Publisher::new(publish, eyes.clone(), started_at);
     let witness = eyes.witness();
@@ -256,7 +254,6 @@ pub fn start(
         Some(_) => None,
         None => Some(WatchdogKeeper::start(Watched { config: config_path.to_owned() })?),
     };
-    let tick = config.agent.tick;
     let (victims, victims_seen) = watch::channel(Victims::new());
     let bursts = match (edges.bursts, tree) {
         (Some(reader), _) => Some(ring::follow(reader)?),
@@ -278,7 +275,7 @@ pub fn start(
         recording,
         watchdog,
         victims,
-        tick,
+        tick: config.agent.tick,
         observe_only,
         inherited,
         told: told.into_iter().chain(reports).collect(),
@@ -362,19 +359,14 @@ fn start_recording(config: &Config) -> Recording {
     }
 }
 
-/// What reports are made of, and where they are counted.
-struct Reported<'a> {
-    state: &'a watch::Receiver<Option<Arc<NodeState>>>,
-    pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
-    registry: &'a mut Registry,
-}
+type Pods = watch::Receiver<Arc<Vec<PodOnNode>>>;
 
 /// The endpoints' findings; none where nothing is reported.
 fn start_reporting(
     config: &Config,
-    Reported { state, pods, registry }: Reported<'_>,
-    started_at: Timestamp,
-    stopping: watch::Receiver<bool>,
+    (state, pods): (&watch::Receiver<Option<Arc<NodeState>>>, Option<Pods>),
+    registry: &mut Registry,
+    (started_at, stopping): (Timestamp, &watch::Receiver<bool>),
 ) -> anyhow::Result<Vec<report::Told>> {
     let Some(wanted) = &config.report else { return Ok(Vec::new()) };
     let identity = report::identity(wanted, &HostRoot::new(&config.host.root), started_at)?;
@@ -386,7 +378,7 @@ fn start_reporting(
         clock: clock::now,
         pauses: report::PAUSES,
     };
-    Ok(report::start(wanted, &identity, &deps, stopping)?)
+    Ok(report::start(wanted, &identity, &deps, stopping.clone())?)
 }
 
 /// The turn with the last Plan of the agent before, if there is a good one.
