@@ -40,7 +40,7 @@ async fn control_plane(pki: &Pki) -> (SocketAddr, watch::Receiver<Arc<NodeTable>
     let config = Config { report_interval: Duration::from_secs(1), ..Config::default() };
     let parts = reporting(&config, deps);
     tokio::spawn(parts.keeper.run());
-    let mut server = tonic::transport::Server::builder().tls_config(tls).unwrap();
+    let server = tonic::transport::Server::builder().tls_config(tls).unwrap();
     let incoming = TcpListenerStream::new(listener);
     tokio::spawn(async move { server.serve_with_incoming(parts.server, incoming).await });
     (address, parts.table)
