@@ -23,6 +23,7 @@ mod source;
 mod state;
 mod talk;
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,13 +89,7 @@ pub fn start(
         let tasks = LocalSet::new();
         let source = Source::shared(&deps);
         for (endpoint, teller) in config.endpoints.iter().zip(tellers) {
-            let line = Line::new(
-                endpoint,
-                &config,
-                &identity,
-                &deps,
-                (std::rc::Rc::clone(&source), teller),
-            );
+            let line = Line::new(endpoint, &config, &identity, &deps, (Rc::clone(&source), teller));
             tasks.spawn_local(line.keep());
         }
         tasks.block_on(&runtime, until(stopping));
