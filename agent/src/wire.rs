@@ -220,16 +220,7 @@ pub fn start(
     let observe_only = edges.tree.as_ref().err().cloned();
     let (outcomes, outcome_queue) = mpsc::channel(OUTCOMES);
     let (requests, request_queue) = mpsc::channel(REQUESTS);
-    let mut registry = Registry::with_prefix("berth_agent");
-    let mut metrics = Metrics::register(&mut registry, std::time::SystemTime::now());
-    let talk = match &config.kubernetes {
-        Some(it) => {
-            metrics = metrics.with_runtime(&mut registry);
-            let (managed, told) = (&config.host.managed_cgroup, metrics.runtime.clone());
-            Some(kubernetes::start(it, managed, requests.clone(), told)?)
-        }
-        None => None,
-    };
+    let (seen, talk) = start_talk(&config, &requests)?;
     let (fast, slow) = lane_files(&edges.tree, talk.as_ref());
     let (fast, n_fast) = start_lane(&config, (Lane::Fast, fast), outcomes.clone())?;
     let (slow, n_slow) = start_lane(&config, (Lane::Slow, slow), outcomes)?;
@@ -291,7 +282,6 @@ pub fn start(
         // Before the loop is raised: a thread begins as the one that starts it is.
         let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
-        let seen = Exposed { registry, metrics };
         start_servers((config, path), facts, state_seen, requests, seen, stopping.clone())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
@@ -306,6 +296,20 @@ pub fn start(
 async fn until(mut stopping: watch::Receiver<bool>) {
     // An error means that the main thread is gone: stop as well.
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// The metrics, and the conversation with a container runtime where the node has one: it counts as well.
+fn start_talk(
+    config: &Config,
+    requests: &mpsc::Sender<Request>,
+) -> anyhow::Result<(Exposed, Option<Conversation>)> {
+    let mut registry = Registry::with_prefix("berth_agent");
+    let metrics = Metrics::register(&mut registry, std::time::SystemTime::now());
+    let Some(it) = &config.kubernetes else { return Ok((Exposed { registry, metrics }, None)) };
+    let metrics = metrics.with_runtime(&mut registry);
+    let (managed, told) = (&config.host.managed_cgroup, metrics.runtime.clone());
+    let talk = kubernetes::start(it, managed, requests.clone(), told)?;
+    Ok((Exposed { registry, metrics }, Some(talk)))
 }
 
 /// What each lane writes through.

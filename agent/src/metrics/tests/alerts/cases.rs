@@ -25,11 +25,13 @@ pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) fires: &'static [&'static str],
     pub(super) pace: Pace,
-    /// What is different in a tick of a minute.
-    change: Box<dyn Fn(&mut NodeState, u64)>,
+    change: Box<Change>,
     /// What a container runtime calls each minute.
     pub(super) runtime: fn(&RuntimeMetrics),
 }
+
+/// What is different in a tick, by its number in the minute.
+type Change = dyn Fn(&mut NodeState, u64);
 
 /// How it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
