@@ -8,6 +8,7 @@ mod lines;
 mod metrics_listen;
 mod placement;
 mod provision;
+mod report;
 mod resources;
 mod workload;
 
@@ -21,8 +22,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::check::Checker;
-pub use self::kubernetes::{KubernetesConfig, OnUnplaceable};
+pub use self::kubernetes::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
 pub use self::metrics_listen::MetricsListen;
+pub use self::report::{IdentityFiles, MAX_INTERVAL, MIN_INTERVAL, ReportConfig};
 
 /// Everything the agent needs to know before it starts.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +35,8 @@ pub struct Config {
     pub workloads: Vec<WorkloadRule>,
     /// `None`: this node is none of Kubernetes.
     pub kubernetes: Option<KubernetesConfig>,
+    /// `None` reports to nobody.
+    pub report: Option<ReportConfig>,
     /// `None` records nothing.
     pub recording: Option<RecordingConfig>,
     /// `section.key` -> line of the file, for keys that stand in it.
@@ -133,7 +137,11 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             (raw.share, raw.reclaim, raw.suppression),
             (raw.provision, raw.headroom, raw.memory, raw.burst),
         )?,
-        kubernetes: raw.kubernetes.map(|raw| kubernetes::read(&check, raw)).transpose()?,
+        kubernetes: raw
+            .kubernetes
+            .map(|raw| kubernetes::read(&check, raw, &kubernetes::Surroundings::read()))
+            .transpose()?,
+        report: report::read(&check, raw.report)?,
         recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
     })
@@ -158,6 +166,8 @@ struct RawConfig {
     #[serde(default)]
     recording: RawRecording,
     kubernetes: Option<kubernetes::RawKubernetes>,
+    #[serde(default)]
+    report: report::RawReport,
     #[serde(default)]
     placement: RawPlacement,
     #[serde(default)]

@@ -24,6 +24,7 @@ pub mod pressure;
 pub mod priority;
 pub mod recorder;
 pub mod recording;
+pub mod report;
 pub mod ring;
 pub mod self_cost;
 pub mod serve;

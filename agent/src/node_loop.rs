@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actuator::{Batch, LaneHandle, Order};
-use advisor::turn::{Effects, Reserved, TurnState};
+use advisor::turn::{Effects, Release, Reserved, TurnState};
 use collector::{Collector, clock};
 use model::decision::Decision;
-use model::knob::Lane;
+use model::knob::{Knob, Lane};
 use model::ledger::Ledger;
 use model::plan::{FailureKind, Finding, Generation, Outcome, PoolPlan, Severity, Step};
 use model::policy::Mode;
@@ -60,8 +60,8 @@ pub struct LoopDeps {
     pub blind: Option<String>,
     /// Files that an agent which died had changed, if this one only observes.
     pub inherited: Inherited,
-    /// What those who talk to Kubernetes have to say.
-    pub told: watch::Receiver<Arc<Vec<Finding>>>,
+    /// What those who talk to Kubernetes and to control planes have to say.
+    pub told: Vec<watch::Receiver<Arc<Vec<Finding>>>>,
 }
 
 /// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
@@ -238,7 +238,9 @@ impl Loop {
         findings.extend(self.deps.observe_only.as_deref().map(observe_only));
         findings.extend(self.deps.blind.as_deref().map(blind));
         findings.extend(self.deps.inherited.finding());
-        findings.extend(self.deps.told.borrow().iter().cloned());
+        for told in &self.deps.told {
+            findings.extend(told.borrow().iter().cloned());
+        }
         self.carry_out(effects);
         if let Some(watchdog) = &mut self.deps.watchdog {
             watchdog.check();
@@ -302,8 +304,25 @@ impl Loop {
         for decision in effects.decisions {
             self.decide(decision);
         }
+        self.release(effects.released);
         self.send(Lane::Fast, effects.fast);
         self.send(Lane::Slow, effects.slow);
+    }
+
+    fn release(&self, released: Vec<Release>) {
+        if self.deps.turn.policy().mode == Mode::Observe {
+            return;
+        }
+        for Release { cgroup, knobs, .. } in released {
+            let (fast, slow): (Vec<Knob>, Vec<Knob>) =
+                knobs.into_iter().partition(|knob| knob.lane() == Lane::Fast);
+            for (handle, knobs) in [(&self.deps.fast, fast), (&self.deps.slow, slow)] {
+                let order = Order::Release { cgroup: cgroup.clone(), knobs };
+                if let Err(order) = handle.send(order) {
+                    warn!(?order, "Files that nobody wants any more stay as they are");
+                }
+            }
+        }
     }
 
     fn send(&mut self, lane: Lane, steps: Vec<Step>) {

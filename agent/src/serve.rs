@@ -3,7 +3,7 @@
 //! loop publishes, changes are requests to the loop.
 
 mod connections;
-mod convert;
+pub(crate) mod convert;
 mod explain;
 mod headroom;
 mod service;

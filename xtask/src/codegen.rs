@@ -9,8 +9,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 /// Sources, below `proto/`.
-const PROTOS: &[&str] =
-    &["berth/v1/agent.proto", "berth/v1/node.proto", "nri/v1alpha1/nri.proto", "ttrpc/ttrpc.proto"];
+const PROTOS: &[&str] = &[
+    "berth/v1/agent.proto",
+    "berth/v1/node.proto",
+    "kubelet/podresources/v1/podresources.proto",
+    "nri/v1alpha1/nri.proto",
+    "ttrpc/ttrpc.proto",
+];
 
 /// Fields that hold an enum, and the function in `proto/src/json.rs` that writes its name.
 const ENUM_FIELDS: &[(&str, &str)] = &[

@@ -19,9 +19,9 @@ const WHY: &str = "see \"Who may know whom\" in ARCHITECTURE.md";
 
 /// Deciding crates: no I/O, no clock, so that a decision can be replayed.
 const PURE: [&str; 3] = ["model", "advisor", "sim"];
-/// Crates that touch the host.
-const HOST: [&str; 8] =
-    ["hostfs", "probe", "gpu", "runtime", "state", "collector", "actuator", "watchdog"];
+/// Crates that touch the host or the cluster.
+const HOST: [&str; 9] =
+    ["hostfs", "probe", "gpu", "runtime", "cluster", "state", "collector", "actuator", "watchdog"];
 /// What would give a pure crate a way to the outside.
 const IMPURE: [&str; 6] = ["tokio", "aya", "rustix", "tonic", "kube", "hyper"];
 /// Rooms of the control plane that are no service.

@@ -31,6 +31,11 @@ pub enum Order {
     /// What a cgroup would hold that does not exist yet: it is made with something else, on our word.
     Adopt(Vec<Original>),
     Apply(Batch),
+    /// Put some files of a cgroup back: nobody wants anything of them any more.
+    Release {
+        cgroup: CgroupPath,
+        knobs: Vec<Knob>,
+    },
     /// Put all originals back and answer.
     Restore(SyncSender<Restored>),
 }
@@ -92,16 +97,24 @@ fn work(deps: &mut LaneDeps, queue: &Receiver<Order>) {
             Order::Forget(cgroup) => deps.files.forget(&cgroup),
             Order::Adopt(originals) => adopt(deps, originals),
             Order::Apply(batch) => apply(deps, queue, &mut waiting, batch),
+            Order::Release { cgroup, knobs } => {
+                let (files, originals) = (&mut *deps.files, &mut deps.originals);
+                tell(&restore::release(files, originals, &cgroup, &knobs));
+            }
             Order::Restore(reply) => {
                 let restored = restore::restore(&mut *deps.files, &mut deps.originals);
                 // A change of mode does not wait for the answer, so what failed is told here.
-                for failure in &restored.failures {
-                    warn!(error = %failure.message, "A file was not restored");
-                }
+                tell(&restored);
                 let _nobody_waits = reply.send(restored);
             }
         }
         tidying.look(&mut *deps.files, &mut deps.originals);
+    }
+}
+
+fn tell(restored: &Restored) {
+    for failure in &restored.failures {
+        warn!(error = %failure.message, "A file was not restored");
     }
 }
 

@@ -3,7 +3,8 @@
 
 use model::knob::Knob;
 use model::plan::{FailureKind, StepFailure};
-use state::{NOT_MADE_YET, Original, Originals};
+use model::qos::CgroupPath;
+use state::{NOT_MADE_YET, Original, Originals, OriginalsError};
 
 use crate::files::KnobFiles;
 
@@ -18,8 +19,28 @@ pub struct Restored {
 
 /// Writes originals back and empties the journal when nothing failed.
 pub fn restore(files: &mut dyn KnobFiles, originals: &mut Originals) -> Restored {
+    let restored = put_back(files, originals.iter().cloned().collect());
+    settled(restored, || originals.clear())
+}
+
+/// The same for some files of one cgroup, which stay in the journal where one failed.
+pub fn release(
+    files: &mut dyn KnobFiles,
+    originals: &mut Originals,
+    cgroup: &CgroupPath,
+    knobs: &[Knob],
+) -> Restored {
+    let ours = |one: &&Original| one.cgroup == *cgroup && knobs.contains(&one.knob);
+    let entries: Vec<Original> = originals.iter().filter(ours).cloned().collect();
+    if entries.is_empty() {
+        return Restored::default();
+    }
+    let restored = put_back(files, entries);
+    settled(restored, || originals.settle(cgroup, knobs))
+}
+
+fn put_back(files: &mut dyn KnobFiles, mut entries: Vec<Original>) -> Restored {
     let mut restored = Restored::default();
-    let mut entries: Vec<Original> = originals.iter().cloned().collect();
     entries.sort_by(|a, b| (order(a), &a.cgroup).cmp(&(order(b), &b.cgroup)));
     for original in entries.iter().filter(|original| original.knob == Knob::CpuMaxBurst) {
         save_nothing(files, original);
@@ -31,8 +52,15 @@ pub fn restore(files: &mut dyn KnobFiles, originals: &mut Originals) -> Restored
             Err(failure) => restored.failures.push(failure),
         }
     }
+    restored
+}
+
+fn settled(
+    mut restored: Restored,
+    settle: impl FnOnce() -> Result<(), OriginalsError>,
+) -> Restored {
     if restored.failures.is_empty()
-        && let Err(error) = originals.clear()
+        && let Err(error) = settle()
     {
         restored.failures.push(StepFailure {
             kind: FailureKind::Other,

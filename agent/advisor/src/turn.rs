@@ -12,6 +12,7 @@
 
 mod belief;
 mod planning;
+mod release;
 mod reserve;
 mod standing;
 
@@ -34,6 +35,7 @@ use crate::suppress::{self, OverlayHistory, RenewInput, SuppressInput};
 
 use belief::Belief;
 pub use planning::{PlanJob, Planned};
+pub use release::Release;
 pub use reserve::Reserved;
 
 /// What the caller has to do after an entry.
@@ -43,6 +45,8 @@ pub struct Effects {
     pub fast: Vec<Step>,
     /// For the slow actuator, likewise. Empty means: nothing new, go on with what there is.
     pub slow: Vec<Step>,
+    /// Files whose originals go back before any Step.
+    pub released: Vec<Release>,
     pub decisions: Vec<Decision>,
     pub findings: Vec<Finding>,
     /// Call `expire` then, unless another entry gave a later time.
@@ -188,6 +192,8 @@ impl TurnState {
             match self.keeps_promises(Arc::unwrap_or_clone(plan)) {
                 Ok(plan) => {
                     effects.decisions.extend(planned.decisions);
+                    planned.released.iter().for_each(|release| self.fast.release(release));
+                    effects.released = planned.released;
                     (self.plan, self.reclaimed) = (Some(Arc::new(plan)), reclaimed);
                 }
                 Err(promised) => {

@@ -113,7 +113,7 @@ fn unique(name: String, path: &CgroupPath, matches: &Matches) -> WorkloadName {
 #[cfg(test)]
 mod tests {
     use model::MilliCpu;
-    use model::qos::QosLevel;
+    use model::qos::{PodUid, QosLevel};
 
     use super::*;
 
@@ -168,6 +168,7 @@ mod tests {
     #[test]
     fn pods_come_before_rules_and_have_their_containers() {
         let pod = PodOnNode {
+            uid: PodUid::from("7"),
             name: WorkloadName::from("shop/db-0"),
             cgroup: CgroupPath::from("/burstable/pod7"),
             containers: ["/burstable/pod7/c1", "/burstable/pod7/not-started"]

@@ -5,6 +5,7 @@
 pub mod cgroup;
 pub mod error;
 mod file;
+pub mod identity;
 pub mod parse;
 pub mod procfs;
 pub mod psi;

@@ -1,4 +1,4 @@
-//! `HostRoot`: where the host's `/sys`, `/proc` and cgroup tree are. In a DaemonSet they are mounted
+//! `HostRoot`: where the host's `/sys`, `/proc`, `/etc` and cgroup tree are. In a DaemonSet they are mounted
 //! somewhere else (`/host/sys`), in tests they are folders. Opens nothing.
 
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub struct HostRoot {
     sys: PathBuf,
     proc: PathBuf,
+    etc: PathBuf,
     cgroup: Option<PathBuf>,
 }
 
@@ -15,7 +16,8 @@ impl HostRoot {
     /// A host whose files are below `root`; `/` is the machine we run on.
     pub fn new(root: impl AsRef<Path>) -> HostRoot {
         let root = root.as_ref();
-        HostRoot { sys: root.join("sys"), proc: root.join("proc"), cgroup: None }
+        let below = |folder| root.join(folder);
+        HostRoot { sys: below("sys"), proc: below("proc"), etc: below("etc"), cgroup: None }
     }
 
     #[must_use]
@@ -41,6 +43,10 @@ impl HostRoot {
         &self.proc
     }
 
+    pub fn etc(&self) -> &Path {
+        &self.etc
+    }
+
     /// Where the cgroup mount is expected: `<sys>/fs/cgroup` unless told otherwise.
     pub fn cgroup(&self) -> PathBuf {
         self.cgroup.clone().unwrap_or_else(|| self.sys.join("fs/cgroup"))
@@ -54,7 +60,7 @@ mod tests {
     #[test]
     fn sub_roots_are_found_below_the_root_unless_they_are_moved() {
         let host = HostRoot::new("/");
-        assert_eq!(host.sys(), Path::new("/sys"));
+        assert_eq!((host.sys(), host.etc()), (Path::new("/sys"), Path::new("/etc")));
         assert_eq!(host.cgroup(), Path::new("/sys/fs/cgroup"));
         let pod = HostRoot::new("/").with_sys("/host/sys").with_proc("/host/proc");
         assert_eq!(pod.cgroup(), Path::new("/host/sys/fs/cgroup"));

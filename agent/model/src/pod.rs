@@ -3,7 +3,7 @@
 
 mod directives;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::annotation;
 use crate::enhancement::{self, EnhancementError, Enhancements};
@@ -31,6 +31,19 @@ pub struct Pod {
     /// It runs already; somebody who starts late meets it so.
     pub running: bool,
 }
+
+/// A pod as the cluster has it, whether or not a runtime knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredPod {
+    pub pod: Pod,
+    /// Ids of the containers that run by the kubelet's word.
+    pub running: BTreeSet<String>,
+    /// What of its requests was not understood; they count as nothing.
+    pub why: Option<String>,
+}
+
+/// Everybody whom the cluster has bound to a node, by the uid that the kubelet uses.
+pub type Declared = BTreeMap<PodUid, DeclaredPod>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {

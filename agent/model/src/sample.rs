@@ -9,7 +9,7 @@ use crate::enhancement::Enhancements;
 use crate::histogram::Histogram;
 use crate::knob::Knobs;
 use crate::measured::NodeMemory;
-use crate::qos::{CgroupPath, QosLevel, WorkloadName};
+use crate::qos::{CgroupPath, PodUid, QosLevel, WorkloadName};
 use crate::topology::Topology;
 use crate::units::{
     Bytes, CgroupId, CpuId, Micros, MilliCpu, Nanos, NumaNodeId, SlotId, Timestamp,
@@ -208,6 +208,7 @@ impl WorkloadSpec {
 /// for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PodOnNode {
+    pub uid: PodUid,
     pub name: WorkloadName,
     /// Below the managed root, as those of its containers.
     pub cgroup: CgroupPath,

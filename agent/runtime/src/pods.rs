@@ -2,9 +2,12 @@
 //! cgroups are; what they ask for is read by `model::pod`, and where they go is the advisor's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::annotation;
-use model::pod::{Ask, Container as PodContainer, ContainerRole, Pod, Requests};
+use model::pod::{
+    Ask, Container as PodContainer, ContainerRole, Declared, DeclaredPod, Pod, Requests,
+};
 use model::qos::{CgroupPath, PodUid, QosLevel, QosRules, WorkloadName};
 use model::sample::{PodOnNode, WorkloadSpec};
 use model::{Bytes, CpuSet, MilliCpu};
@@ -25,6 +28,25 @@ pub struct PodTable {
     incoming: Option<BTreeMap<String, Sandbox>>,
     /// The pod that is left out.
     own: Option<String>,
+    /// What the cluster says of the same pods; `None` before it said anything.
+    declared: Option<Arc<Declared>>,
+    /// CPUs that the kubelet says it gave away, by pod.
+    given: BTreeMap<WorkloadName, CpuSet>,
+    /// It spoke of sandboxes that had come before this one.
+    given_before: u64,
+    /// Sandboxes ever heard of.
+    n_heard: u64,
+}
+
+/// A place in the row of everybody who ever came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark(u64);
+
+/// What others than the runtime know of a pod.
+#[derive(Clone, Copy, Debug)]
+struct Elsewhere<'a> {
+    declared: Option<&'a DeclaredPod>,
+    given: Option<&'a CpuSet>,
 }
 
 #[derive(Clone, Debug)]
@@ -66,10 +88,37 @@ impl PodTable {
         }
     }
 
+    /// What the cluster says from now on.
+    pub fn declare(&mut self, declared: Option<Arc<Declared>>) {
+        self.declared = declared;
+    }
+
+    /// To be taken before the kubelet is asked: it may not know who comes while it answers, and a pod has the name of an earlier one.
+    pub fn mark(&self) -> Mark {
+        Mark(self.n_heard)
+    }
+
+    /// What the kubelet says of those who were here at `mark`.
+    pub fn give(&mut self, mark: Mark, given: BTreeMap<WorkloadName, CpuSet>) {
+        self.given_before = mark.0;
+        self.given = given;
+    }
+
+    /// Ids of containers that run by the cluster's word and of which the runtime has told nothing.
+    pub fn untold(&self) -> impl Iterator<Item = (&WorkloadName, &str)> {
+        let told = |id: &str| self.sandboxes.values().any(|one| one.containers.contains_key(id));
+        let declared = self.declared.iter().flat_map(|declared| declared.values());
+        let running =
+            declared.flat_map(|one| one.running.iter().map(move |id| (&one.pod.name, id.as_str())));
+        running.filter(move |(_, id)| !told(id))
+    }
+
     fn synchronize(&mut self, list: &proto::nri::SynchronizeRequest) -> bool {
         let mut known = self.incoming.take().unwrap_or_default();
         for pod in &list.pods {
-            let nth = known.len() as u64;
+            // One that was here already, and its place among the others.
+            let nth = self.sandboxes.get(&pod.id).map(|one| one.nth);
+            let nth = nth.unwrap_or_else(|| self.next_nth());
             known.insert(pod.id.clone(), Sandbox::new(pod, nth));
         }
         for container in list.containers.iter().filter(|one| is_there(one)) {
@@ -106,8 +155,17 @@ impl PodTable {
     }
 
     fn sandbox(&mut self, pod: &PodSandbox) -> &mut Sandbox {
-        let nth = self.sandboxes.values().map(|one| one.nth + 1).max().unwrap_or(0);
-        self.sandboxes.entry(pod.id.clone()).or_insert_with(|| Sandbox::new(pod, nth))
+        let nth = self.n_heard;
+        let sandbox = self.sandboxes.entry(pod.id.clone());
+        sandbox.or_insert_with(|| {
+            self.n_heard += 1;
+            Sandbox::new(pod, nth)
+        })
+    }
+
+    fn next_nth(&mut self) -> u64 {
+        self.n_heard += 1;
+        self.n_heard - 1
     }
 
     fn container(&mut self, pod: Option<&PodSandbox>, container: Option<&Container>) -> bool {
@@ -144,6 +202,14 @@ impl PodTable {
         merge(held.map(|linux| &mut linux.pod_resources), resources)
     }
 
+    fn elsewhere(&self, sandbox: &Sandbox) -> Elsewhere<'_> {
+        let uid = PodUid::new(sandbox.pod.uid.as_str());
+        let declared = self.declared.as_ref().and_then(|declared| declared.get(&uid));
+        let asked_for = sandbox.nth < self.given_before;
+        let given = self.given.get(&sandbox.name()).filter(|_| asked_for);
+        Elsewhere { declared, given }
+    }
+
     fn is_own(&self, sandbox: &Sandbox) -> bool {
         self.own.as_ref() == Some(&sandbox.pod.uid)
     }
@@ -156,7 +222,7 @@ impl PodTable {
         managed: &str,
     ) -> Option<(PodOnNode, Option<String>)> {
         let sandbox = self.sandboxes.get(sandbox).filter(|one| !self.is_own(one))?;
-        sandbox.on_node(rules, managed)
+        sandbox.on_node(rules, managed, self.elsewhere(sandbox))
     }
 
     /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
@@ -171,7 +237,8 @@ impl PodTable {
         living.sort_by_key(|one| std::cmp::Reverse(one.nth));
         let mut pods: BTreeMap<WorkloadName, PodOnNode> = BTreeMap::new();
         let mut misread = Vec::new();
-        for (mut pod, why) in living.into_iter().filter_map(|one| one.on_node(rules, managed)) {
+        let on_node = |one: &Sandbox| one.on_node(rules, managed, self.elsewhere(one));
+        for (mut pod, why) in living.into_iter().filter_map(on_node) {
             if pods.contains_key(&pod.name) {
                 pod.name = WorkloadName::new(format!("{}@{}", pod.name, pod.cgroup));
             }
@@ -188,7 +255,12 @@ impl Sandbox {
     }
 
     /// A pod that is not understood is a shared one, with the reason.
-    fn on_node(&self, rules: &QosRules, managed: &str) -> Option<(PodOnNode, Option<String>)> {
+    fn on_node(
+        &self,
+        rules: &QosRules,
+        managed: &str,
+        elsewhere: Elsewhere<'_>,
+    ) -> Option<(PodOnNode, Option<String>)> {
         let linux = self.pod.linux.as_ref()?;
         let cgroup = cgroup::below(managed, &cgroup::of_pod(&linux.cgroup_parent)?)?;
         let running = |one: &&Container| one.state() == ContainerState::ContainerRunning;
@@ -196,10 +268,13 @@ impl Sandbox {
             let path = &one.linux.as_ref()?.cgroups_path;
             cgroup::below(managed, &cgroup::of_container(path)?)
         });
-        let name = WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name));
-        let given = self.given();
-        let (mut spec, why) = match Ask::of(&self.asking(&name), rules) {
-            Ok(ask) => (spec(ask), None),
+        let name = self.name();
+        let given = self.given(elsewhere.given);
+        // The cluster's word is the newer one: annotations may change while a pod runs, and a runtime knows nothing of memory requests
+        // and of resources that are no CPU.
+        let asking = elsewhere.declared.map_or_else(|| self.asking(&name), |one| one.pod.clone());
+        let (mut spec, why) = match Ask::of(&asking, rules) {
+            Ok(ask) => (spec(ask), elsewhere.declared.and_then(|one| one.why.clone())),
             Err(error) => {
                 let plain = WorkloadSpec::plain(QosLevel::SharedCores, self.requests().cpu);
                 (plain, Some(error.to_string()))
@@ -208,12 +283,26 @@ impl Sandbox {
         spec.given = given;
         // What the kubelet places, it places whole.
         let containers: Vec<CgroupPath> = containers.filter(|_| given.is_none()).collect();
-        Some((PodOnNode { name, cgroup, containers, spec }, why))
+        let uid = PodUid::new(self.pod.uid.as_str());
+        Some((PodOnNode { uid, name, cgroup, containers, spec }, why))
     }
 
-    /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves: in a pod of class Guaranteed as many
-    /// whole CPUs as a container asks for (KEP-3570). Every other container of such a kubelet has all that nobody owns.
-    fn given(&self) -> Option<CpuSet> {
+    fn name(&self) -> WorkloadName {
+        WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name))
+    }
+
+    /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves, by its own word. Where it has not
+    /// said anything of this pod yet, by what it asked the runtime for.
+    fn given(&self, told: Option<&CpuSet>) -> Option<CpuSet> {
+        match told {
+            Some(cpus) => Some(*cpus).filter(|cpus| !cpus.is_empty()),
+            None => self.looks_given(),
+        }
+    }
+
+    /// In a pod of class Guaranteed as many whole CPUs as a container asks for (KEP-3570). Every other container of such a kubelet has all
+    /// that nobody owns.
+    fn looks_given(&self) -> Option<CpuSet> {
         let parent = &self.pod.linux.as_ref()?.cgroup_parent;
         if parent.contains("burstable") || parent.contains("besteffort") {
             return None;

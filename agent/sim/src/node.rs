@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use advisor::turn::Release;
 use model::knob::{CpuMax, CpuWeight, Knob, KnobValue, Knobs};
 use model::plan::{Applied, FailureKind, Outcome, Step, StepFailure};
 use model::qos::{CgroupPath, WorkloadName};
@@ -64,14 +65,7 @@ impl Node {
     /// A new cgroup; one that existed under the name is gone with its files.
     pub(crate) fn make(&mut self, name: &str, spec: WorkloadSpec, demand: MilliCpu) {
         self.n_made += 1;
-        let knobs = Knobs {
-            cpu_idle: Some(false),
-            cpu_weight: Some(CpuWeight::DEFAULT),
-            cpu_max: Some(CpuMax::UNLIMITED),
-            cpuset_cpus: Some(CpuSet::EMPTY),
-            cpuset_effective: Some(self.topology.online()),
-            ..Knobs::default()
-        };
+        let knobs = self.untouched();
         let cgroup = Cgroup {
             spec,
             id: CgroupId(u64::from(self.n_made) + 1000),
@@ -82,6 +76,27 @@ impl Node {
             probe: SlotSample::default(),
         };
         self.cgroups.insert(WorkloadName::from(name), cgroup);
+    }
+
+    /// Files of a cgroup that nobody has written.
+    fn untouched(&self) -> Knobs {
+        Knobs {
+            cpu_idle: Some(false),
+            cpu_weight: Some(CpuWeight::DEFAULT),
+            cpu_max: Some(CpuMax::UNLIMITED),
+            cpuset_cpus: Some(CpuSet::EMPTY),
+            cpuset_effective: Some(self.topology.online()),
+            ..Knobs::default()
+        }
+    }
+
+    /// What stood there before goes back.
+    pub(crate) fn release(&mut self, release: &Release) {
+        let untouched = self.untouched();
+        if let Some(cgroup) = self.cgroups.get_mut(&release.workload) {
+            let values = release.knobs.iter().filter_map(|knob| untouched.get(*knob));
+            values.for_each(|value| cgroup.knobs.record(value));
+        }
     }
 
     pub(crate) fn set_online(&mut self, cpu: CpuId, online: bool) {

@@ -118,6 +118,12 @@ impl World {
                 self.make(name, qos, request, demand)
             }
             ["batch", name, demand] => self.make(name, QosLevel::ReclaimedCores, "0", demand),
+            ["level", name, qos] => {
+                let qos =
+                    QosLevel::from_name(&format!("{qos}_cores")).ok_or("no such QoS level")?;
+                self.cgroup(name)?.spec.qos = qos;
+                Ok(())
+            }
             ["demand", name, demand] => {
                 self.cgroup(name)?.demand = MilliCpu(number(demand)?);
                 Ok(())
@@ -300,6 +306,7 @@ impl World {
             );
         }
         self.deadline = effects.next_deadline;
+        effects.released.iter().for_each(|release| self.node.release(release));
         self.carry_out(&effects.fast);
         self.carry_out(&effects.slow);
     }

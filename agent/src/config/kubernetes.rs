@@ -1,6 +1,9 @@
-//! `[kubernetes]`: where the node's container runtime is heard, and what becomes of pods that find no place. The section turns it on.
+//! `[kubernetes]`: where the node's container runtime, its kubelet and the apiserver are heard, what is told to the last, and what becomes of
+//! pods that find no place. The section turns it on.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use cluster::Access;
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -13,7 +16,33 @@ use super::check::Checker;
 pub struct KubernetesConfig {
     /// The runtime's, as the agent sees it.
     pub nri_socket: PathBuf,
+    /// The kubelet's `podresources`.
+    pub kubelet_socket: PathBuf,
     pub on_unplaceable: OnUnplaceable,
+    /// `None`: everything is known from runtime and kubelet only, and nothing is reported.
+    pub apiserver: Option<ApiserverConfig>,
+}
+
+/// What is asked of the apiserver and told to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiserverConfig {
+    pub access: Access,
+    /// The name of this node's Node object.
+    pub node: String,
+    pub report: Report,
+    /// Also in observe mode.
+    pub report_in_observe: bool,
+}
+
+/// Which objects are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// `CustomNodeResource`, where its kind is installed.
+    pub cnr: bool,
+    /// What reclaimed pods may ask for, as capacity of the Node.
+    pub capacity: bool,
+    /// Events of pods.
+    pub events: bool,
 }
 
 /// What becomes of a pod that cannot get what it asks for.
@@ -30,27 +59,138 @@ pub enum OnUnplaceable {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawKubernetes {
     nri_socket: Option<Spanned<String>>,
+    kubelet_socket: Option<Spanned<String>>,
     on_unplaceable: Option<Spanned<String>>,
+    apiserver: Option<Spanned<String>>,
+    node: Option<Spanned<String>>,
+    report: Option<Vec<Spanned<String>>>,
+    report_in_observe: Option<bool>,
+}
+
+/// What the environment of a pod says; the manifest sets the first, the kubelet the second.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Surroundings {
+    pub(super) node: Option<String>,
+    pub(super) has_account: bool,
+}
+
+/// Where a pod's account is mounted.
+const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
+impl Surroundings {
+    pub(super) fn read() -> Surroundings {
+        let is_set = |name: &str| std::env::var_os(name).is_some();
+        Surroundings {
+            node: std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty()),
+            has_account: is_set("KUBERNETES_SERVICE_HOST") && Path::new(ACCOUNT).exists(),
+        }
+    }
 }
 
 pub(super) fn read(
     check: &Checker<'_>,
     raw: RawKubernetes,
+    around: &Surroundings,
 ) -> Result<KubernetesConfig, ConfigError> {
-    let socket =
-        check.absolute("kubernetes.nri_socket", raw.nri_socket, "/var/run/nri/nri.sock")?;
+    let nri = check.absolute("kubernetes.nri_socket", raw.nri_socket, "/var/run/nri/nri.sock")?;
+    let kubelet = check.absolute(
+        "kubernetes.kubelet_socket",
+        raw.kubelet_socket,
+        "/var/lib/kubelet/pod-resources/kubelet.sock",
+    )?;
+    let on_unplaceable = on_unplaceable(check, raw.on_unplaceable)?;
+    let access = access(check, raw.apiserver.as_ref(), around)?;
+    let apiserver = match access {
+        None => None,
+        Some(access) => Some(ApiserverConfig {
+            access,
+            node: node(check, raw.node, raw.apiserver.as_ref(), around)?,
+            report: report(check, raw.report)?,
+            report_in_observe: raw.report_in_observe.unwrap_or(false),
+        }),
+    };
     Ok(KubernetesConfig {
-        nri_socket: socket.into(),
-        on_unplaceable: match raw.on_unplaceable {
-            None => OnUnplaceable::Degrade,
-            Some(text) => match text.get_ref().as_str() {
-                "degrade" => OnUnplaceable::Degrade,
-                "fail" => OnUnplaceable::Fail,
-                _ => {
-                    let allowed = "\"degrade\" or \"fail\"";
-                    return Err(check.refuse("kubernetes.on_unplaceable", &text, allowed));
-                }
-            },
-        },
+        nri_socket: nri.into(),
+        kubelet_socket: kubelet.into(),
+        on_unplaceable,
+        apiserver,
     })
+}
+
+fn on_unplaceable(
+    check: &Checker<'_>,
+    raw: Option<Spanned<String>>,
+) -> Result<OnUnplaceable, ConfigError> {
+    let Some(text) = raw else { return Ok(OnUnplaceable::Degrade) };
+    match text.get_ref().as_str() {
+        "degrade" => Ok(OnUnplaceable::Degrade),
+        "fail" => Ok(OnUnplaceable::Fail),
+        _ => {
+            let allowed = "\"degrade\" or \"fail\"";
+            Err(check.refuse("kubernetes.on_unplaceable", &text, allowed))
+        }
+    }
+}
+
+fn access(
+    check: &Checker<'_>,
+    raw: Option<&Spanned<String>>,
+    around: &Surroundings,
+) -> Result<Option<Access>, ConfigError> {
+    let Some(text) = raw else { return Ok(around.has_account.then_some(Access::Pod)) };
+    match text.get_ref().as_str() {
+        "off" => Ok(None),
+        "pod" => Ok(Some(Access::Pod)),
+        path if path.starts_with('/') => Ok(Some(Access::Kubeconfig(path.into()))),
+        _ => {
+            let allowed =
+                "\"off\", \"pod\" (its service account) or the absolute path of a kubeconfig";
+            Err(check.refuse("kubernetes.apiserver", text, allowed))
+        }
+    }
+}
+
+/// Names of objects are those of DNS (RFC 1123), at most 253 characters.
+fn node(
+    check: &Checker<'_>,
+    raw: Option<Spanned<String>>,
+    apiserver: Option<&Spanned<String>>,
+    around: &Surroundings,
+) -> Result<String, ConfigError> {
+    let allowed = "the name of this node's Node object: lower-case letters, digits, - and ., at \
+                   most 253; without the key it is $NODE_NAME";
+    let is_name = |name: &str| {
+        let fits =
+            |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte);
+        !name.is_empty() && name.len() <= 253 && name.bytes().all(fits)
+    };
+    match (raw, &around.node) {
+        (Some(name), _) if is_name(name.get_ref()) => Ok(name.into_inner()),
+        (Some(name), _) => Err(check.refuse("kubernetes.node", &name, allowed)),
+        (None, Some(name)) if is_name(name) => Ok(name.clone()),
+        (None, name) => {
+            let span = apiserver.map(Spanned::span).unwrap_or_default();
+            let found = Spanned::new(span, name.clone().unwrap_or_default());
+            Err(check.refuse("kubernetes.node", &found, allowed))
+        }
+    }
+}
+
+fn report(check: &Checker<'_>, raw: Option<Vec<Spanned<String>>>) -> Result<Report, ConfigError> {
+    let Some(names) = raw else {
+        return Ok(Report { cnr: true, capacity: true, events: true });
+    };
+    let mut report = Report { cnr: false, capacity: false, events: false };
+    for name in names {
+        match name.get_ref().as_str() {
+            "cnr" => report.cnr = true,
+            "capacity" => report.capacity = true,
+            "events" => report.events = true,
+            _ => {
+                let allowed = "any of \"cnr\", \"capacity\", \"events\"";
+                return Err(check.refuse("kubernetes.report", &name, allowed));
+            }
+        }
+    }
+    Ok(report)
 }

@@ -1,13 +1,16 @@
 //! What the agent answers the container runtime. Owns the table of pods and asks the loop for places; every answer comes from memory, and
 //! one that does not come in time is none: the pod starts as the kubelet wants it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use advisor::turn::Reserved;
+use cluster::kubelet::Given;
 use model::knob::Knob;
 use model::plan::{Finding, Severity};
+use model::pod::Declared;
 use model::qos::{CgroupPath, QosRules, WorkloadName};
 use model::sample::PodOnNode;
 use proto::nri::{
@@ -17,7 +20,7 @@ use proto::nri::{
 };
 use runtime::cgroup;
 use runtime::nri::{Answer, Call, mask};
-use runtime::pods::{PLACED, PodTable};
+use runtime::pods::{Mark, PLACED, PodTable};
 use state::{NOT_MADE_YET, Original};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
@@ -40,6 +43,8 @@ pub(super) struct Plugin {
     pub(super) on_unplaceable: OnUnplaceable,
     pub(super) pods: watch::Sender<Arc<Vec<PodOnNode>>>,
     pub(super) told: watch::Sender<Arc<Vec<Finding>>>,
+    /// What is wrong with the conversations, by rule.
+    pub(super) troubles: BTreeMap<&'static str, Finding>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) metrics: RuntimeMetrics,
 }
@@ -52,6 +57,7 @@ impl Plugin {
         }
         match call {
             Call::Configure(runtime) => {
+                self.is_well("runtime-not-heard");
                 let (name, version) = (&runtime.runtime_name, &runtime.runtime_version);
                 info!(%name, %version, "The container runtime is heard");
                 Answer::Configured { events: events() }
@@ -66,10 +72,45 @@ impl Plugin {
         }
     }
 
+    /// What the cluster says of the pods.
+    pub(super) fn declare(&mut self, declared: Option<Arc<Declared>>) {
+        self.table.declare(declared);
+        self.publish();
+    }
+
+    /// What the kubelet says of those who were here at `mark`.
+    pub(super) fn give(&mut self, mark: Mark, given: Given) {
+        self.troubles.remove("kubelet-not-heard");
+        self.table.give(mark, given);
+        self.publish();
+    }
+
+    /// Something is wrong with a conversation.
+    pub(super) fn trouble(&mut self, finding: Finding) {
+        if self.troubles.insert(finding.rule, finding.clone()) != Some(finding) {
+            self.publish();
+        }
+    }
+
+    /// It is not, or no more.
+    pub(super) fn is_well(&mut self, rule: &'static str) {
+        if self.troubles.remove(rule).is_some() {
+            self.publish();
+        }
+    }
+
     fn publish(&self) {
         let (pods, misread) = self.table.pods(&self.rules, &self.managed);
-        self.told.send_replace(Arc::new(misread.iter().map(not_understood).collect()));
-        self.pods.send_replace(Arc::new(pods));
+        let findings = self.troubles.values().cloned();
+        let findings = findings.chain(misread.iter().map(not_understood));
+        self.told.send_replace(Arc::new(findings.collect()));
+        self.pods.send_if_modified(|told| {
+            let changed = **told != pods;
+            if changed {
+                *told = Arc::new(pods);
+            }
+            changed
+        });
     }
 
     fn create(&self, request: &ContainerRequest) -> Answer {

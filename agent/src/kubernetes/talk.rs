@@ -1,10 +1,16 @@
-//! The thread that talks to the container runtime, for as long as the agent lives.
+//! The thread that hears the container runtime and the kubelet, for as long as the agent lives. Owns when each is asked; what is answered
+//! is the plugin's.
 
+use std::cell::RefCell;
+use std::convert::Infallible;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cluster::kubelet::Kubelet;
+use cluster::pods::PodsHeard;
 use model::plan::{Finding, Severity};
 use model::qos::QosRules;
 use model::sample::PodOnNode;
@@ -12,8 +18,10 @@ use runtime::nri::{self, Call, Ended, Identity, Runtime};
 use runtime::pods::PodTable;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
 use tracing::warn;
 
+use super::deaf::Deafness;
 use super::plugin::Plugin;
 use crate::config::KubernetesConfig;
 use crate::metrics::RuntimeMetrics;
@@ -25,6 +33,13 @@ const INDEX: u8 = 50;
 /// The uid of the agent's own pod; the manifest sets it.
 const OWN_POD: &str = "POD_UID";
 
+/// Between two questions to the kubelet while nobody comes; after somebody came it is asked at once, and not oftener than it likes.
+const ASK_EVERY: Duration = Duration::from_secs(30);
+const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// Between two looks whether the runtime still tells everything.
+const LISTEN_EVERY: Duration = Duration::from_secs(5);
+
 /// What others hold of the conversation.
 #[derive(Debug)]
 pub struct Conversation {
@@ -35,48 +50,124 @@ pub struct Conversation {
     pub told: watch::Receiver<Arc<Vec<Finding>>>,
 }
 
-/// Starts it.
+/// Starts it. `declared` is what the apiserver says of the same pods.
 pub fn start(
     config: &KubernetesConfig,
     managed: &str,
     requests: mpsc::Sender<Request>,
-    metrics: RuntimeMetrics,
+    (declared, metrics): (watch::Receiver<PodsHeard>, RuntimeMetrics),
 ) -> io::Result<Conversation> {
     let reactor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (runtime, mut pushes) = nri::runtime();
     let (pods, pods_seen) = watch::channel(Arc::default());
     let (told, told_seen) = watch::channel(Arc::default());
-    let mut plugin = Plugin {
+    let plugin = Plugin {
         table: PodTable::without(std::env::var(OWN_POD).ok()),
         rules: QosRules::default(),
         managed: managed.to_owned(),
         on_unplaceable: config.on_unplaceable,
         pods,
-        told: told.clone(),
+        told,
+        troubles: Default::default(),
         requests,
         metrics: metrics.clone(),
     };
-    let socket = config.nri_socket.clone();
+    let (nri, kubelet) = (config.nri_socket.clone(), config.kubelet_socket.clone());
     let handle = reactor.handle().clone();
+    let talk_to = runtime.clone();
     let thread = thread::Builder::new().name("berth-nri".to_owned());
     thread.spawn(move || {
+        let plugin = RefCell::new(plugin);
         let identity = Identity { name: "berth".to_owned(), index: INDEX };
         let ended = |ended: &Ended, pause: Duration| {
             let error = kit::chain(ended).to_string();
             warn!(%error, pause_ms = pause.as_millis() as u64, "The container runtime is not heard");
-            told.send_replace(Arc::new(vec![not_heard(&error)]));
+            plugin.borrow_mut().trouble(not_heard(&error));
             metrics.lost();
         };
         let answer = |call: &Call| {
             let began = Instant::now();
-            let answer = plugin.answer(call);
+            let answer = plugin.borrow_mut().answer(call);
             metrics.heard(call, began);
             answer
         };
-        let talk = nri::keep(&socket, &identity, &mut pushes, answer, ended);
-        match reactor.block_on(talk) {}
+        let talk = nri::keep(&nri, &identity, &mut pushes, answer, ended);
+        let all = async {
+            tokio::join!(
+                talk,
+                declare(&plugin, declared.clone()),
+                ask(&plugin, &kubelet),
+                listen(&plugin, declared, &talk_to),
+            )
+        };
+        match reactor.block_on(all).0 {}
     })?;
     Ok(Conversation { runtime, handle, pods: pods_seen, told: told_seen })
+}
+
+/// Hands on what the apiserver says.
+async fn declare(plugin: &RefCell<Plugin>, mut declared: watch::Receiver<PodsHeard>) -> Infallible {
+    while declared.changed().await.is_ok() {
+        let heard = declared.borrow_and_update().pods.clone();
+        plugin.borrow_mut().declare(heard);
+    }
+    // Nobody asks an apiserver.
+    std::future::pending().await
+}
+
+/// Asks the kubelet which CPUs it has given away: when somebody new is here, and now and then.
+async fn ask(plugin: &RefCell<Plugin>, socket: &Path) -> Infallible {
+    let mut kubelet = None;
+    loop {
+        let mark = plugin.borrow().table.mark();
+        let given = async {
+            let kubelet = match &mut kubelet {
+                Some(kubelet) => kubelet,
+                none => none.insert(Kubelet::at(socket)?),
+            };
+            kubelet.given().await
+        };
+        match given.await {
+            Ok(given) => plugin.borrow_mut().give(mark, given),
+            Err(error) => {
+                let error = kit::chain(&error).to_string();
+                plugin.borrow_mut().trouble(kubelet_not_heard(&error));
+            }
+        }
+        let mut waited = Duration::ZERO;
+        while waited < ASK_EVERY && (waited.is_zero() || plugin.borrow().table.mark() == mark) {
+            sleep(ASK_AT_MOST_EVERY).await;
+            waited += ASK_AT_MOST_EVERY;
+        }
+    }
+}
+
+/// Hangs up on a runtime that has stopped telling of containers that run.
+async fn listen(
+    plugin: &RefCell<Plugin>,
+    declared: watch::Receiver<PodsHeard>,
+    runtime: &Runtime,
+) -> Infallible {
+    let mut deafness = Deafness::default();
+    loop {
+        sleep(LISTEN_EVERY).await;
+        let now = collector::clock::now();
+        // Who is not heard cannot say who runs.
+        let known = declared.borrow().fault.is_none();
+        let missed = {
+            let plugin = plugin.borrow();
+            let untold = plugin.table.untold().filter(|_| known);
+            deafness.look(now, untold)
+        };
+        match missed.finding() {
+            Some(finding) => plugin.borrow_mut().trouble(finding),
+            None => plugin.borrow_mut().is_well("runtime-deaf"),
+        }
+        if let Some(why) = missed.hang_up {
+            warn!(%why, "The runtime is asked anew");
+            runtime.hang_up(why);
+        }
+    }
 }
 
 fn not_heard(error: &str) -> Finding {
@@ -86,6 +177,17 @@ fn not_heard(error: &str) -> Finding {
         subject: "node".to_owned(),
         message: format!(
             "pods start without us until the container runtime is heard again: {error}"
+        ),
+    }
+}
+
+fn kubelet_not_heard(error: &str) -> Finding {
+    Finding {
+        severity: Severity::Note,
+        rule: "kubelet-not-heard",
+        subject: "node".to_owned(),
+        message: format!(
+            "CPUs that the kubelet gives away are known from what it asks the runtime for: {error}"
         ),
     }
 }

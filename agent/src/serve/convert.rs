@@ -1,6 +1,8 @@
-//! Inner types -> protobuf. One function per message, no decisions; what is `None` stays missing.
+//! Inner types -> protobuf, for the socket and for reports. One function per message, no decisions; what is `None` stays missing.
 
 mod workload;
+
+pub(crate) use workload::runq;
 
 use std::sync::Arc;
 
@@ -20,7 +22,7 @@ use crate::policy_table::{MODE, PolicyTable, Row, mode_text};
 
 pub(super) fn snapshot(state: &NodeState, now: Timestamp) -> v1::Snapshot {
     let seen = &state.snapshot;
-    let overlay = state.overlay.as_ref().filter(|overlay| overlay.expires_at > now);
+    let overlay = in_force(state, now);
     let workloads = seen.workloads.iter().map(|(name, view)| {
         let suppressed = overlay.is_some() && view.spec.qos.is_reclaimed();
         workload::workload(name, view, state.plan.workloads.get(name), suppressed)
@@ -42,14 +44,19 @@ pub(super) fn snapshot(state: &NodeState, now: Timestamp) -> v1::Snapshot {
     }
 }
 
-pub(super) fn mode(mode: Mode) -> v1::Mode {
+/// The suppression that holds at `now`.
+pub(crate) fn in_force(state: &NodeState, now: Timestamp) -> Option<&Overlay> {
+    state.overlay.as_ref().filter(|overlay| overlay.expires_at > now)
+}
+
+pub(crate) fn mode(mode: Mode) -> v1::Mode {
     match mode {
         Mode::Observe => v1::Mode::Observe,
         Mode::Enforce => v1::Mode::Enforce,
     }
 }
 
-fn signal(signal: &Signal) -> v1::Signal {
+pub(crate) fn signal(signal: &Signal) -> v1::Signal {
     let (state, why) = match signal {
         Signal::Good => (v1::SignalState::Good, ""),
         Signal::Degraded { why } => (v1::SignalState::Degraded, why.as_str()),
@@ -79,7 +86,7 @@ fn cpus(seen: &Snapshot) -> Vec<v1::CpuView> {
     seen.topology.cpus.values().map(view).collect()
 }
 
-fn pool(name: &PoolName, plan: &PoolPlan, state: &NodeState) -> v1::Pool {
+pub(crate) fn pool(name: &PoolName, plan: &PoolPlan, state: &NodeState) -> v1::Pool {
     let mut usage: Option<MilliCpu> = None;
     let mut n_workloads = 0;
     for (workload, planned) in &state.plan.workloads {
@@ -122,7 +129,7 @@ fn suppression_stats(stats: &SuppressionStats) -> v1::SuppressionStats {
     }
 }
 
-fn agent_health(agent: &AgentHealth) -> v1::AgentHealth {
+pub(crate) fn agent_health(agent: &AgentHealth) -> v1::AgentHealth {
     v1::AgentHealth {
         rss_bytes: agent.rss_bytes.map(|bytes| bytes.0),
         cpu_ratio: agent.cpu_ratio,
@@ -132,7 +139,7 @@ fn agent_health(agent: &AgentHealth) -> v1::AgentHealth {
     }
 }
 
-pub(super) fn finding(finding: &Finding) -> v1::Finding {
+pub(crate) fn finding(finding: &Finding) -> v1::Finding {
     let severity = match finding.severity {
         Severity::Note => v1::Severity::Note,
         Severity::Warning => v1::Severity::Warning,
@@ -202,7 +209,7 @@ pub(super) fn topology(topology: &Topology) -> v1::Topology {
 }
 
 /// What is kept after `sequence`, and how many between are not.
-pub(super) fn decisions_after(log: &DecisionLog, sequence: u64, now: Timestamp) -> v1::Decisions {
+pub(crate) fn decisions_after(log: &DecisionLog, sequence: u64, now: Timestamp) -> v1::Decisions {
     let decisions: Vec<v1::Decision> =
         log.after(sequence).map(|(number, made)| decision(number, made)).collect();
     let n_lost = match decisions.first() {

@@ -152,6 +152,12 @@ impl Originals {
         self.rewrite()
     }
 
+    /// Some files of a cgroup were restored: whoever writes them next finds another original.
+    pub fn settle(&mut self, cgroup: &CgroupPath, knobs: &[Knob]) -> Result<(), OriginalsError> {
+        self.entries.retain(|(path, _, knob), _| path != cgroup || !knobs.contains(knob));
+        self.rewrite()
+    }
+
     /// Everything was restored: the journal is empty again.
     pub fn clear(&mut self) -> Result<(), OriginalsError> {
         self.entries.clear();

@@ -69,7 +69,17 @@ impl Apiserver {
         &self.pki
     }
 
-    pub(crate) fn port(&self) -> u16 {
+    /// Takes connections and answers nobody until `go_on`: what a client finds hardest to tell from a slow one.
+    pub fn hang(&self) -> anyhow::Result<()> {
+        self.process.signal("STOP")
+    }
+
+    pub fn go_on(&self) -> anyhow::Result<()> {
+        self.process.signal("CONT")
+    }
+
+    /// At `HOST_OF_GUESTS` for nodes.
+    pub fn port(&self) -> u16 {
         self.port
     }
 

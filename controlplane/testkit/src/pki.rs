@@ -12,7 +12,7 @@ use rcgen::{
 };
 
 /// The host as a guest of QEMU's user-mode network sees it.
-pub(crate) const HOST_OF_GUESTS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
+pub const HOST_OF_GUESTS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 /// The service `kubernetes`: the first address of [`crate::apiserver::SERVICE_RANGE`].
 const FIRST_SERVICE: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 1);
 

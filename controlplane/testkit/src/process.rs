@@ -66,6 +66,15 @@ impl Process {
         &self.name
     }
 
+    /// By name, as `kill` takes it.
+    pub(crate) fn signal(&self, signal: &str) -> anyhow::Result<()> {
+        let pid = self.pid().to_string();
+        let status = Command::new("kill").args(["-s", signal, &pid]).status();
+        let status = status.with_context(|| format!("send {signal} to {}", self.name))?;
+        anyhow::ensure!(status.success(), "send {signal} to {} ({pid}): {status}", self.name);
+        Ok(())
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -14,6 +14,9 @@ use crate::setup::shell;
 use crate::test::build::Profile;
 use crate::{place, setup};
 
+/// The host as QEMU's guests see it.
+const HOST_OF_GUESTS: &str = "10.0.2.2";
+
 /// A folder of `deploy/daemonset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Overlay {
@@ -51,14 +54,33 @@ pub(super) fn bring(cluster: &Playground, overlay: Overlay, image: &Path) -> any
         import(cluster.exec(node, "ctr -n k8s.io images import --local -")?, image)?;
     }
     let folder = overlay.folder();
-    println!("agent: kubectl apply --server-side -k {}", folder.display());
-    shell::quiet(cluster.kubectl()?.args(["apply", "--server-side", "-k"]).arg(&folder))?;
+    let kind = place::repo().join("deploy/crds/customnoderesources.yaml");
+    for (what, path) in [("-f", &kind), ("-k", &folder)] {
+        println!("agent: kubectl apply --server-side {what} {}", path.display());
+        shell::quiet(cluster.kubectl()?.args(["apply", "--server-side", what]).arg(path))?;
+    }
+    point_to_apiserver(cluster)?;
     wait(cluster)?;
     println!("agent: ready on {} of {} nodes", nodes.len(), nodes.len());
     println!(
         "`cargo xtask kube kubectl berth top nodes` shows them; `... kubectl berth help` what else there is"
     );
     Ok(())
+}
+
+/// The playground has no addresses of services: its nodes reach the apiserver as their kubelets do.
+fn point_to_apiserver(cluster: &Playground) -> anyhow::Result<()> {
+    let server = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
+    let server = shell::output(cluster.kubectl()?.args(server))?;
+    let port = port(&server).with_context(|| format!("the apiserver's port in {server:?}"))?;
+    let mut set = cluster.kubectl()?;
+    set.args(["-n", "berth-system", "set", "env", "ds/berth-agent"]);
+    set.arg(format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"));
+    shell::quiet(set.arg(format!("KUBERNETES_SERVICE_PORT={port}")))
+}
+
+fn port(server: &str) -> Option<u16> {
+    server.trim().rsplit_once(':')?.1.parse().ok()
 }
 
 fn names(answer: &str) -> Vec<String> {
@@ -85,12 +107,19 @@ fn wait(cluster: &Playground) -> anyhow::Result<()> {
 mod tests {
     use clap::ValueEnum as _;
 
-    use super::{Overlay, names};
+    use super::{Overlay, names, port};
 
     #[test]
     fn nodes_are_known_by_name() {
         assert_eq!(names("node/127.0.0.2\nnode/a\n"), ["127.0.0.2", "a"]);
         assert!(names("").is_empty());
+    }
+
+    #[test]
+    fn the_port_is_the_last_part_of_the_address() {
+        assert_eq!(port("https://127.0.0.1:16443"), Some(16443));
+        assert_eq!(port("https://127.0.0.1"), None);
+        assert_eq!(port(""), None);
     }
 
     #[test]

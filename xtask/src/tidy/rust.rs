@@ -20,12 +20,13 @@ const EMPTY_SUFFIXES: [&str; 6] = ["Manager", "Helper", "Util", "Utils", "Common
 const ALLOWED_FOLDER: &str = "agent-ebpf/common";
 
 /// Rooms of the agent that open files: the host's (`hostfs`), the kernel's BPF and its types
-/// (`probe`), the agent's own folder (`state`), its configuration, the group of its socket.
-const OPENS_FILES: [&str; 5] = [
+/// (`probe`), the agent's own folder (`state`), its configuration, its certificates, the group of its socket.
+const OPENS_FILES: [&str; 6] = [
     "agent/hostfs/",
     "agent/probe/",
     "agent/state/",
     "agent/src/config.rs",
+    "agent/src/report/dial.rs",
     "agent/src/serve/socket.rs",
 ];
 

@@ -6,7 +6,7 @@ use model::plan::FailureKind;
 use model::qos::CgroupPath;
 use state::{Original, Originals};
 
-use super::restore;
+use super::{release, restore};
 use crate::fake::FakeFiles;
 
 fn journal(dir: &tempfile::TempDir, entries: &[(&str, u64, Knob, &str)]) -> Originals {
@@ -100,4 +100,40 @@ fn memory_meets_the_limit_that_reclaims_before_the_limit_that_kills() {
         assert_eq!(restore(&mut files, &mut journal(&dir, &entries)).failures, vec![]);
         assert_eq!(files.log, expect);
     }
+}
+
+/// Two files of one cgroup: the third and the other cgroup stay as they are, in the journal, too. What was let go has a new original when
+/// it is written again.
+#[test]
+fn files_that_nobody_wants_any_more_are_put_back_alone() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a", "/b"]);
+    let entries = [
+        ("/a", 100, Knob::CpuIdle, "0"),
+        ("/a", 100, Knob::CpuWeight, "79"),
+        ("/a", 100, Knob::CpuMax, "max 100000"),
+        ("/b", 101, Knob::CpuWeight, "5"),
+    ];
+    let mut journal = journal(&dir, &entries);
+    let a = CgroupPath::from("/a");
+    let file = |files: &FakeFiles, knob| files.files[&(a.clone(), knob)].clone();
+    let untouched = file(&files, Knob::CpuMax);
+    let released = release(&mut files, &mut journal, &a, &[Knob::CpuWeight, Knob::CpuIdle]);
+    assert_eq!((released.written, released.failures.len()), (2, 0));
+    assert_eq!(file(&files, Knob::CpuWeight), "79");
+    assert_eq!(file(&files, Knob::CpuMax), untouched);
+    let reopened = Originals::open(dir.path(), Lane::Slow).expect("journal");
+    let left: Vec<_> = reopened.iter().map(|one| (one.cgroup.to_string(), one.knob)).collect();
+    assert_eq!(left, [("/a".to_owned(), Knob::CpuMax), ("/b".to_owned(), Knob::CpuWeight)]);
+    assert_eq!(release(&mut files, &mut journal, &a, &[Knob::CpuWeight]), Default::default());
+}
+
+#[test]
+fn a_refused_release_stays_in_the_journal() {
+    let dir = tempfile::tempdir().expect("temp dir");
+    let mut files = FakeFiles::with(&["/a"]);
+    files.refuse.insert((CgroupPath::from("/a"), Knob::CpuWeight), (FailureKind::Denied, 13));
+    let mut journal = journal(&dir, &[("/a", 100, Knob::CpuWeight, "79")]);
+    let released = release(&mut files, &mut journal, &CgroupPath::from("/a"), &[Knob::CpuWeight]);
+    assert_eq!((released.written, released.failures.len(), journal.len()), (0, 1, 1));
 }

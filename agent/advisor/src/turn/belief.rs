@@ -17,6 +17,7 @@ use model::sample::ContainerSample;
 use model::snapshot::WorkloadView;
 use model::{Bytes, CpuSet, Nanos, Timestamp};
 
+use super::release::Release;
 use crate::steps;
 
 use held::{Held, Read};
@@ -83,6 +84,13 @@ impl Belief {
 
     fn held(&mut self, cgroup: &CgroupPath) -> &mut Held {
         self.cgroups.entry(cgroup.clone()).or_default()
+    }
+
+    /// Files that are put back: what stands in them is known when they are read.
+    pub(super) fn release(&mut self, release: &Release) {
+        if let Some(held) = self.cgroups.get_mut(&release.cgroup) {
+            release.knobs.iter().for_each(|knob| held.released(*knob));
+        }
     }
 
     /// The Steps of one lane that lead to what is `wanted` of `plan`, those that may be tried now.

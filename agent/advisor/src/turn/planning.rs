@@ -21,6 +21,7 @@ use crate::plan::{Lateness, PlanInput, latest, plan};
 
 use super::belief::Belief;
 use super::reclaimed_of;
+use super::release::{self, Release};
 
 /// What a tick has to work out, and everything it depends on but the new Sample.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct Planned {
     /// Who waited too long for batch work.
     pub(super) late: Option<WorkloadName>,
     pub(super) slow_steps: Vec<Step>,
+    /// Files that the new Plan leaves alone.
+    pub(super) released: Vec<Release>,
     pub(super) belief: Belief,
     pub(super) decisions: Vec<Decision>,
     pub(super) findings: Vec<Finding>,
@@ -70,6 +73,7 @@ impl PlanJob {
             plan: None,
             late: None,
             slow_steps: Vec::new(),
+            released: Vec::new(),
             belief: std::mem::take(&mut self.slow),
             decisions: Vec::new(),
             findings: Vec::new(),
@@ -104,6 +108,10 @@ impl PlanJob {
         planned.findings.extend(wrong);
         if !refused {
             planned.decisions = report.decisions;
+            planned.released =
+                previous.map(|before| release::between(before, &plan)).unwrap_or_default();
+            let released = planned.released.iter().map(|it| release::decision(self.now, it));
+            planned.decisions.extend(released);
             let reclaimed = reclaimed_of(&plan);
             planned.plan = Some((Arc::new(plan), Arc::new(reclaimed)));
         }
@@ -111,6 +119,7 @@ impl PlanJob {
 
     fn find_steps(&self, snapshot: &Snapshot, planned: &mut Planned) {
         let belief = &mut planned.belief;
+        planned.released.iter().for_each(|release| belief.release(release));
         let views = snapshot.workloads.iter();
         let mode = self.policy.mode;
         planned.findings.extend(belief.observe(Lane::Slow, views, snapshot.at, mode));

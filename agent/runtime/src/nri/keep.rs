@@ -1,7 +1,6 @@
-//! Conversations one after the other: a runtime restarts, drops a plugin or is not there yet. Owns the pause between two tries.
+//! Conversations one after the other: a runtime restarts, drops a plugin or is not there yet. Owns when to try again.
 
 use std::convert::Infallible;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,11 +8,15 @@ use tokio::time::{Instant, sleep};
 
 use super::call::{Answer, Call};
 use super::session::{Ended, Identity, Pushes, serve};
+use crate::pauses::{self, Jitter, Pauses};
 
-/// A runtime that restarts is back within a second or two.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// On ten thousand nodes without a runtime nobody is hurt by a try every ten seconds.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A runtime that restarts is back within a second or two; on ten thousand nodes without a runtime nobody is hurt by a
+/// try every ten seconds.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_millis(100),
+    longest: Duration::from_secs(10),
+    jitter: Jitter::Half,
+};
 /// A conversation that lasted so long was a good one: the next failure is a new one.
 const GOOD: Duration = Duration::from_secs(30);
 
@@ -31,49 +34,8 @@ pub async fn keep(
         let began = Instant::now();
         let ended = serve(socket, identity, pushes, &mut plugin).await;
         n_failed = if began.elapsed() >= GOOD { 0 } else { n_failed + 1 };
-        let pause = pause(n_failed, random());
+        let pause = PAUSES.after(n_failed, pauses::random());
         told(&ended, pause);
         sleep(pause).await;
-    }
-}
-
-/// Doubles with each failure in a row, and is between half and all of that: nodes that lost their runtimes together must not come
-/// back together.
-fn pause(n_failed: u32, random: u64) -> Duration {
-    let doublings = n_failed.saturating_sub(1).min(16);
-    let longest = FIRST_PAUSE.saturating_mul(1 << doublings).min(LONGEST_PAUSE);
-    let half_us = longest.as_micros() as u64 / 2;
-    Duration::from_micros(half_us + random % (half_us + 1))
-}
-
-/// The standard library's hasher has random keys.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::pause;
-
-    /// In milliseconds.
-    #[track_caller]
-    fn check(n_failed: u32, shortest: u64, longest: u64) {
-        assert_eq!(pause(n_failed, 0), Duration::from_millis(shortest), "{n_failed}");
-        let half_us = shortest * 1000;
-        assert_eq!(pause(n_failed, half_us), Duration::from_millis(longest), "{n_failed}");
-        let any = pause(n_failed, u64::MAX);
-        assert!(any >= Duration::from_millis(shortest) && any <= Duration::from_millis(longest));
-    }
-
-    #[test]
-    fn pauses_grow_to_a_bound_and_differ_by_half() {
-        check(0, 50, 100);
-        check(1, 50, 100);
-        check(2, 100, 200);
-        check(5, 800, 1600);
-        check(8, 5000, 10_000);
-        check(u32::MAX, 5000, 10_000);
     }
 }

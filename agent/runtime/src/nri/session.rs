@@ -46,6 +46,9 @@ pub enum Ended {
     Closed,
     #[error("the runtime wants the plugin to end")]
     Shutdown,
+    /// We did, to hear everything anew.
+    #[error("the plugin ended the conversation: {0}")]
+    HungUp(String),
 }
 
 impl From<FrameError> for Ended {
@@ -79,10 +82,12 @@ pub struct Runtime {
 pub struct Pushes(mpsc::Receiver<Push>);
 
 #[derive(Debug)]
-struct Push {
-    update: Vec<ContainerUpdate>,
-    answer: oneshot::Sender<Result<Vec<ContainerUpdate>, UpdateError>>,
+enum Push {
+    Update { update: Vec<ContainerUpdate>, answer: Waiting },
+    HangUp { why: String },
 }
+
+type Waiting = oneshot::Sender<Result<Vec<ContainerUpdate>, UpdateError>>;
 
 /// Updates that wait at a time. A caller sends one for many containers.
 const ROOM: usize = 16;
@@ -102,7 +107,7 @@ impl Runtime {
         update: Vec<ContainerUpdate>,
     ) -> Result<Vec<ContainerUpdate>, UpdateError> {
         let (answer, answered) = oneshot::channel();
-        self.pushes.try_send(Push { update, answer }).map_err(|error| match error {
+        self.pushes.try_send(Push::Update { update, answer }).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => UpdateError::Full,
             mpsc::error::TrySendError::Closed(_) => UpdateError::Disconnected,
         })?;
@@ -110,6 +115,13 @@ impl Runtime {
             .await
             .map_err(|_elapsed| UpdateError::NoAnswer { within: ANSWER_LIMIT })?
             .unwrap_or(Err(UpdateError::Disconnected))
+    }
+
+    /// Ends the conversation that is on, so that the next one begins with a whole list. A runtime may have stopped telling a plugin
+    /// anything without a word (containerd#13901).
+    pub fn hang_up(&self, why: String) {
+        // A full queue is one that the runtime does not empty: the conversation ends by itself.
+        let _ = self.pushes.try_send(Push::HangUp { why });
     }
 }
 
@@ -145,7 +157,7 @@ struct Conversation<P> {
     wire: Wire,
     plugin: P,
     /// Who waits for the answer on a stream.
-    waiting: BTreeMap<u32, oneshot::Sender<Result<Vec<ContainerUpdate>, UpdateError>>>,
+    waiting: BTreeMap<u32, Waiting>,
     is_registered: bool,
 }
 
@@ -164,7 +176,10 @@ impl<P: FnMut(&Call) -> Answer> Conversation<P> {
                     0 => return Err(Ended::Closed),
                     length => self.heard(buffer.get(..length).unwrap_or_default()).await?,
                 },
-                Some(push) = pushes.0.recv(), if self.is_registered => self.push(push).await?,
+                Some(push) = pushes.0.recv(), if self.is_registered => match push {
+                    Push::Update { update, answer } => self.push(update, answer).await?,
+                    Push::HangUp { why } => return Err(Ended::HungUp(why)),
+                },
                 () = sleep_until(deadline), if !self.is_registered => {
                     return Err(Ended::NotRegistered { within: REGISTRATION_LIMIT });
                 }
@@ -200,14 +215,14 @@ impl<P: FnMut(&Call) -> Answer> Conversation<P> {
         if *call == Call::Shutdown { Err(Ended::Shutdown) } else { Ok(()) }
     }
 
-    async fn push(&mut self, push: Push) -> Result<(), Ended> {
+    async fn push(&mut self, update: Vec<ContainerUpdate>, answer: Waiting) -> Result<(), Ended> {
         let gone: Vec<_> = self.waiting.iter().filter(|(_, answer)| answer.is_closed()).collect();
         for stream in gone.into_iter().map(|(stream, _)| *stream).collect::<Vec<_>>() {
             self.waiting.remove(&stream);
             self.wire.forget(stream);
         }
-        let (stream, bytes) = self.wire.update(push.update)?;
-        self.waiting.insert(stream, push.answer);
+        let (stream, bytes) = self.wire.update(update)?;
+        self.waiting.insert(stream, answer);
         self.write(&bytes).await
     }
 

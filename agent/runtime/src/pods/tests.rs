@@ -1,7 +1,11 @@
 //! Who is here after a row of calls, what they ask for, and where their cgroups are.
 
+use std::collections::BTreeMap;
+
 use model::annotation;
-use model::qos::{QosLevel, QosRules};
+use model::pod::{Container as PodContainer, ContainerRole, Declared, DeclaredPod, Pod, Requests};
+use model::qos::{PodUid, QosLevel, QosRules, WorkloadName};
+use model::{Bytes, MilliCpu};
 use proto::nri::{
     Container, ContainerRequest, ContainerState, Event, LinuxContainer, LinuxCpu, LinuxPodSandbox,
     LinuxResources, OptionalUInt64, PodSandbox, SynchronizeRequest, UpdateContainerRequest,
@@ -296,4 +300,93 @@ fn whole_cpus_of_guaranteed_pods_are_the_kubelets() {
         assert_eq!(given.as_deref(), expect, "{parent} {shares} {cpus:?} {mark}");
         assert!(expect.is_none() || found[0].containers.is_empty(), "the kubelet's to write");
     }
+}
+
+/// A pod of `pod()` as the cluster has it.
+fn declared(name: &str, level: &str, cpu: u64, running: &[&str]) -> Declared {
+    let uid = PodUid::new(format!("u-{name}"));
+    let requests = Requests { cpu: MilliCpu(cpu), memory: Bytes(7), ..Requests::default() };
+    let app = PodContainer { name: "app".to_owned(), role: ContainerRole::App, requests };
+    let pod = Pod {
+        uid: uid.clone(),
+        name: WorkloadName::new(format!("shop/{name}")),
+        owner: None,
+        labels: BTreeMap::new(),
+        annotations: [(annotation::QOS_LEVEL.to_owned(), level.to_owned())].into(),
+        containers: vec![app],
+        running: true,
+    };
+    let running = running.iter().map(|id| (*id).to_owned()).collect();
+    [(uid, DeclaredPod { pod, running, why: None })].into()
+}
+
+/// The cluster's word is the newer one; without it, or once it is gone, the runtime's counts.
+#[test]
+fn what_the_cluster_says_goes_over_what_the_runtime_says() {
+    let web = pod("web", &[], Some(shares(512)));
+    let mut table = PodTable::default();
+    table.hear(&told(Event::RunPodSandbox, &web, None));
+    let alone = "shop/web shared_cores 500 /burstable/podweb []";
+    assert_eq!(lines(&table), [alone]);
+    table.declare(Some(declared("web", "reclaimed_cores", 700, &[]).into()));
+    assert_eq!(lines(&table), ["shop/web reclaimed_cores 700 /burstable/podweb []"]);
+    let (pods, _) = table.pods(&QosRules::default(), "/kubepods");
+    assert_eq!(pods[0].spec.memory_request, Bytes(7));
+    table.declare(Some(declared("web", "fast_cores", 700, &[]).into()));
+    assert!(lines(&table)[0].starts_with("shop/web shared_cores 500 /burstable/podweb [] because"));
+    table.declare(Some(declared("other", "reclaimed_cores", 700, &[]).into()));
+    assert_eq!(lines(&table), [alone]);
+    table.declare(None);
+    assert_eq!(lines(&table), [alone]);
+}
+
+#[test]
+fn containers_that_nobody_told_of() {
+    let web = pod("web", &[], None);
+    let mut table = PodTable::default();
+    let untold = |table: &PodTable| {
+        table.untold().map(|(pod, id)| format!("{pod} {id}")).collect::<Vec<_>>()
+    };
+    assert!(untold(&table).is_empty());
+    table.declare(Some(declared("web", "shared_cores", 1, &["c1", "c2"]).into()));
+    assert_eq!(untold(&table), ["shop/web c1", "shop/web c2"]);
+    table.hear(&told(Event::RunPodSandbox, &web, None));
+    table.hear(&create(&web, container("web", "c2", 2)));
+    assert_eq!(untold(&table), ["shop/web c1"]);
+}
+
+/// CPUs that the kubelet says it gave: of those who were here when it was asked, and of nobody else of their name.
+#[test]
+fn the_kubelets_word_counts_for_those_it_was_asked_about() {
+    let web = pod("web", &[], None);
+    let mut web = web;
+    if let Some(linux) = &mut web.linux {
+        linux.cgroup_parent = "/kubepods/podweb".to_owned();
+    }
+    // It lies on as many CPUs as it asks for.
+    let mut one = container("web", "c1", 2048);
+    if let Some(cpu) = one.linux.as_mut().and_then(|it| it.resources.as_mut()?.cpu.as_mut()) {
+        cpu.cpus = "2-3".to_owned();
+    }
+    let given = |table: &PodTable| {
+        let (pods, _) = table.pods(&QosRules::default(), "/kubepods");
+        pods[0].spec.given.map(|cpus| cpus.to_string())
+    };
+    let says = |cpus: &str| [(WorkloadName::new("shop/web"), cpus.parse().expect("a list"))].into();
+    let mut table = PodTable::default();
+    let before = table.mark();
+    table.hear(&create(&web, one));
+    assert_eq!(given(&table).as_deref(), Some("2-3"), "by its looks");
+    table.give(before, says("5"));
+    assert_eq!(given(&table).as_deref(), Some("2-3"), "asked about another one of its name");
+    table.give(table.mark(), says("5"));
+    assert_eq!(given(&table).as_deref(), Some("5"));
+    table.give(table.mark(), says(""));
+    assert_eq!(given(&table), None, "it shares");
+    table.give(table.mark(), BTreeMap::new());
+    assert_eq!(
+        given(&table).as_deref(),
+        Some("2-3"),
+        "a kubelet that has just started knows nobody"
+    );
 }

@@ -24,6 +24,7 @@ macro_rules! scenario {
 }
 
 scenario! {
+    level_changes
     quiet_burst_quiet
     records_in_a_hold
     churn

@@ -48,6 +48,7 @@ fn plugin(on_unplaceable: OnUnplaceable, requests: mpsc::Sender<Request>) -> Plu
         on_unplaceable,
         pods: watch::channel(Arc::default()).0,
         told: watch::channel(Arc::default()).0,
+        troubles: Default::default(),
         requests,
         metrics: RuntimeMetrics::default(),
     }

@@ -62,7 +62,7 @@ fn io(io: &IoView) -> v1::IoView {
     }
 }
 
-fn runq(runq: &RunqView) -> v1::Runq {
+pub(crate) fn runq(runq: &RunqView) -> v1::Runq {
     v1::Runq {
         n_waits: runq.waits.count(),
         wait_p50_ns: runq.p50.map(|nanos| nanos.0),

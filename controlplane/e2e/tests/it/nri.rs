@@ -15,8 +15,8 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 use tokio::task::JoinHandle;
 
-use crate::agent::with_libraries;
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
+use crate::node_agent::with_libraries;
 
 const LIMIT: Duration = Duration::from_secs(30);
 

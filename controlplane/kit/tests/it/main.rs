@@ -2,8 +2,10 @@
 //! the tests. One binary; a module per subject.
 
 mod agents;
+mod authority;
 mod identity;
 mod load;
+mod odd;
 mod reporter;
 mod resume;
 mod server;

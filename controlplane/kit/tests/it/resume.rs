@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use kit::nodes::NodeTable;
 use proto::v1;
-use proto::v1::node_reporting_server::NodeReporting;
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::Code;
 
+use crate::odd::Odd;
 use crate::reporter::{Reporter, identity, state};
 use crate::server::{Choice, Server, serve_alone};
 
@@ -63,45 +61,10 @@ async fn the_stream_of_an_old_agent_start_ends_when_the_new_one_has_told_all() {
     assert_eq!((new.n_full, new.n_deltas), (1, 1));
 }
 
-/// Answers what `answer` makes of the sequence, after a delay.
-struct Odd {
-    delay: Duration,
-    answer: fn(u64) -> u64,
-    n_full: Arc<AtomicU64>,
-}
-
-#[tonic::async_trait]
-impl NodeReporting for Odd {
-    type ReportStream = ReceiverStream<Result<v1::NodeDirective, Status>>;
-
-    async fn report(
-        &self,
-        request: Request<Streaming<v1::NodeReport>>,
-    ) -> Result<Response<Self::ReportStream>, Status> {
-        let (to_node, directives) = mpsc::channel(1);
-        let (delay, answer, n_full) = (self.delay, self.answer, Arc::clone(&self.n_full));
-        let mut reports = request.into_inner();
-        tokio::spawn(async move {
-            while let Ok(Some(report)) = reports.message().await {
-                if matches!(report.content, Some(v1::node_report::Content::Full(_))) {
-                    n_full.fetch_add(1, Ordering::Relaxed);
-                }
-                tokio::time::sleep(delay).await;
-                let acknowledged = answer(report.sequence);
-                let directive = v1::NodeDirective { acknowledged, ..Default::default() };
-                if to_node.send(Ok(directive)).await.is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Response::new(ReceiverStream::new(directives)))
-    }
-}
-
 /// Full reports that the server saw in four reports, and what the agent thought of each.
 async fn check(delay: Duration, answer: fn(u64) -> u64, expect: (u64, [Option<Code>; 4])) {
     let n_full = Arc::new(AtomicU64::new(0));
-    let odd = Odd { delay, answer, n_full: Arc::clone(&n_full) };
+    let odd = Odd { delay, answer, n_full: Arc::clone(&n_full), n_reports: Arc::default() };
     let (address, running) = serve_alone(odd).await;
     let mut agent = Reporter::new(address, identity("n1"));
     let mut heard = [None; 4];

@@ -191,6 +191,14 @@ impl Held {
         self.refusals.retain(|refusal| refusal.knob != step.knob());
     }
 
+    /// It is not ours any more.
+    pub(super) fn released(&mut self, knob: Knob) {
+        self.written_at[knob as usize] = None;
+        self.under_way.retain(|one| one.value.knob() != knob);
+        self.refusals.retain(|refusal| refusal.knob != knob);
+        self.dry = None;
+    }
+
     pub(super) fn dry_run(&mut self, step: &Step) {
         self.dry.get_or_insert_default().record(step.value);
     }

@@ -12,26 +12,27 @@ use model::snapshot::{Signal, SourceHealth};
 use model::{Bytes, MilliCpu, Nanos, NumaNodeId, Timestamp};
 use tokio::sync::mpsc;
 
-use crate::config::{KubernetesConfig, OnUnplaceable};
+use crate::config::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
 use crate::eyes::{Status, Witness};
-use crate::kubernetes;
+use crate::kubernetes::{self, Cluster};
 use crate::metrics::tests::waiting;
 use crate::metrics::{Placed, RuntimeMetrics};
 use crate::node_loop::{self, inherited};
 use crate::node_state::{NodeState, SuppressionStats};
 use crate::serve::tests::{decision, state_of, workload};
 
+/// Of a state, by the tick of its minute.
+type Change = Box<dyn Fn(&mut NodeState, u64)>;
+
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) fires: &'static [&'static str],
     pub(super) pace: Pace,
-    change: Box<Change>,
+    /// What is different in a tick of a minute.
+    change: Change,
     /// What a container runtime calls each minute.
     pub(super) runtime: fn(&RuntimeMetrics),
 }
-
-/// What is different in a tick, by its number in the minute.
-type Change = dyn Fn(&mut NodeState, u64);
 
 /// How it goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,18 +169,49 @@ fn suppressed(state: &mut NodeState) {
 /// What the thread that talks to the runtime says where there is none.
 fn not_heard() -> Vec<Finding> {
     let config = KubernetesConfig {
+        kubelet_socket: "/nonexistent/kubelet.sock".into(),
+        apiserver: None,
         nri_socket: "/nonexistent/nri.sock".into(),
         on_unplaceable: OnUnplaceable::Degrade,
     };
     let (requests, _) = mpsc::channel(1);
     let metrics = RuntimeMetrics::default();
-    let talk = kubernetes::start(&config, "/kubepods", requests, metrics).expect("a thread");
+    let talk = kubernetes::start(&config, "/kubepods", requests, (Cluster::none().pods, metrics))
+        .expect("a thread");
     let deadline = Instant::now() + Duration::from_secs(20);
     while talk.told.borrow().is_empty() {
         assert!(Instant::now() < deadline, "it says nothing");
         std::thread::sleep(Duration::from_millis(5));
     }
     talk.told.borrow().as_ref().clone()
+}
+
+/// What is found of a container that runs and stays unknown.
+fn deaf() -> Finding {
+    let (pod, mut deafness) = (WorkloadName::from("shop/web"), kubernetes::Deafness::default());
+    let mut look =
+        |second: u64| deafness.look(Timestamp(second * 1_000_000_000), [(&pod, "c1")].into_iter());
+    look(0);
+    look(30).finding().expect("it is missed")
+}
+
+/// What the thread that talks to the apiserver says without a kubeconfig.
+fn not_asked() -> Finding {
+    let config = ApiserverConfig {
+        access: cluster::Access::Kubeconfig("/nonexistent/kubeconfig".into()),
+        node: "n1".to_owned(),
+        report: Report { cnr: true, capacity: true, events: true },
+        report_in_observe: false,
+    };
+    let (_state, state) = tokio::sync::watch::channel(None);
+    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let cluster = Cluster::start(&config, state, stopping).expect("a thread");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while cluster.told.borrow().is_empty() {
+        assert!(Instant::now() < deadline, "it says nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    cluster.told.borrow()[0].clone()
 }
 
 pub(super) fn all() -> Vec<Case> {
@@ -290,6 +322,16 @@ fn on_kubernetes() -> Vec<Case> {
             calls(runtime);
             runtime.placed(Placed::Refused);
         }),
+        finding("containers nobody told of", &["BerthRuntimeDeaf"], deaf()),
+        finding("no control plane", &["BerthReportNotDelivered"], warning("report-not-delivered")),
+        finding("no apiserver", &["BerthApiserverNotHeard"], not_asked()),
+        finding(
+            "an apiserver without the kind",
+            &["BerthApiserverRefuses"],
+            kubernetes::not_reported(
+                "write CustomNodeResource n1: the apiserver has no such thing",
+            ),
+        ),
         finding(
             "annotations that say nothing",
             &["BerthPodsNotUnderstood"],

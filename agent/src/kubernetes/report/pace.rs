@@ -1,0 +1,204 @@
+//! When an object is written again. Pure: owns the hysteresis, so that ten thousand nodes do not write what nobody needs to know, and the
+//! pauses after a failure.
+
+use model::{Nanos, Timestamp};
+use serde_json::Value;
+
+/// However much changes.
+const AT_MOST_EVERY: Nanos = Nanos::from_secs(5);
+/// For what drifts.
+const DRIFT_EVERY: Nanos = Nanos::from_secs(60);
+/// An object that says nothing for longer is taken for that of a dead agent (Katalyst's lifecycle controller allows ten minutes).
+const HEARTBEAT: Nanos = Nanos::from_secs(240);
+/// An amount that differs by this many hundredths is told at once.
+const PERCENT: u64 = 2;
+/// Somebody has to install a kind before it is there.
+const NOT_THERE: Nanos = Nanos::from_secs(60);
+const FIRST_PAUSE: Nanos = Nanos::from_secs(5);
+const LONGEST_PAUSE: Nanos = Nanos::from_secs(300);
+
+/// An object in parts by how much it matters that they changed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Content {
+    /// Without what drifts and without the time.
+    pub(super) fixed: Value,
+    /// Numbers that somebody decides by.
+    pub(super) amounts: Vec<u64>,
+    /// Measurements, and where they stand in the object: a JSON pointer (RFC 6901).
+    pub(super) drifting: Vec<(&'static str, Value)>,
+    /// Times; no reason to write.
+    pub(super) stamps: Vec<(&'static str, Value)>,
+}
+
+impl Content {
+    /// All of it.
+    pub(super) fn object(&self) -> Value {
+        let mut object = self.fixed.clone();
+        for (place, value) in self.drifting.iter().chain(&self.stamps) {
+            if let Some(slot) = object.pointer_mut(place) {
+                *slot = value.clone();
+            }
+        }
+        object
+    }
+}
+
+/// How the apiserver took it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Result {
+    Taken,
+    NotThere,
+    Failed,
+}
+
+/// One object's history.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// What stands there, and since when.
+    written: Option<(Timestamp, Content)>,
+    not_before: Option<Timestamp>,
+    n_failed: u32,
+    uid: String,
+}
+
+impl Pace {
+    pub(super) fn is_due(&self, now: Timestamp, new: &Content) -> bool {
+        if self.not_before.is_some_and(|at| now < at) {
+            return false;
+        }
+        let Some((at, old)) = &self.written else { return true };
+        let age = now.since(*at);
+        let at_once = old.fixed != new.fixed || differ(&old.amounts, &new.amounts);
+        let drifted = old.amounts != new.amounts || old.drifting != new.drifting;
+        at_once && age >= AT_MOST_EVERY
+            || drifted && age >= DRIFT_EVERY
+            || !new.stamps.is_empty() && age >= HEARTBEAT
+    }
+
+    pub(super) fn wrote(&mut self, now: Timestamp, content: Content, result: Result) {
+        let pause = match result {
+            Result::Taken => {
+                self.n_failed = 0;
+                self.written = Some((now, content));
+                AT_MOST_EVERY
+            }
+            Result::NotThere => NOT_THERE,
+            Result::Failed => {
+                self.n_failed = self.n_failed.saturating_add(1);
+                let doublings = (self.n_failed - 1).min(16);
+                Nanos(FIRST_PAUSE.0 << doublings).min(LONGEST_PAUSE)
+            }
+        };
+        self.not_before = Some(Timestamp(now.0.saturating_add(pause.0)));
+    }
+
+    /// Somebody else wrote there.
+    pub(super) fn overwritten(&mut self) {
+        self.written = None;
+    }
+
+    /// Nothing is known of an object that was made anew under its name.
+    pub(super) fn of(&mut self, uid: &str) {
+        if self.uid != uid {
+            self.uid = uid.to_owned();
+            self.written = None;
+        }
+    }
+}
+
+fn differ(old: &[u64], new: &[u64]) -> bool {
+    let far = |(old, new): (&u64, &u64)| {
+        old.abs_diff(*new).saturating_mul(100) > old.saturating_mul(PERCENT)
+    };
+    old.len() != new.len() || old.iter().zip(new).any(far)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn at(second: u64) -> Timestamp {
+        Timestamp(second * 1_000_000_000)
+    }
+
+    fn content(fixed: &str, amount: u64, usage: u64) -> Content {
+        Content {
+            fixed: json!({ "is": fixed, "usage": null, "at": null }),
+            amounts: vec![amount],
+            drifting: vec![("/usage", json!(usage))],
+            stamps: vec![("/at", json!("now"))],
+        }
+    }
+
+    /// Written once at 0 s; whether something else is due later.
+    #[track_caller]
+    fn check(second: u64, new: Content, expect: bool) {
+        let mut pace = Pace::default();
+        let first = content("a", 1000, 5);
+        assert!(pace.is_due(at(0), &first));
+        pace.wrote(at(0), first, Result::Taken);
+        assert_eq!(pace.is_due(at(second), &new), expect, "{new:?} at {second} s");
+    }
+
+    #[test]
+    fn what_matters_is_told_soon_and_what_drifts_once_a_minute() {
+        check(239, content("a", 1000, 5), false);
+        check(240, content("a", 1000, 5), true);
+        check(4, content("b", 1000, 5), false);
+        check(5, content("b", 1000, 5), true);
+        check(5, content("a", 1020, 5), false);
+        check(59, content("a", 1020, 5), false);
+        check(60, content("a", 1020, 5), true);
+        check(5, content("a", 1021, 5), true);
+        check(5, content("a", 979, 5), true);
+        check(5, content("a", 0, 5), true);
+        check(59, content("a", 1000, 6), false);
+        check(60, content("a", 1000, 6), true);
+    }
+
+    #[test]
+    fn from_nothing_to_something_is_far() {
+        assert!(differ(&[0], &[1]));
+        assert!(!differ(&[0], &[0]));
+        assert!(differ(&[], &[0]));
+        assert!(!differ(&[u64::MAX], &[u64::MAX - 1]));
+    }
+
+    /// Seconds until the next try after so many failures in a row.
+    #[test]
+    fn failures_are_retried_ever_more_rarely() {
+        let content = content("a", 1000, 5);
+        for (n_failed, pause) in [(1, 5), (2, 10), (3, 20), (7, 300), (1000, 300)] {
+            let mut pace = Pace::default();
+            (0..n_failed).for_each(|_| pace.wrote(at(0), content.clone(), Result::Failed));
+            assert!(!pace.is_due(at(pause - 1), &content), "{n_failed}");
+            assert!(pace.is_due(at(pause), &content), "{n_failed}");
+        }
+        let mut pace = Pace::default();
+        pace.wrote(at(0), content.clone(), Result::NotThere);
+        assert!(!pace.is_due(at(59), &content) && pace.is_due(at(60), &content));
+    }
+
+    #[test]
+    fn what_somebody_else_wrote_over_is_written_again() {
+        let mut pace = Pace::default();
+        pace.of("u1");
+        pace.wrote(at(0), content("a", 1, 1), Result::Taken);
+        pace.of("u1");
+        assert!(!pace.is_due(at(5), &content("a", 1, 1)));
+        pace.of("u2");
+        assert!(pace.is_due(at(5), &content("a", 1, 1)));
+        pace.wrote(at(5), content("a", 1, 1), Result::Taken);
+        pace.overwritten();
+        assert!(!pace.is_due(at(9), &content("a", 1, 1)), "not oftener than every five seconds");
+        assert!(pace.is_due(at(10), &content("a", 1, 1)));
+    }
+
+    #[test]
+    fn an_object_is_put_together_again() {
+        let whole = content("a", 1, 7).object();
+        assert_eq!(whole, json!({ "is": "a", "usage": 7, "at": "now" }));
+    }
+}

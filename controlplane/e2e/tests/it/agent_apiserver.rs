@@ -1,0 +1,233 @@
+//! What the agent hears from the apiserver and tells it, as a DaemonSet with the rights of its manifest: reclaimed pods are placed by the
+//! stock scheduler, the node has its `CustomNodeResource`, pods have their events.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Node as Object, Pod};
+use k8s_openapi::api::events::v1::Event;
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, ResourceExt as _};
+use serde_json::{Value, json};
+use testkit::{Bench, Cluster, HOST_OF_GUESTS, Kubeconfig, Settings, Shape, eventually};
+
+use crate::daemonset::{apply, ask, import_agent};
+use crate::node::{POD_LIMIT, cgroup_file, pod, run};
+use crate::node_agent::{LEVEL, annotated, dedicated};
+
+const MILLICPU: &str = "resource.katalyst.kubewharf.io/reclaimed_millicpu";
+
+/// Twice the pause after which a kind that was not there is looked for again.
+const FOUND_LATER: Duration = Duration::from_secs(120);
+
+#[tokio::test]
+async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let settings = Settings { shape: Shape::NUMA, ..Settings::default() };
+    let mut node = cluster.add_node(&bench, &settings).await.unwrap();
+    import_agent(&node);
+    let admin = cluster.apiserver().kubeconfig();
+    let client = cluster.client().await.unwrap();
+    start_agent(admin, "enforce", cluster.apiserver().port());
+
+    // The kind of the report is installed later, and found.
+    until_agent_says(admin, &["top", "--once"], "apiserver-refuses", "CustomNodeResource").await;
+    install_kind(admin);
+
+    // The stock scheduler places by what the Node says, and no more of them than it says.
+    let nodes: Api<Object> = Api::all(client.clone());
+    let name = node.name();
+    let began = Instant::now();
+    let promised = until_promised(&nodes, &name).await;
+    bench
+        .note(&format!(
+            "{promised} mCPU promised {:.1} s after the agent was ready",
+            began.elapsed().as_secs_f64()
+        ))
+        .unwrap();
+    let pods: Api<Pod> = Api::default_namespaced(client.clone());
+    let ml = run(&bench, &pods, &reclaimed("ml", "500")).await;
+    pods.create(&PostParams::default(), &reclaimed("huge", "1000000")).await.unwrap();
+    until_agent_says(admin, &["qos"], "default/ml", "reclaimed_cores").await;
+    let huge = pods.get("huge").await.unwrap();
+    assert_eq!(huge.spec.unwrap().node_name, None);
+
+    let db = run(&bench, &pods, &dedicated("db", "2")).await;
+    let consumer = format!("default/db/{}", db.uid().unwrap());
+    let cnr = until_reported(&client, &name, FOUND_LATER, |cnr| {
+        cnr.to_string().contains(&consumer).then(|| cnr.clone())
+    })
+    .await;
+    assert_eq!(cnr["metadata"]["ownerReferences"][0]["kind"], "Node");
+    let zones = cnr.pointer("/status/topologyZone").unwrap();
+    assert_eq!(
+        zones[0]["children"][0]["attributes"][0],
+        json!({ "name": "numa_distance", "value": "10,20" })
+    );
+    assert_eq!(cnr.pointer("/status/conditions/0/type").unwrap(), "AgentReady");
+
+    // Events, for what went well and what did not.
+    let odd = annotated("odd", json!({ LEVEL: "fast_cores" }), json!({}));
+    run(&bench, &pods, &odd).await;
+    let events: Api<Event> = Api::default_namespaced(client.clone());
+    until_event(&events, "db", "CpusOwned", "owns CPUs").await;
+    until_event(&events, "odd", "AnnotationsNotUnderstood", "fast_cores").await;
+
+    // An annotation that changes while the pod runs.
+    let early = run(&bench, &pods, &pod("early", json!({ "requests": { "cpu": "500m" } }))).await;
+    let patch = json!({ "metadata": { "annotations": { LEVEL: "reclaimed_cores" } } });
+    let began = Instant::now();
+    pods.patch("early", &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+    let weight =
+        async || Ok((cgroup_file(&node, &early, "../cpu.weight").await == "1").then_some(()));
+    eventually("a pod that became batch work to weigh as such", POD_LIMIT, weight).await.unwrap();
+    bench
+        .note(&format!(
+            "a changed annotation is in the cgroup files after {:.2} s",
+            began.elapsed().as_secs_f64()
+        ))
+        .unwrap();
+
+    // A kubelet that starts anew forgets what it does not know; nothing else changes.
+    node.restart_kubelet().await.unwrap();
+    until_promised(&nodes, &name).await;
+    assert_eq!(
+        pods.get("ml").await.unwrap().status.unwrap().container_statuses.unwrap()[0].restart_count,
+        0
+    );
+    assert_eq!(ml.uid(), pods.get("ml").await.unwrap().uid());
+    let memory = "grep VmRSS /proc/$(pidof berth-agent | cut -d' ' -f1)/status";
+    let memory = node.shell().run(memory).await.unwrap().stdout;
+    bench.note(&format!("the agent with an apiserver: {}", memory.trim())).unwrap();
+    // An apiserver that answers nobody for half a minute: files stay as they are, and what changed meanwhile is heard behind it.
+    let own = cgroup_file(&node, &db, "cpuset.cpus").await;
+    cluster.apiserver().hang().unwrap();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(cgroup_file(&node, &db, "cpuset.cpus").await, own);
+        assert_eq!(cgroup_file(&node, &early, "../cpu.weight").await, "1");
+    }
+    cluster.apiserver().go_on().unwrap();
+    let patch = json!({ "metadata": { "annotations": { LEVEL: null } } });
+    let patched =
+        async || Ok(pods.patch("early", &PatchParams::default(), &Patch::Merge(&patch)).await.ok());
+    eventually("the apiserver to answer again", POD_LIMIT, patched).await.unwrap();
+    let weight =
+        async || Ok((cgroup_file(&node, &early, "../cpu.weight").await != "1").then_some(()));
+    eventually("a pod that is no batch work any more", POD_LIMIT, weight).await.unwrap();
+
+    // Whoever goes takes his promise along.
+    ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
+    let withdrawn = async || {
+        let status = nodes.get(&name).await?.status.unwrap_or_default();
+        Ok((!status.capacity.unwrap_or_default().contains_key(MILLICPU)).then_some(()))
+    };
+    eventually("the promise to be gone", POD_LIMIT, withdrawn).await.unwrap();
+}
+
+fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
+    let asked = json!({ MILLICPU: milli_cpu });
+    annotated(
+        name,
+        json!({ LEVEL: "reclaimed_cores" }),
+        json!({ "requests": asked, "limits": asked }),
+    )
+}
+
+/// The overlay, with the address at which a node finds the apiserver: the bench has no addresses of services.
+pub(crate) fn start_agent(admin: &Kubeconfig, overlay: &str, port: u16) {
+    apply(admin, overlay);
+    let at = [
+        format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"),
+        format!("KUBERNETES_SERVICE_PORT={port}"),
+    ];
+    ask(admin, &["set", "env", "ds/berth-agent", &at[0], &at[1]]);
+    ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
+}
+
+async fn until_promised(nodes: &Api<Object>, name: &str) -> u64 {
+    let promised = async || {
+        let status = nodes.get(name).await?.status.unwrap_or_default();
+        let amount = status.allocatable.unwrap_or_default().remove(MILLICPU);
+        Ok(amount.and_then(|amount| amount.0.parse::<u64>().ok()).filter(|amount| *amount > 0))
+    };
+    // Five measurements, ten seconds apart, of a node that may be slow.
+    eventually("the Node to promise CPU to reclaimed pods", 3 * POD_LIMIT, promised).await.unwrap()
+}
+
+pub(crate) fn install_kind(admin: &Kubeconfig) {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/customnoderesources.yaml");
+    let output =
+        admin.kubectl().unwrap().args(["apply", "--server-side", "-f"]).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+async fn until_reported(
+    client: &Client,
+    node: &str,
+    limit: Duration,
+    accept: impl Fn(&Value) -> Option<Value>,
+) -> Value {
+    let kind =
+        GroupVersionKind::gvk("node.katalyst.kubewharf.io", "v1alpha1", "CustomNodeResource");
+    let kind = ApiResource::from_gvk(&kind);
+    let all: Api<DynamicObject> = Api::all_with(client.clone(), &kind);
+    let reported = async || {
+        let object = all.get_opt(node).await.unwrap_or_default();
+        Ok(object.and_then(|object| accept(&serde_json::to_value(object).unwrap())))
+    };
+    let found = eventually("the node's CustomNodeResource", limit, reported).await;
+    match found {
+        Ok(found) => found,
+        Err(error) => panic!("{error}: {:?}", all.get_opt(node).await),
+    }
+}
+
+/// Waits until a line of what the agent's CLI prints has both.
+async fn until_agent_says(admin: &Kubeconfig, words: &[&str], one: &str, other: &str) {
+    let exec = [&["exec", "ds/berth-agent", "--", "berth"], words].concat();
+    let kubectl = || {
+        let output =
+            admin.kubectl().unwrap().args(["-n", "berth-system"]).args(&exec).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let mut said = String::new();
+    let heard = async || {
+        said = kubectl();
+        Ok(said.lines().any(|line| line.contains(one) && line.contains(other)).then_some(()))
+    };
+    let heard = eventually(&format!("the agent to say {one:?} {other:?}"), POD_LIMIT, heard).await;
+    assert!(
+        heard.is_ok(),
+        "{heard:?}; it says\n{}\n{}",
+        kubectl(),
+        ask(admin, &["logs", "ds/berth-agent"])
+    );
+}
+
+async fn until_event(events: &Api<Event>, pod: &str, reason: &str, words: &str) {
+    let there = async || {
+        let events = events.list(&ListParams::default()).await?.items;
+        let of_pod = |event: &&Event| {
+            event.regarding.as_ref().and_then(|of| of.name.as_deref()) == Some(pod)
+        };
+        let says = |event: &&Event| event.note.as_ref().is_some_and(|note| note.contains(words));
+        let found = events.iter().filter(of_pod).filter(says);
+        Ok(found.filter(|event| event.reason.as_deref() == Some(reason)).count().checked_sub(1))
+    };
+    let said = eventually(&format!("the event {reason} of {pod}"), POD_LIMIT, there).await;
+    if said.is_err() {
+        let all: Vec<_> = events
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .into_iter()
+            .map(|one| (one.reason, one.note))
+            .collect();
+        panic!("{said:?}; there are {all:#?}");
+    }
+}
