@@ -42,7 +42,7 @@ pub(crate) enum Group {
     Bench,
     /// Real peers of the e2e tests, built with Go: etcd and Kubernetes. Needs no root
     ControlPlane,
-    /// The same and a node in a VM: containerd, network plugins, the node's disk. Needs root for QEMU only
+    /// The same and a node in a VM: containerd, network plugins, the node's disk; promtool, for alerts. Needs root for QEMU only
     Kube,
     /// Other stores and what stands between them and an apiserver: PostgreSQL, kine
     Store,

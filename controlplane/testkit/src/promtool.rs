@@ -6,7 +6,7 @@ use crate::programs::Programs;
 
 /// promtool, without arguments yet.
 pub fn promtool() -> anyhow::Result<Command> {
-    let mut command = Command::new(Programs::find()?.path("usr/bin/promtool")?);
+    let mut command = Command::new(Programs::find()?.path("promtool")?);
     command.stdin(Stdio::null());
     Ok(command)
 }
