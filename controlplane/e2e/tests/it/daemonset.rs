@@ -64,7 +64,7 @@ async fn the_agent_on_a_node_lacks_nothing() {
 }
 
 /// `cargo xtask test` makes the image and says where it is.
-fn import_agent(node: &Node) {
+pub(crate) fn import_agent(node: &Node) {
     let image = env::var_os("BERTH_E2E_AGENT_IMAGE").expect("set by cargo xtask test --tier e2e");
     let mut import = node.shell().command("ctr -n k8s.io images import --local -", false);
     let output = import.stdin(File::open(image).unwrap()).output().unwrap();
@@ -72,17 +72,26 @@ fn import_agent(node: &Node) {
 }
 
 /// What kubectl answers about the agent's namespace.
-fn ask(as_user: &Kubeconfig, words: &[&str]) -> String {
+pub(crate) fn ask(as_user: &Kubeconfig, words: &[&str]) -> String {
     let mut kubectl = as_user.kubectl().unwrap();
     let output = kubectl.args(["-n", NAMESPACE]).args(words).output().unwrap();
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn apply(to: &Kubeconfig, overlay: &str) {
+pub(crate) fn apply(to: &Kubeconfig, overlay: &str) {
+    kubectl_with(overlay, to, &["apply", "--server-side"]);
+}
+
+/// Returns when all of it is gone.
+pub(crate) fn delete(from: &Kubeconfig, overlay: &str) {
+    kubectl_with(overlay, from, &["delete", "--wait=true", "--timeout=120s"]);
+}
+
+fn kubectl_with(overlay: &str, as_user: &Kubeconfig, words: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/daemonset").join(overlay);
-    let mut kubectl = to.kubectl().unwrap();
-    let output = kubectl.args(["apply", "--server-side", "-k"]).arg(&folder).output().unwrap();
+    let mut kubectl = as_user.kubectl().unwrap();
+    let output = kubectl.args(words).arg("-k").arg(&folder).output().unwrap();
     assert!(output.status.success(), "{overlay}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -2,12 +2,21 @@
 //! `cargo xtask setup --group control-plane` and `setpriv`; run by `cargo xtask test --tier e2e`.
 
 mod agent;
+mod agent_churn;
+mod agent_many_pods;
+mod agent_observe;
+mod agent_resize;
+mod agent_runtime_faults;
+mod agent_upgrade;
 mod apiserver;
+mod churn;
 mod controllers;
 mod daemonset;
 mod faults;
+mod knobs;
 mod node;
 mod node_agent;
 mod nri;
+mod placement;
 mod reports;
 mod scheduler;
