@@ -2,6 +2,8 @@
 //! one conversation and when it is over; what is said is the plugin's, when to try again `keep`'s.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -78,10 +80,27 @@ pub struct Runtime {
 #[derive(Debug)]
 pub struct Pushes(mpsc::Receiver<Push>);
 
+impl Pushes {
+    /// Tells all who ask that nobody is there, for as long as it is polled.
+    pub(super) async fn refuse(&mut self) -> Infallible {
+        while let Some(push) = self.0.recv().await {
+            push.refuse();
+        }
+        pending().await
+    }
+}
+
 #[derive(Debug)]
 struct Push {
     update: Vec<ContainerUpdate>,
     answer: oneshot::Sender<Result<Vec<ContainerUpdate>, UpdateError>>,
+}
+
+impl Push {
+    fn refuse(self) {
+        // Who gave up waiting does not care.
+        let _ = self.answer.send(Err(UpdateError::Disconnected));
+    }
 }
 
 /// Updates that wait at a time. A caller sends one for many containers.
@@ -164,7 +183,10 @@ impl<P: FnMut(&Call) -> Answer> Conversation<P> {
                     0 => return Err(Ended::Closed),
                     length => self.heard(buffer.get(..length).unwrap_or_default()).await?,
                 },
-                Some(push) = pushes.0.recv(), if self.is_registered => self.push(push).await?,
+                Some(push) = pushes.0.recv() => match self.is_registered {
+                    true => self.push(push).await?,
+                    false => push.refuse(),
+                },
                 () = sleep_until(deadline), if !self.is_registered => {
                     return Err(Ended::NotRegistered { within: REGISTRATION_LIMIT });
                 }
@@ -218,3 +240,6 @@ impl<P: FnMut(&Call) -> Answer> Conversation<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
