@@ -3,14 +3,15 @@
 use std::time::Instant;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, ResourceExt as _};
+use kube::api::ListParams;
+use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
-use testkit::{Bench, Cluster, Kubeconfig, Settings, Shape};
+use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, Shape};
 
 use crate::churn::Churn;
 use crate::daemonset::{apply, ask, delete, import_agent};
 use crate::knobs::Knobs;
-use crate::node::{POD_LIMIT, life, pod, run_all};
+use crate::node::{POD_LIMIT, life, pod, pod_cgroup, run_all};
 use crate::node_agent::{Agent, ENV, dedicated, files};
 use crate::placement::until_right;
 
@@ -46,8 +47,10 @@ async fn an_upgrade_and_an_uninstall_leave_running_pods_alone() {
     let right = began.elapsed().as_secs_f64();
     assert_eq!(churn.failures().await, [""; 0]);
     let note = format!(
-        "agent rolled out anew in {upgraded:.1} s, every cpuset right {right:.1} s after it began: {}",
-        churn.figures()
+        "agent rolled out anew in {upgraded:.1} s, every cpuset right {right:.1} s after it began: {}; \
+         its pod has {:.1} MiB of memory",
+        churn.figures(),
+        own_mib(&client, &node).await,
     );
     bench.note(&note).unwrap();
 
@@ -55,7 +58,7 @@ async fn an_upgrade_and_an_uninstall_leave_running_pods_alone() {
     let cleaned = agent
         .sh(&format!("{ENV} ./berth-agent cleanup --config agent.toml; echo ended with $?"))
         .await;
-    assert!(cleaned.ends_with("ended with 0\n"), "{cleaned}");
+    assert!(cleaned.contains("ended with 0"), "{cleaned}");
     let after = Knobs::of(&node).await;
     assert_eq!(before.changed_in(&after), [""; 0], "{cleaned}");
     for pod in &early {
@@ -66,6 +69,16 @@ async fn an_upgrade_and_an_uninstall_leave_running_pods_alone() {
 /// kubectl waits; pods come and go meanwhile.
 async fn rolled_out(admin: &Kubeconfig) {
     let admin = admin.clone();
-    let wait = move || ask(&admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
+    let wait = move || ask(&admin, &["rollout", "status", "ds/berth-agent", "--timeout=180s"]);
     tokio::task::spawn_blocking(wait).await.unwrap();
+}
+
+/// `memory.current` of the agent's pod: with the pages of files that it read.
+async fn own_mib(client: &Client, node: &Node) -> f64 {
+    let agents: Api<Pod> = Api::namespaced(client.clone(), "berth-system");
+    let agents = agents.list(&ListParams::default()).await.unwrap().items;
+    let running = agents.iter().find(|pod| pod.metadata.deletion_timestamp.is_none()).unwrap();
+    let path = format!("cat {}/memory.current", pod_cgroup(running).unwrap());
+    let bytes = node.shell().run(&path).await.unwrap().success().unwrap();
+    bytes.trim().parse::<f64>().unwrap() / f64::from(1 << 20)
 }

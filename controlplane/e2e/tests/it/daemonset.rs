@@ -85,7 +85,7 @@ pub(crate) fn apply(to: &Kubeconfig, overlay: &str) {
 
 /// Returns when all of it is gone.
 pub(crate) fn delete(from: &Kubeconfig, overlay: &str) {
-    kubectl_with(overlay, from, &["delete", "--wait=true", "--timeout=120s"]);
+    kubectl_with(overlay, from, &["delete", "--wait=true", "--timeout=180s"]);
 }
 
 fn kubectl_with(overlay: &str, as_user: &Kubeconfig, words: &[&str]) {
