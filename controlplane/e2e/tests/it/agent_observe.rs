@@ -37,7 +37,7 @@ async fn an_observing_agent_changes_no_file_of_any_pod() {
     tokio::time::sleep(Duration::from_secs(5)).await;
 
     let with = Knobs::of(&node).await;
-    assert_eq!(same_pods(&before, &with), [""; 0]);
+    assert_eq!(before.of_pods().changed_in(&with), [""; 0]);
     for (early, late) in early.iter().zip(&late) {
         assert_eq!(with.of_pod(late), before.of_pod(early));
     }
@@ -58,11 +58,4 @@ async fn of_each_level(bench: &Bench, pods: &Api<Pod>, name: &str) -> Vec<Pod> {
         annotated(&format!("{name}-system"), level("system_cores"), asks),
     ];
     run_all(bench, pods, &wanted).await
-}
-
-/// The kubelet itself gives its classes other weights when pods come, so only what belongs to pods is compared.
-fn same_pods(before: &Knobs, later: &Knobs) -> Vec<String> {
-    let mut changed = before.changed_in(later);
-    changed.retain(|line| line.contains("/pod"));
-    changed
 }

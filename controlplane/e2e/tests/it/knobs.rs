@@ -8,10 +8,12 @@ use testkit::Node;
 
 use crate::node::{container_cgroup, pod_cgroup};
 
-/// Every file that the agent could write, and more.
-const FILES: [&str; 17] = [
+/// Every file that the agent could write, and more; what cpusets come to as well.
+const FILES: [&str; 19] = [
     "cpuset.cpus",
+    "cpuset.cpus.effective",
     "cpuset.mems",
+    "cpuset.mems.effective",
     "cpuset.cpus.partition",
     "cpu.weight",
     "cpu.max",
@@ -78,10 +80,27 @@ impl Knobs {
         rows.filter_map(|(path, text)| Some(format!("{}={text}", below(path)?))).collect()
     }
 
-    /// What is there in both and differs, and what of `self` is no longer there.
+    /// What differs, and what of `self` is no longer there.
     pub(crate) fn changed_in(&self, later: &Knobs) -> Vec<String> {
         let changed = self.0.iter().filter(|(path, text)| later.0.get(*path) != Some(*text));
         changed.map(|(path, text)| format!("{path}: {text:?} -> {:?}", later.0.get(path))).collect()
+    }
+
+    /// Those of pods only: the kubelet itself gives its classes other weights when pods come.
+    pub(crate) fn of_pods(&self) -> Knobs {
+        let rows = self.0.iter().filter(|(path, _)| path.contains("/pod"));
+        Knobs(rows.map(|(path, text)| (path.clone(), text.clone())).collect())
+    }
+
+    /// An empty cpuset takes what its parent has. The kernel lets nobody empty one again that has tasks, so holding the same is all that can
+    /// be put back.
+    pub(crate) fn with_inherited(&self) -> Knobs {
+        let inherited = |path: &str| self.0.get(&format!("{path}.effective")).cloned();
+        let row = |(path, text): (&String, &String)| {
+            let text = if text.is_empty() { inherited(path) } else { None }.unwrap_or(text.clone());
+            (path.clone(), text)
+        };
+        Knobs(self.0.iter().map(row).collect())
     }
 }
 
