@@ -33,6 +33,8 @@ enum Soak {
     Vm,
     /// VM cases too long for every change, those whose name contains `soak_`: the agent under churn for five minutes
     Long,
+    /// The agent on a real node for minutes: killed every five seconds under churn, beside a hundred pods
+    Agent,
     /// The e2e tier on each other Kubernetes, cases with several nodes or very many agents, and the whole tier again and again until one fails
     Kube,
     /// The parsers of host files, pods and documents on what a fuzzer makes up
@@ -46,6 +48,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let kernels = [Kernel::V6_1, Kernel::V6_12];
             test::run_vm_cases(&kernels.map(test::every_case).concat())
         }
+        Soak::Agent => test::run_long_e2e("agent_", &args.kubernetes),
         Soak::Kube => test::run_e2e_rounds(args.rounds, &args.kubernetes),
         Soak::Fuzz => fuzz::run(Duration::from_secs(args.seconds), args.target.as_deref()),
     }

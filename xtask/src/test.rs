@@ -83,6 +83,14 @@ pub(crate) fn run_e2e_rounds(rounds: u32, choice: &Choice) -> anyhow::Result<Exi
     report.close()
 }
 
+/// The long cases of the tier whose name goes on like this. For soak.
+pub(crate) fn run_long_e2e(subject: &str, choice: &Choice) -> anyhow::Result<ExitCode> {
+    let chosen = choice.among(&versions::pinned()?)?;
+    let mut report = Report::default();
+    run_e2e(&mut report, &chosen, Some(&format!("{}{subject}", tier::LONG)), 1);
+    report.close()
+}
+
 fn run_e2e(report: &mut Report, kubernetes: &Kubernetes, filter: Option<&str>, rounds: u32) {
     let mut is_set_up = false;
     let mut title = String::new();

@@ -20,7 +20,8 @@ const PAUSES: Pauses = Pauses {
 /// A conversation that lasted so long was a good one: the next failure is a new one.
 const GOOD: Duration = Duration::from_secs(30);
 
-/// Talks to the runtime for as long as it is polled. `told` hears how each conversation ended and when the next one is tried.
+/// Talks to the runtime for as long as it is polled. Updates between two conversations are refused at once: who asks can write the files
+/// itself. `told` hears how each conversation ended and when the next one is tried.
 /// The plugin hears `Configure` and `Synchronize` again at the beginning of each.
 pub async fn keep(
     socket: &Path,
@@ -36,6 +37,9 @@ pub async fn keep(
         n_failed = if began.elapsed() >= GOOD { 0 } else { n_failed + 1 };
         let pause = PAUSES.after(n_failed, pauses::random());
         told(&ended, pause);
-        sleep(pause).await;
+        tokio::select! {
+            () = sleep(pause) => {}
+            refused = pushes.refuse() => match refused {}
+        }
     }
 }

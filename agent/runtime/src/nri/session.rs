@@ -2,6 +2,8 @@
 //! one conversation and when it is over; what is said is the plugin's, when to try again `keep`'s.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -81,6 +83,16 @@ pub struct Runtime {
 #[derive(Debug)]
 pub struct Pushes(mpsc::Receiver<Push>);
 
+impl Pushes {
+    /// Tells all who ask that nobody is there, for as long as it is polled.
+    pub(super) async fn refuse(&mut self) -> Infallible {
+        while let Some(push) = self.0.recv().await {
+            push.refuse();
+        }
+        pending().await
+    }
+}
+
 #[derive(Debug)]
 enum Push {
     Update { update: Vec<ContainerUpdate>, answer: Waiting },
@@ -88,6 +100,15 @@ enum Push {
 }
 
 type Waiting = oneshot::Sender<Result<Vec<ContainerUpdate>, UpdateError>>;
+
+impl Push {
+    fn refuse(self) {
+        // Who gave up waiting does not care, and a conversation that is not on is over already.
+        if let Push::Update { answer, .. } = self {
+            let _ = answer.send(Err(UpdateError::Disconnected));
+        }
+    }
+}
 
 /// Updates that wait at a time. A caller sends one for many containers.
 const ROOM: usize = 16;
@@ -176,7 +197,8 @@ impl<P: FnMut(&Call) -> Answer> Conversation<P> {
                     0 => return Err(Ended::Closed),
                     length => self.heard(buffer.get(..length).unwrap_or_default()).await?,
                 },
-                Some(push) = pushes.0.recv(), if self.is_registered => match push {
+                Some(push) = pushes.0.recv() => match push {
+                    push if !self.is_registered => push.refuse(),
                     Push::Update { update, answer } => self.push(update, answer).await?,
                     Push::HangUp { why } => return Err(Ended::HungUp(why)),
                 },
@@ -233,3 +255,6 @@ impl<P: FnMut(&Call) -> Answer> Conversation<P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -80,9 +80,18 @@ pub(crate) fn ask(as_user: &Kubeconfig, words: &[&str]) -> String {
 }
 
 pub(crate) fn apply(to: &Kubeconfig, overlay: &str) {
+    kubectl_with(overlay, to, &["apply", "--server-side"]);
+}
+
+/// Returns when all of it is gone.
+pub(crate) fn delete(from: &Kubeconfig, overlay: &str) {
+    kubectl_with(overlay, from, &["delete", "--wait=true", "--timeout=180s"]);
+}
+
+fn kubectl_with(overlay: &str, as_user: &Kubeconfig, words: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/daemonset").join(overlay);
-    let mut kubectl = to.kubectl().unwrap();
-    let output = kubectl.args(["apply", "--server-side", "-k"]).arg(&folder).output().unwrap();
+    let mut kubectl = as_user.kubectl().unwrap();
+    let output = kubectl.args(words).arg("-k").arg(&folder).output().unwrap();
     assert!(output.status.success(), "{overlay}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -3,16 +3,25 @@
 
 mod agent;
 mod agent_apiserver;
+mod agent_churn;
+mod agent_many_pods;
+mod agent_observe;
 mod agent_reports;
+mod agent_resize;
 mod agent_rights;
+mod agent_runtime_faults;
 mod agent_suppression;
+mod agent_upgrade;
 mod alerts;
 mod apiserver;
+mod churn;
 mod controllers;
 mod daemonset;
 mod faults;
+mod knobs;
 mod node;
 mod node_agent;
 mod nri;
+mod placement;
 mod reports;
 mod scheduler;

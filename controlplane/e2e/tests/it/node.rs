@@ -148,7 +148,7 @@ async fn versions(client: &Client, node: &Node) -> String {
     )
 }
 
-fn phase(pod: &Pod) -> Option<&str> {
+pub(crate) fn phase(pod: &Pod) -> Option<&str> {
     pod.status.as_ref()?.phase.as_deref()
 }
 
@@ -157,28 +157,62 @@ pub(crate) async fn run(bench: &Bench, pods: &Api<Pod>, pod: &Pod) -> Pod {
     let began = Instant::now();
     pods.create(&PostParams::default(), pod).await.unwrap();
     let name = pod.name_any();
-    let running = async || {
-        let pod = pods.get(&name).await?;
-        Ok((phase(&pod) == Some("Running")).then_some(pod))
-    };
-    let pod = eventually(&format!("{name} to run"), POD_LIMIT, running).await.unwrap();
+    let pod = until_running(pods, &name).await;
     let seconds = began.elapsed().as_secs_f64();
     bench.note(&format!("pod {name} runs {seconds:.1} s after its creation")).unwrap();
     pod
 }
 
+/// Creates pods at once and waits until all of them run.
+pub(crate) async fn run_all(bench: &Bench, pods: &Api<Pod>, wanted: &[Pod]) -> Vec<Pod> {
+    let began = Instant::now();
+    for pod in wanted {
+        pods.create(&PostParams::default(), pod).await.unwrap();
+    }
+    let mut running = Vec::new();
+    for wanted in wanted {
+        let name = wanted.name_any();
+        running.push(until_running(pods, &name).await);
+    }
+    let (seconds, n_pods) = (began.elapsed().as_secs_f64(), wanted.len());
+    bench.note(&format!("{n_pods} pods run {seconds:.1} s after their creation")).unwrap();
+    running
+}
+
+async fn until_running(pods: &Api<Pod>, name: &str) -> Pod {
+    let running = async || {
+        let pod = pods.get(name).await?;
+        Ok((phase(&pod) == Some("Running")).then_some(pod))
+    };
+    eventually(&format!("{name} to run"), POD_LIMIT, running).await.unwrap()
+}
+
 /// What a file of the cgroup of a pod's only container says, read in the node.
 pub(crate) async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
-    let status = pod.status.as_ref().unwrap();
-    let container = &status.container_statuses.as_ref().unwrap()[0];
-    let id = container.container_id.as_ref().unwrap().trim_start_matches("containerd://");
-    let class = match status.qos_class.as_deref().unwrap() {
+    let path = format!("{}/{file}", container_cgroup(pod).unwrap());
+    node.shell().run(&format!("cat {path}")).await.unwrap().success().unwrap().trim().to_owned()
+}
+
+/// Where a node has the cgroup of a pod's only container; `None` before it was made.
+pub(crate) fn container_cgroup(pod: &Pod) -> Option<String> {
+    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    let id = container.container_id.as_ref()?.trim_start_matches("containerd://");
+    Some(format!("{}/{id}", pod_cgroup(pod)?))
+}
+
+/// Where a node has the cgroup of a pod; `None` before its class is known.
+pub(crate) fn pod_cgroup(pod: &Pod) -> Option<String> {
+    let class = match pod.status.as_ref()?.qos_class.as_deref()? {
         "Guaranteed" => String::new(),
         class => format!("{}/", class.to_lowercase()),
     };
-    let uid = pod.uid().unwrap();
-    let path = format!("/sys/fs/cgroup/kubepods/{class}pod{uid}/{id}/{file}");
-    node.shell().run(&format!("cat {path}")).await.unwrap().success().unwrap().trim().to_owned()
+    Some(format!("/sys/fs/cgroup/kubepods/{class}pod{}", pod.uid()?))
+}
+
+/// The container that runs, and how often it was started again.
+pub(crate) fn life(pod: &Pod) -> (String, i32) {
+    let container = &pod.status.as_ref().unwrap().container_statuses.as_ref().unwrap()[0];
+    (container.container_id.clone().unwrap(), container.restart_count)
 }
 
 async fn exec(pods: &Api<Pod>, name: &str, words: &[&str]) -> String {

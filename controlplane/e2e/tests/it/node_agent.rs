@@ -72,6 +72,11 @@ impl<'a> Agent<'a> {
         agent
     }
 
+    /// Of a node where something else starts it; its socket is where it always is.
+    pub(crate) fn of(node: &'a Node) -> Agent<'a> {
+        Agent { node }
+    }
+
     pub(crate) async fn spawn(&self) {
         let start = format!(
             "{ENV} setsid sh -c 'echo $$ >pid; exec ./berth-agent run --config agent.toml' >>log 2>&1 </dev/null &"
@@ -95,8 +100,45 @@ impl<'a> Agent<'a> {
         assert!(said.is_ok(), "{said:?}; it says\n{}", self.log().await);
     }
 
+    /// How often it has said so, by all its lives.
+    pub(crate) async fn n_logged(&self, words: &str) -> usize {
+        self.log().await.matches(words).count()
+    }
+
+    /// Waits for the next time.
+    pub(crate) async fn until_logged_again(&self, words: &str, before: usize) {
+        let again = async || Ok((self.n_logged(words).await > before).then_some(()));
+        let said = eventually(&format!("the agent to say {words:?} again"), POD_LIMIT, again).await;
+        assert!(said.is_ok(), "{said:?}; it says\n{}", self.log().await);
+    }
+
     pub(crate) async fn berth(&self, args: &str) -> String {
         self.sh(&format!("{ENV} ./berth {args}")).await
+    }
+
+    /// Resident memory of its process.
+    pub(crate) async fn rss_kib(&self) -> u64 {
+        let line = self.sh("grep VmRSS /proc/$(cat /run/berth-bin/pid)/status").await;
+        line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect(&line)
+    }
+
+    /// Time of CPUs that its process has used; its children are not counted.
+    pub(crate) async fn cpu_ms(&self) -> u64 {
+        let stat = self.sh("cat /proc/$(cat /run/berth-bin/pid)/stat").await;
+        let (_, fields) = stat.rsplit_once(')').expect(&stat);
+        let ticks =
+            fields.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        // A hundred ticks a second (proc(5), USER_HZ).
+        ticks.sum::<u64>() * 10
+    }
+
+    /// Waits for the end of its process.
+    pub(crate) async fn until_gone(&self) {
+        let gone = async || {
+            let alive = self.sh("[ -d /proc/$(cat /run/berth-bin/pid) ] && echo alive").await;
+            Ok(alive.is_empty().then_some(()))
+        };
+        eventually("the agent to end", SOON, gone).await.unwrap();
     }
 
     /// As an OOM killer takes it; its watchdog lives on.
