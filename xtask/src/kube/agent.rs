@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
+use serde_json::json;
 
 use super::playground::Playground;
 use crate::image::agent;
@@ -68,15 +69,19 @@ pub(super) fn bring(cluster: &Playground, overlay: Overlay, image: &Path) -> any
     Ok(())
 }
 
-/// The playground has no addresses of services: its nodes reach the apiserver as their kubelets do.
+/// The playground has no addresses of services: its nodes reach the apiserver as their kubelets do, and so does the agent.
 fn point_to_apiserver(cluster: &Playground) -> anyhow::Result<()> {
     let server = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
     let server = shell::output(cluster.kubectl()?.args(server))?;
     let port = port(&server).with_context(|| format!("the apiserver's port in {server:?}"))?;
-    let mut set = cluster.kubectl()?;
-    set.args(["-n", "berth-system", "set", "env", "ds/berth-agent"]);
-    set.arg(format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"));
-    shell::quiet(set.arg(format!("KUBERNETES_SERVICE_PORT={port}")))
+    let env = json!([
+        { "name": "KUBERNETES_SERVICE_HOST", "value": HOST_OF_GUESTS },
+        { "name": "KUBERNETES_SERVICE_PORT", "value": port.to_string() },
+    ]);
+    let pod = json!({ "hostNetwork": true, "containers": [{ "name": "agent", "env": env }] });
+    let patch = json!({ "spec": { "template": { "spec": pod } } }).to_string();
+    let mut kubectl = cluster.kubectl()?;
+    shell::quiet(kubectl.args(["-n", "berth-system", "patch", "ds/berth-agent", "-p", &patch]))
 }
 
 fn port(server: &str) -> Option<u16> {

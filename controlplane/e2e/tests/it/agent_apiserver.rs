@@ -10,7 +10,7 @@ use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, Post
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use testkit::{Bench, Cluster, HOST_OF_GUESTS, Kubeconfig, Settings, Shape, eventually};
+use testkit::{Bench, Cluster, HOST_OF_GUESTS, Kubeconfig, Node, Settings, Shape, eventually};
 
 use crate::daemonset::{apply, ask, import_agent};
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
@@ -98,25 +98,8 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
         0
     );
     assert_eq!(ml.uid(), pods.get("ml").await.unwrap().uid());
-    let memory = "grep VmRSS /proc/$(pidof berth-agent | cut -d' ' -f1)/status";
-    let memory = node.shell().run(memory).await.unwrap().stdout;
-    bench.note(&format!("the agent with an apiserver: {}", memory.trim())).unwrap();
-    // An apiserver that answers nobody for half a minute: files stay as they are, and what changed meanwhile is heard behind it.
-    let own = cgroup_file(&node, &db, "cpuset.cpus").await;
-    cluster.apiserver().hang().unwrap();
-    for _ in 0..6 {
-        tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(cgroup_file(&node, &db, "cpuset.cpus").await, own);
-        assert_eq!(cgroup_file(&node, &early, "../cpu.weight").await, "1");
-    }
-    cluster.apiserver().go_on().unwrap();
-    let patch = json!({ "metadata": { "annotations": { LEVEL: null } } });
-    let patched =
-        async || Ok(pods.patch("early", &PatchParams::default(), &Patch::Merge(&patch)).await.ok());
-    eventually("the apiserver to answer again", POD_LIMIT, patched).await.unwrap();
-    let weight =
-        async || Ok((cgroup_file(&node, &early, "../cpu.weight").await != "1").then_some(()));
-    eventually("a pod that is no batch work any more", POD_LIMIT, weight).await.unwrap();
+    note_memory(&bench, &node).await;
+    through_a_hang(&cluster, &node, &pods, (&db, &early)).await;
 
     // Whoever goes takes his promise along.
     ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
@@ -125,6 +108,37 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
         Ok((!status.capacity.unwrap_or_default().contains_key(MILLICPU)).then_some(()))
     };
     eventually("the promise to be gone", POD_LIMIT, withdrawn).await.unwrap();
+}
+
+/// Files stay as they are while the apiserver answers nobody for half a minute, and what changed meanwhile is heard behind it.
+async fn through_a_hang(
+    cluster: &Cluster,
+    node: &Node,
+    pods: &Api<Pod>,
+    (db, early): (&Pod, &Pod),
+) {
+    let own = cgroup_file(node, db, "cpuset.cpus").await;
+    cluster.apiserver().hang().unwrap();
+    for _ in 0..6 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(cgroup_file(node, db, "cpuset.cpus").await, own);
+        assert_eq!(cgroup_file(node, early, "../cpu.weight").await, "1");
+    }
+    cluster.apiserver().go_on().unwrap();
+    let patch = json!({ "metadata": { "annotations": { LEVEL: null } } });
+    let patched =
+        async || Ok(pods.patch("early", &PatchParams::default(), &Patch::Merge(&patch)).await.ok());
+    eventually("the apiserver to answer again", POD_LIMIT, patched).await.unwrap();
+    let weight =
+        async || Ok((cgroup_file(node, early, "../cpu.weight").await != "1").then_some(()));
+    eventually("a pod that is no batch work any more", POD_LIMIT, weight).await.unwrap();
+}
+
+/// The largest of its processes: the others are its watchdog and, for a moment, children.
+async fn note_memory(bench: &Bench, node: &Node) {
+    let sizes = "for pid in $(pidof berth-agent); do grep VmRSS /proc/$pid/status; done | sort -rnk2 | head -1";
+    let said = node.shell().run(sizes).await.unwrap().stdout;
+    bench.note(&format!("the agent with an apiserver: {}", said.trim())).unwrap();
 }
 
 fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
@@ -136,14 +150,16 @@ fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
     )
 }
 
-/// The overlay, with the address at which a node finds the apiserver: the bench has no addresses of services.
+/// The overlay, with the address and the network by which a node finds the apiserver: the bench has no addresses of services.
 pub(crate) fn start_agent(admin: &Kubeconfig, overlay: &str, port: u16) {
     apply(admin, overlay);
-    let at = [
-        format!("KUBERNETES_SERVICE_HOST={HOST_OF_GUESTS}"),
-        format!("KUBERNETES_SERVICE_PORT={port}"),
-    ];
-    ask(admin, &["set", "env", "ds/berth-agent", &at[0], &at[1]]);
+    let env = json!([
+        { "name": "KUBERNETES_SERVICE_HOST", "value": HOST_OF_GUESTS.to_string() },
+        { "name": "KUBERNETES_SERVICE_PORT", "value": port.to_string() },
+    ]);
+    let pod = json!({ "hostNetwork": true, "containers": [{ "name": "agent", "env": env }] });
+    let patch = json!({ "spec": { "template": { "spec": pod } } }).to_string();
+    ask(admin, &["patch", "ds/berth-agent", "-p", &patch]);
     ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
 }
 
