@@ -6,6 +6,7 @@ mod agent_apiserver;
 mod agent_churn;
 mod agent_many_pods;
 mod agent_observe;
+mod agent_pod_starts;
 mod agent_reports;
 mod agent_resize;
 mod agent_rights;

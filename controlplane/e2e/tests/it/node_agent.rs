@@ -12,7 +12,7 @@ use crate::node::{POD_LIMIT, cgroup_file, pod};
 
 /// The agent in a node, started from its shell.
 pub(crate) struct Agent<'a> {
-    node: &'a Node,
+    pub(crate) node: &'a Node,
 }
 
 /// The agent's programs are built beside the tests.
