@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{self as core, ContainerStatus, ResourceRequirements};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use model::annotation::table;
 use model::pod::{Container, ContainerRole, DeclaredPod, Pod, Requests};
 use model::qos::{PodUid, WorkloadName};
 use model::{Bytes, MilliCpu};
@@ -26,11 +27,20 @@ pub(super) fn pod(object: &core::Pod) -> Option<(PodUid, DeclaredPod)> {
         name: WorkloadName::new(name),
         owner: controller.map(|one| one.uid.clone()),
         labels: meta.labels.clone().unwrap_or_default(),
-        annotations,
+        annotations: kept(annotations),
         containers: containers(object, &mut why),
         running: true,
     };
     Some((uid, DeclaredPod { pod, running: running(object), why }))
+}
+
+/// Longer ones belong to other programs: kubectl keeps the whole manifest in one. A cluster may have names of its own for our keys, which is
+/// why short ones stay.
+const LONGEST: usize = 1024;
+
+fn kept(mut annotations: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    annotations.retain(|key, value| value.len() <= LONGEST || table::knows(key));
+    annotations
 }
 
 fn statuses(object: &core::Pod) -> impl Iterator<Item = &ContainerStatus> {

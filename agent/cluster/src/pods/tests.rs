@@ -128,6 +128,21 @@ fn containers_that_run_and_the_uid_of_the_kubelet() {
     assert_eq!(read::pod(&Pod::default()), None);
 }
 
+/// What is long and of no use to a node would be kept five hundred times.
+#[test]
+fn long_annotations_of_others_are_not_kept() {
+    let long = "x".repeat(1025);
+    let annotations = json!({
+        "kubectl.kubernetes.io/last-applied-configuration": long,
+        "katalyst.kubewharf.io/cpu_enhancement": long,
+        "example.org/short": "y",
+    });
+    let (_, pod) =
+        read::pod(&object("web", annotations, app(json!({})), json!({}))).expect("a pod");
+    let keys: Vec<&String> = pod.pod.annotations.keys().collect();
+    assert_eq!(keys, ["example.org/short", "katalyst.kubewharf.io/cpu_enhancement"]);
+}
+
 /// Names after each event; `-` where nothing is told.
 #[test]
 fn a_list_takes_the_place_of_the_old_one_when_it_is_whole() {

@@ -67,6 +67,11 @@ pub const TABLE: [Section; 6] = [
     Section { title: "Annotations and a label of nodes", rows: &nodes::ROWS },
 ];
 
+/// Whether a key means something to a node, wherever it stands.
+pub fn knows(key: &str) -> bool {
+    TABLE.iter().flat_map(|section| section.rows).any(|row| row.key == key)
+}
+
 impl State {
     /// For the column of a table.
     pub const fn name(self) -> &'static str {

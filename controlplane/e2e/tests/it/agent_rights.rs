@@ -9,7 +9,7 @@ use cluster::write::{self, Kind, Part};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
-use kube::api::PostParams;
+use kube::api::{DeleteParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions};
 use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::json;
@@ -145,6 +145,16 @@ async fn an_agent_writes_of_its_own_node_only() {
         assert!(error.contains("an agent writes of its own node only"), "{error}");
     }
     until(&client, &own, 0).await;
+
+    // A token is as good as its pod: with it goes everything that was allowed, and nobody falls over that.
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), "berth-system");
+    pods.delete(&format!("agent-on-{own}"), &DeleteParams::default().grace_period(0))
+        .await
+        .unwrap();
+    let refused = until(&client, &own, 7).await;
+    for error in refused {
+        assert!(error.contains("Unauthorized"), "{error}");
+    }
 }
 
 /// Waits until so many of the things that the agent does are refused.
