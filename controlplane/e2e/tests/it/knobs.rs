@@ -97,7 +97,8 @@ impl Knobs {
     pub(crate) fn with_inherited(&self) -> Knobs {
         let inherited = |path: &str| self.0.get(&format!("{path}.effective")).cloned();
         let row = |(path, text): (&String, &String)| {
-            let text = if text.is_empty() { inherited(path) } else { None }.unwrap_or(text.clone());
+            let text = if text.is_empty() { inherited(path) } else { None }
+                .unwrap_or_else(|| text.clone());
             (path.clone(), text)
         };
         Knobs(self.0.iter().map(row).collect())
