@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use cluster::pods::PodsHeard;
 use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
 use kube::api::PostParams;
-use kube::{Api, Client};
 use serde_json::json;
 use testkit::{Bench, Namespace, shared};
 use tokio::sync::watch;

@@ -1,6 +1,6 @@
 //! What the agent costs a pod that starts: the same pods with it and without it, in turn.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
@@ -12,6 +12,9 @@ use crate::node_agent::{Agent, SOON, dedicated, files};
 
 /// One round is with the agent and without it.
 const ROUNDS: usize = 12;
+
+/// Until an emulated node has come to rest.
+const CALM: Duration = Duration::from_secs(8);
 
 #[tokio::test]
 async fn soak_agent_costs_a_pod_that_starts_little() {
@@ -28,10 +31,13 @@ async fn soak_agent_costs_a_pod_that_starts_little() {
         agent.sh("rm -f /run/berth-bin/log").await;
         agent.spawn().await;
         agent.until_logged("The container runtime is heard").await;
+        // Its own start takes a CPU of the node for a while.
+        tokio::time::sleep(CALM).await;
         with.push(start_one(&pods, &format!("with-{round}")).await);
         handled.add(&agent.sh(METRICS).await);
         agent.sh("kill $(cat /run/berth-bin/pid)").await;
         until_gone(&node).await;
+        tokio::time::sleep(CALM).await;
         without.push(start_one(&pods, &format!("without-{round}")).await);
     }
     let (with, without) = (median(&mut with), median(&mut without));

@@ -104,23 +104,23 @@ pub(super) const FOREIGN: [Row; 7] = [
 pub(super) const RESOURCES: [Row; 6] = [
     request(resource::CPU, Done, "2500m", "two")
         .values("a quantity")
-        .means("what it asks for; a node reads it from the `cpu.shares` that the kubelet sets"),
-    request(resource::MEMORY, Simulated, "4Gi", "-1")
+        .means("what it asks for; without an apiserver read from the `cpu.shares` that the kubelet sets"),
+    request(resource::MEMORY, Done, "4Gi", "-1")
         .values("a quantity")
-        .means("what it asks for; a container runtime does not tell it to a node"),
-    request(resource::RECLAIMED_MILLICPU, Simulated, "2k", "1500m")
+        .means("what it asks for; known from the apiserver only"),
+    request(resource::RECLAIMED_MILLICPU, Done, "2k", "1500m")
         .values("a whole number of milli-CPU, `2k` is two CPUs")
-        .means("what reclaimed pods ask for; a container runtime does not tell it to a node")
+        .means("what reclaimed pods ask for; promised as capacity of the Node, and in a CustomNodeResource; known from the apiserver only")
         .katalyst("promised in a CustomNodeResource"),
-    request(resource::RECLAIMED_MEMORY, Simulated, "1Gi", "much")
+    request(resource::RECLAIMED_MEMORY, Done, "1Gi", "much")
         .values("a quantity")
         .means("the same of memory")
         .katalyst("promised in a CustomNodeResource"),
-    request(resource::BATCH_CPU, Simulated, "2k", "0.5")
+    request(resource::BATCH_CPU, Done, "2k", "0.5")
         .values("a whole number of milli-CPU")
         .means("Koordinator's name of `reclaimed_millicpu`; that one wins where both are there")
         .katalyst("does not know it"),
-    request(resource::BATCH_MEMORY, Simulated, "1Gi", "1Gb")
+    request(resource::BATCH_MEMORY, Done, "1Gi", "1Gb")
         .values("a quantity")
         .means("Koordinator's name of `reclaimed_memory`; that one wins where both are there")
         .katalyst("does not know it"),
