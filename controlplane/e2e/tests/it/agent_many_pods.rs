@@ -9,7 +9,7 @@ use serde_json::json;
 use testkit::{Bench, Cluster, Settings, Shape, eventually};
 
 use crate::node::phase;
-use crate::node_agent::{Agent, LEVEL, SOON, annotated, files};
+use crate::node_agent::{Agent, LEVEL, SOON, annotated, plain_files};
 
 /// A node of the bench starts a pod in half a second when there are many.
 const ALL_LIMIT: Duration = Duration::from_secs(600);
@@ -29,7 +29,8 @@ async fn soak_agent_beside_a_hundred_pods_stays_small() {
 async fn check(n_pods: usize) {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let settings = Settings { shape: Shape::NUMA, files: files("enforce"), ..Settings::default() };
+    let settings =
+        Settings { shape: Shape::NUMA, files: plain_files("enforce", ""), ..Settings::default() };
     let node = cluster.add_node(&bench, &settings).await.unwrap();
     let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
     let agent = Agent::start(&node).await;
@@ -56,10 +57,11 @@ async fn check(n_pods: usize) {
     let began = Instant::now();
     tokio::time::sleep(Duration::from_secs(10)).await;
     let cpu = (agent.cpu_ms().await - before) as f64 / began.elapsed().as_millis() as f64;
-    let rss = agent.rss_kib().await;
+    let (rss, anon) = (agent.memory_kib("VmRSS").await, agent.memory_kib("RssAnon").await);
     let note = format!(
-        "{n_pods} pods ran after {started:.0} s; the agent has {:.1} MiB RSS and uses {:.1} % of an emulated CPU",
+        "{n_pods} pods ran after {started:.0} s; the agent has {:.1} MiB RSS, {:.1} of them its own, and uses {:.1} % of an emulated CPU",
         rss as f64 / 1024.0,
+        anon as f64 / 1024.0,
         cpu * 100.0,
     );
     bench.note(&note).unwrap();

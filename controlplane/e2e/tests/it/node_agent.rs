@@ -52,11 +52,16 @@ pub(crate) fn files(mode: &str) -> Vec<NodeFile> {
 
 /// With more sections in the configuration.
 pub(crate) fn files_with(mode: &str, sections: &str) -> Vec<NodeFile> {
+    plain_files(mode, &format!("[recording]\npath = \"/run/berth-bin/recording\"\n{sections}"))
+}
+
+/// Without a recording, as most agents run.
+pub(crate) fn plain_files(mode: &str, sections: &str) -> Vec<NodeFile> {
     let (agent, berth) = (program("berth-agent"), program("berth"));
     let mut files = with_libraries("/run/berth-bin", &[("berth-agent", &agent), ("berth", &berth)]);
     let config = format!(
         "mode = \"{mode}\"\n[agent]\nwatchdog_grace_ms = 1000\n\
-         [recording]\npath = \"/run/berth-bin/recording\"\n[kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n{sections}"
+         [kubernetes]\nnri_socket = \"/var/run/nri/nri.sock\"\n{sections}"
     );
     files.push(file("/run/berth-bin/agent.toml", config.into_bytes()));
     files
@@ -117,8 +122,9 @@ impl<'a> Agent<'a> {
     }
 
     /// Resident memory of its process.
-    pub(crate) async fn rss_kib(&self) -> u64 {
-        let line = self.sh("grep VmRSS /proc/$(cat /run/berth-bin/pid)/status").await;
+    /// A field of its `status` in KiB: `VmRSS`, of which `RssAnon` is what it holds and `RssFile` mostly its program.
+    pub(crate) async fn memory_kib(&self, field: &str) -> u64 {
+        let line = self.sh(&format!("grep {field} /proc/$(cat /run/berth-bin/pid)/status")).await;
         line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect(&line)
     }
 
