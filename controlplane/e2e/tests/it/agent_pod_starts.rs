@@ -11,7 +11,7 @@ use crate::node::{POD_LIMIT, phase};
 use crate::node_agent::{Agent, SOON, dedicated, files};
 
 /// One round is with the agent and without it.
-const ROUNDS: usize = 12;
+const ROUNDS: usize = 8;
 
 /// Until an emulated node has come to rest.
 const CALM: Duration = Duration::from_secs(8);
