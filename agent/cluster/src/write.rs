@@ -28,6 +28,15 @@ pub struct Kind {
     pub plural: &'static str,
 }
 
+/// Katalyst's report of a node.
+pub const CNR: Kind = Kind {
+    group: "node.katalyst.kubewharf.io",
+    version: "v1alpha1",
+    kind: "CustomNodeResource",
+    plural: "customnoderesources",
+};
+pub const NODE: Kind = Kind { group: "", version: "v1", kind: "Node", plural: "nodes" };
+
 /// Which half of an object; each has its own rights and its own path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

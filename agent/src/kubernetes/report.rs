@@ -15,7 +15,7 @@ use cluster::Client;
 use cluster::events::Events;
 use cluster::node::{NodeHeard, OwnNode};
 use cluster::pods::PodsHeard;
-use cluster::write::{self, Kind, Part, WriteError};
+use cluster::write::{self, CNR, Kind, NODE, Part, WriteError};
 use model::plan::{Finding, Severity};
 use model::pod::Declared;
 use model::policy::Mode;
@@ -31,14 +31,6 @@ use crate::config::ApiserverConfig;
 use crate::node_state::NodeState;
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-const CNR: Kind = Kind {
-    group: "node.katalyst.kubewharf.io",
-    version: "v1alpha1",
-    kind: "CustomNodeResource",
-    plural: "customnoderesources",
-};
-const NODE: Kind = Kind { group: "", version: "v1", kind: "Node", plural: "nodes" };
 
 /// Everything that is heard.
 #[derive(Debug)]
@@ -139,15 +131,14 @@ impl Reporter<'_> {
         let now = collector::clock::now();
         self.promised.look(now, state.plan.advice.headroom.as_ref());
         let (name, report) = (&self.config.node, self.config.report);
-        let wall = cluster::wall_clock();
-        if report.cnr {
+        if report.cnr && self.cnr.pace.is_open(now) {
             let main = cnr::main(name, &own.uid, state);
             send(&self.client, &mut self.cnr, (CNR, Part::Main, name), main, now).await;
-            if self.cnr.trouble.is_none() {
-                let status = cnr::status(name, state, &self.promised, declared, &wall);
-                send(&self.client, &mut self.cnr_status, (CNR, Part::Status, name), status, now)
-                    .await;
-            }
+        }
+        if report.cnr && self.cnr.trouble.is_none() && self.cnr_status.pace.is_open(now) {
+            let wall = cluster::wall_clock();
+            let status = cnr::status(name, state, &self.promised, declared, &wall);
+            send(&self.client, &mut self.cnr_status, (CNR, Part::Status, name), status, now).await;
         }
         if let (true, Some(content)) =
             (report.capacity, capacity::status(name, &self.promised, &state.findings))

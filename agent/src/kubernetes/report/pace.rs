@@ -62,8 +62,13 @@ pub(super) struct Pace {
 }
 
 impl Pace {
+    /// Whether anything may be written now; nothing need be put together before.
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        self.not_before.is_none_or(|at| now >= at)
+    }
+
     pub(super) fn is_due(&self, now: Timestamp, new: &Content) -> bool {
-        if self.not_before.is_some_and(|at| now < at) {
+        if !self.is_open(now) {
             return false;
         }
         let Some((at, old)) = &self.written else { return true };

@@ -10,7 +10,7 @@ use kit::nodes::{Config, Deps, Node, NodeTable, by_certificate, reporting};
 use kube::{Api, ResourceExt as _};
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use testkit::{Bench, Cluster, Identity, Pki, Settings};
+use testkit::{Bench, Cluster, HOST_OF_GUESTS, Identity, Pki, Settings};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_stream::wrappers::TcpListenerStream;
@@ -19,8 +19,6 @@ use tonic::transport::{Certificate, ServerTlsConfig};
 use crate::node::{pod, run};
 use crate::node_agent::{Agent, file, files_with};
 
-/// The host as a guest sees it.
-const HOST: &str = "10.0.2.2";
 const FOLDER: &str = "/run/berth-bin";
 
 async fn control_plane(pki: &Pki) -> (SocketAddr, watch::Receiver<Arc<NodeTable>>) {
@@ -48,7 +46,7 @@ async fn control_plane(pki: &Pki) -> (SocketAddr, watch::Receiver<Arc<NodeTable>
 
 fn settings(pki: &Pki, own: &Identity, server: SocketAddr) -> Settings {
     let section = format!(
-        "[report]\nendpoints = [\"https://{HOST}:{}\"]\ncluster = \"e2e\"\nnode = \"worker\"\n\
+        "[report]\nendpoints = [\"https://{HOST_OF_GUESTS}:{}\"]\ncluster = \"e2e\"\nnode = \"worker\"\n\
          ca_file = \"{FOLDER}/ca.crt\"\ncertificate_file = \"{FOLDER}/node.crt\"\n\
          key_file = \"{FOLDER}/node.key\"\n",
         server.port()

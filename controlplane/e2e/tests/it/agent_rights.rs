@@ -5,7 +5,7 @@ use std::time::Duration;
 use cluster::events::{Event, Events, PodRef};
 use cluster::node::NodeHeard;
 use cluster::pods::PodsHeard;
-use cluster::write::{self, Kind, Part};
+use cluster::write::{self, CNR, NODE, Part};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
@@ -19,14 +19,6 @@ use tokio::time::timeout;
 
 use crate::agent_apiserver::install_kind;
 use crate::daemonset::apply;
-
-const CNR: Kind = Kind {
-    group: "node.katalyst.kubewharf.io",
-    version: "v1alpha1",
-    kind: "CustomNodeResource",
-    plural: "customnoderesources",
-};
-const NODE: Kind = Kind { group: "", version: "v1", kind: "Node", plural: "nodes" };
 
 /// What the agent does at the apiserver, each with one sentence when it is refused.
 async fn everything(client: &Client, node: &str) -> Vec<String> {

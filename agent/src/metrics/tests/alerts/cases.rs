@@ -10,7 +10,7 @@ use model::policy::Mode;
 use model::qos::{PoolName, WorkloadName};
 use model::snapshot::{Signal, SourceHealth};
 use model::{Bytes, MilliCpu, Nanos, NumaNodeId, Timestamp};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::config::{ApiserverConfig, KubernetesConfig, OnUnplaceable, Report};
 use crate::eyes::{Status, Witness};
@@ -166,6 +166,16 @@ fn suppressed(state: &mut NodeState) {
     });
 }
 
+/// The first findings of a thread.
+fn first_told(told: &watch::Receiver<Arc<Vec<Finding>>>) -> Vec<Finding> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while told.borrow().is_empty() {
+        assert!(Instant::now() < deadline, "it says nothing");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    told.borrow().as_ref().clone()
+}
+
 /// What the thread that talks to the runtime says where there is none.
 fn not_heard() -> Vec<Finding> {
     let config = KubernetesConfig {
@@ -178,12 +188,7 @@ fn not_heard() -> Vec<Finding> {
     let metrics = RuntimeMetrics::default();
     let talk = kubernetes::start(&config, "/kubepods", requests, (Cluster::none().pods, metrics))
         .expect("a thread");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while talk.told.borrow().is_empty() {
-        assert!(Instant::now() < deadline, "it says nothing");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    talk.told.borrow().as_ref().clone()
+    first_told(&talk.told)
 }
 
 /// What is found of a container that runs and stays unknown.
@@ -203,15 +208,10 @@ fn not_asked() -> Finding {
         report: Report { cnr: true, capacity: true, events: true },
         report_in_observe: false,
     };
-    let (_state, state) = tokio::sync::watch::channel(None);
-    let (_stop, stopping) = tokio::sync::watch::channel(false);
+    let (_state, state) = watch::channel(None);
+    let (_stop, stopping) = watch::channel(false);
     let cluster = Cluster::start(&config, state, stopping).expect("a thread");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while cluster.told.borrow().is_empty() {
-        assert!(Instant::now() < deadline, "it says nothing");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    cluster.told.borrow()[0].clone()
+    first_told(&cluster.told)[0].clone()
 }
 
 pub(super) fn all() -> Vec<Case> {
