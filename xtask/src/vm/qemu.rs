@@ -48,8 +48,8 @@ impl Workplace {
 const BOOT_LIMIT: Duration = Duration::from_secs(60);
 const BOOT_ATTEMPTS: u32 = 3;
 
-/// Boots, streams the command's output to `sink`, waits for the end of QEMU. A guest that hangs before its command
-/// has begun is booted again, and says so.
+/// Boots, streams the command's output to `sink`, waits for the end of QEMU. A guest that hangs or panics before its
+/// command has begun is booted again, and says so.
 pub(super) fn run(
     guest: &Guest,
     place: &Workplace,
@@ -60,10 +60,7 @@ pub(super) fn run(
             Followed::Ended(marks) => return Ok(marks),
             Followed::NeverReady { state } => state,
         };
-        eprintln!(
-            "vm: the guest did not boot within {} s, attempt {attempt} of {BOOT_ATTEMPTS}\n{state}",
-            BOOT_LIMIT.as_secs(),
-        );
+        eprintln!("vm: the guest did not boot, attempt {attempt} of {BOOT_ATTEMPTS}: {state}");
     }
     bail!("the guest did not boot")
 }
@@ -122,13 +119,20 @@ fn follow(
                 return Ok(Followed::Ended(marks));
             }
             let complaint = fs::read_to_string(place.path("qemu.log")).unwrap_or_default();
-            bail!(
+            let what = format!(
                 "the guest ended ({status}) before its command did\n{complaint}{}",
                 last_lines(place)
             );
+            // Without a word of its console QEMU itself refused, and would again.
+            if !marks.ready && !read_console(place).is_empty() {
+                return Ok(Followed::NeverReady { state: what });
+            }
+            bail!("{what}");
         }
         if !marks.ready && began.elapsed() > BOOT_LIMIT {
-            return Ok(Followed::NeverReady { state: hang::examine(place, child) });
+            let late = format!("not within {} s", BOOT_LIMIT.as_secs());
+            let state = format!("{late}\n{}", hang::examine(place, child));
+            return Ok(Followed::NeverReady { state });
         }
         let limit = if marks.exit.is_some() { guest.timeout + GRACE } else { guest.timeout };
         if began.elapsed() > limit {
@@ -181,12 +185,27 @@ fn read_marks(text: &str) -> Marks {
     marks
 }
 
+fn read_console(place: &Workplace) -> String {
+    String::from_utf8_lossy(&fs::read(place.path("console")).unwrap_or_default()).into_owned()
+}
+
+/// The console's end; after a panic also its beginning, for a list of tasks follows that is longer than that.
 pub(super) fn last_lines(place: &Workplace) -> String {
-    let console = fs::read(place.path("console")).unwrap_or_default();
-    let console = String::from_utf8_lossy(&console);
+    let console = read_console(place);
     let lines: Vec<_> = console.lines().collect();
     let last = &lines[lines.len().saturating_sub(CONSOLE_LINES)..];
-    format!("--- the guest's console, last {} lines\n{}", last.len(), last.join("\n"))
+    let end = format!("--- the guest's console, last {} lines\n{}", last.len(), last.join("\n"));
+    format!("{}{end}", panic_lines(&lines))
+}
+
+/// A kernel's trace stands around its word, on either side.
+fn panic_lines(lines: &[&str]) -> String {
+    let Some(at) = lines.iter().position(|line| line.contains("Kernel panic")) else {
+        return String::new();
+    };
+    let shown =
+        &lines[at.saturating_sub(CONSOLE_LINES / 2)..lines.len().min(at + CONSOLE_LINES / 2)];
+    format!("--- its panic\n{}\n", shown.join("\n"))
 }
 
 /// Words with which the kernel reports a defect of its own. It goes on after these; an oops is made a panic.
@@ -195,8 +214,7 @@ const COMPLAINTS: [&str; 5] =
 
 /// Lines of the console that say something went wrong inside the guest's kernel.
 pub(super) fn complaints(place: &Workplace) -> Vec<String> {
-    let console = fs::read(place.path("console")).unwrap_or_default();
-    let console = String::from_utf8_lossy(&console);
+    let console = read_console(place);
     let found = console.lines().filter(|line| COMPLAINTS.iter().any(|word| line.contains(word)));
     found.map(str::to_owned).collect()
 }
