@@ -124,8 +124,7 @@ pub fn start(
         (Mode::Observe, None) => Inherited::put_back(n_fast + n_slow, [&fast, &slow]),
         _ => Inherited::default(),
     };
-    let pods = outside.runtime.map(|runtime| runtime.pods);
-    let collector = start_collector(&config, edges.tree, edges.probe, pods)?;
+    let collector = start_collector(&config, edges.tree, edges.probe, outside.runtime.as_ref())?;
     let policy = match &observe_only {
         Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
         None => config.policy.clone(),

@@ -17,7 +17,7 @@ use model::qos::WorkloadName;
 use model::sample::{HostSample, ProbeSample, Sample, Source, WorkloadSample};
 use model::{Timestamp, Topology};
 
-pub use source::{SourceHandle, SourcePlan, spawn};
+pub use source::{SourceHandle, SourcePlan, Waker, spawn};
 
 /// The mailboxes of all sources.
 #[derive(Debug)]

@@ -1,8 +1,9 @@
-//! One thread per source: reads, leaves the newest value in a mailbox, sleeps. A read that hangs
-//! blocks its own thread only and shows as a fault once its deadline has passed.
+//! One thread per source: reads, leaves the newest value in a mailbox, sleeps until the next is due or somebody
+//! wakes it. A read that hangs blocks its own thread only and shows as a fault once its deadline has passed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::Thread;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -30,6 +31,22 @@ pub struct SourceHandle<T> {
     /// When the read in flight began; 0 when none is.
     began: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+/// Asks a source for a reading before the next is due: what it reads is known to have changed.
+#[derive(Clone, Debug)]
+pub struct Waker {
+    thread: Thread,
+    wanted: Arc<AtomicBool>,
+}
+
+impl Waker {
+    /// Does not wait. A second call before the reading changes nothing.
+    pub fn wake(&self) {
+        self.wanted.store(true, Ordering::Release);
+        self.thread.unpark();
+    }
 }
 
 impl<T> Drop for SourceHandle<T> {
@@ -39,6 +56,10 @@ impl<T> Drop for SourceHandle<T> {
 }
 
 impl<T> SourceHandle<T> {
+    pub fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
     /// The newest value and fault; does not wait.
     pub fn read(&self, now: Timestamp) -> Source<Arc<T>> {
         let mut source = self.latest.borrow().clone();
@@ -75,19 +96,57 @@ where
     let (mailbox, latest) = watch::channel(Source::default());
     let began = Arc::new(AtomicU64::new(0));
     let stop = Arc::new(AtomicBool::new(false));
-    let handle = SourceHandle { plan, latest, began: Arc::clone(&began), stop: Arc::clone(&stop) };
-    thread::Builder::new().name(plan.name.to_owned()).spawn(move || {
-        while !stop.load(Ordering::Relaxed) {
+    let wanted = Arc::new(AtomicBool::new(false));
+    let (in_flight, ended, mut pace) =
+        (Arc::clone(&began), Arc::clone(&stop), Pace::new(plan.period, Arc::clone(&wanted)));
+    let thread = thread::Builder::new().name(plan.name.to_owned()).spawn(move || {
+        while !ended.load(Ordering::Relaxed) {
             let at = clock::now();
-            began.store(at.0, Ordering::Release);
+            in_flight.store(at.0, Ordering::Release);
             let result = read(at);
-            began.store(0, Ordering::Release);
+            in_flight.store(0, Ordering::Release);
             deliver(&mailbox, at, result);
-            let spent = clock::now().since(at);
-            thread::sleep(Duration::from_nanos(plan.period.0.saturating_sub(spent.0)));
+            pace.sleep(at);
         }
     })?;
-    Ok(handle)
+    let waker = Waker { thread: thread.thread().clone(), wanted };
+    Ok(SourceHandle { plan, latest, began, stop, waker })
+}
+
+/// When a source is read next: a period after the last reading began; once in each period earlier if somebody asks,
+/// but not sooner than a quarter of it, so that a rate has time to be one, and however many ask there are two
+/// readings a period at most.
+struct Pace {
+    period: Nanos,
+    wanted: Arc<AtomicBool>,
+    /// The last reading was one that somebody asked for.
+    was_early: bool,
+}
+
+impl Pace {
+    fn new(period: Nanos, wanted: Arc<AtomicBool>) -> Pace {
+        Pace { period, wanted, was_early: false }
+    }
+
+    fn sleep(&mut self, last: Timestamp) {
+        loop {
+            let spent = clock::now().since(last);
+            let wanted = self.wanted.load(Ordering::Acquire);
+            let left = self.left(spent, wanted);
+            if left.0 == 0 {
+                self.was_early = wanted && spent < self.period;
+                // Who asks from here on has seen something that the coming reading may not.
+                self.wanted.store(false, Ordering::Release);
+                return;
+            }
+            thread::park_timeout(Duration::from_nanos(left.0));
+        }
+    }
+
+    fn left(&self, spent: Nanos, wanted: bool) -> Nanos {
+        let due = if wanted && !self.was_early { self.period.0 / 4 } else { self.period.0 };
+        Nanos(due.saturating_sub(spent.0))
+    }
 }
 
 fn deliver<T>(
@@ -125,6 +184,41 @@ mod tests {
             thread::sleep(Duration::from_millis(1));
         }
         panic!("not seen within 2 s");
+    }
+
+    #[test]
+    fn a_reading_is_due_after_a_period_or_a_quarter_when_asked_for_once() {
+        let check = |was_early, spent, wanted, left| {
+            let pace = Pace { period: Nanos(1000), wanted: Arc::default(), was_early };
+            assert_eq!(
+                pace.left(Nanos(spent), wanted),
+                Nanos(left),
+                "{was_early} {spent} {wanted}"
+            );
+        };
+        check(false, 0, false, 1000);
+        check(false, 900, false, 100);
+        check(false, 5000, false, 0);
+        check(false, 100, true, 150);
+        check(false, 250, true, 0);
+        check(true, 250, true, 750);
+        check(true, 1000, true, 0);
+    }
+
+    #[test]
+    fn who_wakes_a_source_has_a_reading_long_before_the_next_is_due() {
+        let mut reads = 0;
+        let plan = SourcePlan { period: Nanos::from_secs(2), ..PLAN };
+        let handle = spawn(plan, move |_| {
+            reads += 1;
+            Ok(reads)
+        })
+        .expect("spawn");
+        let began = std::time::Instant::now();
+        wait_for(&handle, |source| source.value().is_some_and(|reads| **reads == 1));
+        handle.waker().wake();
+        wait_for(&handle, |source| source.value().is_some_and(|reads| **reads == 2));
+        assert!(began.elapsed() < Duration::from_millis(1800), "{:?}", began.elapsed());
     }
 
     #[test]

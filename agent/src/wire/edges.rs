@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use collector::rules::Rule;
 use collector::workloads::{Thresholds, WorkloadReader};
-use collector::{Collector, SourcePlan};
+use collector::{Collector, SourcePlan, Waker};
 use hostfs::{CgroupTree, HostRoot};
 use model::qos::CgroupPath;
 use model::sample::{PodOnNode, SourceFault};
@@ -15,6 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::eyes::{self, Eyes, Status, Witness};
+use crate::kubernetes::Conversation;
 
 /// One record per victim and this long is enough: the first one suppresses, later ones only renew.
 const BURST_GAP: Nanos = Nanos::from_millis(200);
@@ -93,7 +94,7 @@ pub fn start_collector(
     config: &Config,
     tree: Result<CgroupTree, String>,
     probe: Box<dyn ProbeSource>,
-    pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
+    talk: Option<&Conversation>,
 ) -> anyhow::Result<Collector> {
     let host = HostRoot::new(&config.host.root);
     let tick = config.agent.tick;
@@ -111,11 +112,15 @@ pub fn start_collector(
         Ok(tree) => {
             let thresholds = Thresholds::of(&config.policy);
             let reader = WorkloadReader::new(tree, rules, thresholds, probe);
-            let reader = match pods {
-                Some(pods) => reader.with_pods(pods),
+            let reader = match talk {
+                Some(talk) => reader.with_pods(talk.pods.clone()),
                 None => reader,
             };
-            collector::workloads::spawn(plan("read-cgroups", tick), reader)?
+            let source = collector::workloads::spawn(plan("read-cgroups", tick), reader)?;
+            if let Some(Conversation { handle, pods, .. }) = talk {
+                handle.spawn(wake_at_change(pods.clone(), source.waker()));
+            }
+            source
         }
         Err(why) => collector::spawn(plan("read-cgroups", tick), move |_| {
             Err(SourceFault::Unsupported { why: why.clone() })
@@ -129,6 +134,13 @@ pub fn start_collector(
         host: collector::host::spawn_host(plan("read-host", tick), host)?,
         workloads,
     })
+}
+
+/// What a pod asks for is in its files before the second is over.
+async fn wake_at_change(mut pods: watch::Receiver<Arc<Vec<PodOnNode>>>, reader: Waker) {
+    while pods.changed().await.is_ok() {
+        reader.wake();
+    }
 }
 
 /// What is there, not what was planned: a second choice says why it is one.
