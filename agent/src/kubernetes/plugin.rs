@@ -22,7 +22,7 @@ use runtime::cgroup;
 use runtime::nri::{Answer, Call, mask};
 use runtime::pods::{Mark, PLACED, PodTable};
 use state::{NOT_MADE_YET, Original};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
 use crate::config::OnUnplaceable;
@@ -47,13 +47,15 @@ pub(super) struct Plugin {
     pub(super) troubles: BTreeMap<&'static str, Finding>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) metrics: RuntimeMetrics,
+    /// What is to be told has changed.
+    pub(super) news: Arc<Notify>,
 }
 
 impl Plugin {
-    /// Answers one call.
+    /// Answers one call. What it changes is told later (`tell`): all pods are looked at for that, and the runtime waits for this.
     pub(super) fn answer(&mut self, call: &Call) -> Answer {
         if self.table.hear(call) {
-            self.publish();
+            self.news.notify_one();
         }
         match call {
             Call::Configure(runtime) => {
@@ -75,31 +77,32 @@ impl Plugin {
     /// What the cluster says of the pods.
     pub(super) fn declare(&mut self, declared: Option<Arc<Declared>>) {
         self.table.declare(declared);
-        self.publish();
+        self.news.notify_one();
     }
 
     /// What the kubelet says of those who were here at `mark`.
     pub(super) fn give(&mut self, mark: Mark, given: Given) {
         self.troubles.remove("kubelet-not-heard");
         self.table.give(mark, given);
-        self.publish();
+        self.news.notify_one();
     }
 
     /// Something is wrong with a conversation.
     pub(super) fn trouble(&mut self, finding: Finding) {
         if self.troubles.insert(finding.rule, finding.clone()) != Some(finding) {
-            self.publish();
+            self.news.notify_one();
         }
     }
 
     /// It is not, or no more.
     pub(super) fn is_well(&mut self, rule: &'static str) {
         if self.troubles.remove(rule).is_some() {
-            self.publish();
+            self.news.notify_one();
         }
     }
 
-    fn publish(&self) {
+    /// Tells collector and loop what is known.
+    pub(super) fn tell(&self) {
         let (pods, misread) = self.table.pods(&self.rules, &self.managed);
         let findings = self.troubles.values().cloned();
         let findings = findings.chain(misread.iter().map(not_understood));

@@ -17,7 +17,7 @@ use model::sample::PodOnNode;
 use runtime::nri::{self, Call, Ended, Identity, Runtime};
 use runtime::pods::PodTable;
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -36,6 +36,9 @@ const OWN_POD: &str = "POD_UID";
 /// Between two questions to the kubelet while nobody comes; after somebody came it is asked at once, and not oftener than it likes.
 const ASK_EVERY: Duration = Duration::from_secs(30);
 const ASK_AT_MOST_EVERY: Duration = Duration::from_secs(1);
+
+/// From the first news to the telling. Little beside the quarter of a tick after which the cgroups may be read again.
+const TELL_AFTER: Duration = Duration::from_millis(10);
 
 /// Between two looks whether the runtime still tells everything.
 const LISTEN_EVERY: Duration = Duration::from_secs(5);
@@ -71,6 +74,7 @@ pub fn start(
         troubles: Default::default(),
         requests,
         metrics: metrics.clone(),
+        news: Arc::new(Notify::new()),
     };
     let (nri, kubelet) = (config.nri_socket.clone(), config.kubelet_socket.clone());
     let handle = reactor.handle().clone();
@@ -95,6 +99,7 @@ pub fn start(
         let all = async {
             tokio::join!(
                 talk,
+                tell(&plugin),
                 declare(&plugin, declared.clone()),
                 ask(&plugin, &kubelet),
                 listen(&plugin, declared, &talk_to),
@@ -103,6 +108,16 @@ pub fn start(
         match reactor.block_on(all).0 {}
     })?;
     Ok(Conversation { runtime, handle, pods: pods_seen, told: told_seen })
+}
+
+/// Hands on what is known. A pod that starts is four calls in a few milliseconds, which become one.
+async fn tell(plugin: &RefCell<Plugin>) -> Infallible {
+    let news = Arc::clone(&plugin.borrow().news);
+    loop {
+        news.notified().await;
+        sleep(TELL_AFTER).await;
+        plugin.borrow().tell();
+    }
 }
 
 /// Hands on what the apiserver says.

@@ -51,6 +51,7 @@ fn plugin(on_unplaceable: OnUnplaceable, requests: mpsc::Sender<Request>) -> Plu
         troubles: Default::default(),
         requests,
         metrics: RuntimeMetrics::default(),
+        news: Arc::default(),
     }
 }
 
@@ -238,13 +239,17 @@ fn who_is_here_is_told_with_who_is_not_understood() {
     assert!(matches!(answer, Answer::Configured { events } if events != 0));
     let list = |more| SynchronizeRequest { pods: vec![pod("gold")], containers: Vec::new(), more };
     plugin.answer(&Call::Synchronize(list(true)));
+    plugin.tell();
     assert!(!pods.has_changed().expect("open"), "half a list is none");
     plugin.answer(&Call::Synchronize(list(false)));
+    assert!(!pods.has_changed().expect("open"), "the runtime is answered first");
+    plugin.tell();
     assert_eq!(pods.borrow_and_update()[0].name.as_str(), "shop/db");
     let told = Arc::clone(&told.borrow());
     assert_eq!((told.len(), told[0].rule), (1, "pod-not-understood"));
     assert!(told[0].message.contains("gold"), "{}", told[0].message);
     let gone = Call::Told { event: Event::RemovePodSandbox, pod: pod("gold"), container: None };
     plugin.answer(&gone);
+    plugin.tell();
     assert!(pods.borrow().is_empty());
 }

@@ -125,7 +125,7 @@ fn agent_whose_reader_freezes_grows_nothing_and_falls_back_to_the_floor() {
 }
 
 /// CPU of a guest in virtual time against a native core: `bench footprint` says 9 to 11. The lesser one.
-const EMULATOR_FACTOR: f64 = 9.0;
+pub(crate) const EMULATOR_FACTOR: f64 = 9.0;
 
 /// The bars of a hundred cgroups, beside ten thousand: 30 MB, and 1 % of a native core. In virtual time, where the
 /// host's load counts for nothing.
@@ -142,11 +142,7 @@ fn exact_agent_with_ten_thousand_cgroups_stays_within_its_bars() {
     std::thread::sleep(Duration::from_secs(30));
     let seconds = (cpu_ticks(agent.pid()) - used) as f64 / 100.0;
     let native = seconds / began.elapsed().as_secs_f64() / EMULATOR_FACTOR;
-    let status = fs::read_to_string(format!("/proc/{}/status", agent.pid())).expect("status");
-    let rss_kib: u64 = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok())
-        .expect("VmRSS");
+    let rss_kib = status_kib(agent.pid(), "VmRSS");
     measured(&format!("agent_rss_kib_beside_10k_cgroups {rss_kib}"));
     measured(&format!("agent_native_cpu_ratio_beside_10k_cgroups {native:.5}"));
     assert!(rss_kib * 1024 < 30_000_000, "{rss_kib} KiB");
@@ -156,6 +152,15 @@ fn exact_agent_with_ten_thousand_cgroups_stays_within_its_bars() {
     for n in 0..10_000 {
         fs::remove_dir(crowd.path().join(format!("g{n}"))).expect("remove a cgroup");
     }
+}
+
+/// A field of `/proc/PID/status`, in KiB.
+#[track_caller]
+pub(crate) fn status_kib(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
+    let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    let text = line.unwrap_or_else(|| panic!("no {field}:\n{status}")).trim();
+    text.trim_end_matches(" kB").parse().expect("KiB")
 }
 
 /// User and system time of a process, in hundredths of a second.
