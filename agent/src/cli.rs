@@ -9,7 +9,7 @@ use tracing::error;
 use crate::config::{self, Config};
 use crate::kubernetes;
 use crate::offline::{self, ReplayArgs};
-use crate::{once, priority, simulate, watchdog, wire};
+use crate::{once, priority, rights, simulate, watchdog, wire};
 
 /// Exit code for a configuration that is refused (sysexits.h, EX_USAGE).
 const EX_USAGE: u8 = 64;
@@ -177,6 +177,7 @@ fn watch(config: &Config) -> anyhow::Result<()> {
     priority::take_turns();
     let tree = wire::open_tree(config)?;
     let agent = &config.agent;
+    rights::give_up_for_files();
     watchdog::watch(&agent.runtime_dir, tree, agent.watchdog_grace, std::io::stdin());
     Ok(())
 }

@@ -25,6 +25,7 @@ pub mod priority;
 pub mod recorder;
 pub mod recording;
 pub mod report;
+pub mod rights;
 pub mod ring;
 pub mod self_cost;
 pub mod serve;

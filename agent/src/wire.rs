@@ -38,7 +38,7 @@ use crate::pressure::{self, Victims};
 use crate::recorder::{self, Recorder};
 use crate::recording::Recording;
 use crate::watchdog::{self, WatchdogKeeper, Watched};
-use crate::{own_cgroup, planner, priority, ring};
+use crate::{own_cgroup, planner, priority, rights, ring};
 
 /// Outcomes waiting for the loop: a batch of 1000 Steps fits.
 const OUTCOMES: usize = 4096;
@@ -69,7 +69,8 @@ pub fn run(config: Config, config_path: &Path) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shutdown = runtime.block_on(async { kit::shutdown_signal() })?;
     let (stop, stopping) = watch::channel(false);
-    let edges = open_edges(&config)?;
+    let mut edges = open_edges(&config)?;
+    rights::give_up_after_start(&mut *edges.probe);
     let agent = start(config, config_path, edges, stopping)?;
     runtime.block_on(async {
         let signal = shutdown.await;

@@ -12,6 +12,7 @@ mod agent_provision;
 mod agent_reading;
 mod agent_recording;
 mod agent_refused;
+mod agent_rights;
 mod agent_soak;
 mod cgroup_faults;
 mod cgroup_knobs;
