@@ -3,9 +3,9 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use serde_json::json;
-use testkit::{Bench, Cluster, Settings, Shape, eventually};
+use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
 
-use crate::node::{cgroup_file, pod, run};
+use crate::node::{cgroup_file, container_cgroup, pod, run};
 use crate::node_agent::{
     Agent, ENV, LEVEL, SOON, annotated, are_apart, bound_database, files, n_cpus, until_file,
 };
@@ -20,7 +20,11 @@ async fn pods_get_the_cpus_that_their_annotations_ask_for() {
     let early = run(&bench, &pods, &pod("early", json!({ "requests": { "cpu": "500m" } }))).await;
     let agent = Agent::start(&node).await;
 
-    let db = run(&bench, &pods, &bound_database("db")).await;
+    let database = bound_database("db");
+    let (db, others_off) = tokio::join!(run(&bench, &pods, &database), others_off(&node, &early));
+    bench
+        .note(&format!("the others are off a new owner's CPUs {others_off} s after it has them"))
+        .unwrap();
     assert_eq!(cgroup_file(&node, &db, "cpuset.cpus").await, "0-1");
     assert_eq!(cgroup_file(&node, &db, "cpuset.mems").await, "0");
     until_file(&agent, &early, "cpuset.cpus", "4-7", SOON).await;
@@ -55,6 +59,19 @@ async fn pods_get_the_cpus_that_their_annotations_ask_for() {
     }
     let replayed = agent.sh(&format!("{ENV} ./berth-agent replay recording")).await;
     assert!(replayed.contains("all the same"), "{replayed}");
+}
+
+/// Seconds from the cgroup of the first Guaranteed pod's container, which is made with its CPUs, to the file of another that has left them.
+/// Looked at on the node every 20 ms.
+async fn others_off(node: &Node, other: &Pod) -> String {
+    let other = container_cgroup(other).unwrap();
+    let line = format!(
+        "owns() {{ cat /sys/fs/cgroup/kubepods/pod*/*/cpuset.cpus 2>/dev/null | grep -q '^0-1$'; }}; \
+         for n in $(seq 3000); do owns && break; usleep 20000; done; read began rest </proc/uptime; \
+         for n in $(seq 3000); do grep -q '^4-7$' {other}/cpuset.cpus && break; usleep 20000; done; read ended rest </proc/uptime; \
+         awk \"BEGIN {{ print $ended - $began }}\""
+    );
+    node.shell().run(&line).await.unwrap().success().unwrap().trim().to_owned()
 }
 
 /// Beside the kubelet's own manager of whole CPUs: what it gives away is its own, and ours make room. First only observed: every file is as
