@@ -52,6 +52,10 @@ fn sum(text: &mut String, title: &str, explained: Option<&Explained>) {
     let total = quantity(explained.result, &explained.unit);
     // writing to a String cannot fail
     let _ = writeln!(text, "{title}: {total}");
+    // The only NUMA node has the whole of it.
+    if explained.terms.is_empty() {
+        return;
+    }
     let rows = explained.terms.iter().map(|term| {
         vec![format!("  {}", term.term), quantity(term.value, &term.unit), term.source.clone()]
     });
@@ -76,6 +80,7 @@ fn quantity(value: Option<f64>, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
+    use proto::v1::NodeHeadroom;
 
     use super::*;
     use crate::fixture;
@@ -105,6 +110,15 @@ mod tests {
               used by batch work  -0.50 CPUs  cpu.stat
         "#]]
         .assert_eq(&explained(&fixture::headroom()));
+    }
+
+    #[test]
+    fn what_has_no_terms_has_no_table() {
+        let whole =
+            Explained { result: Some(1900.0), unit: "mCPU".to_owned(), ..Explained::default() };
+        let node = NodeHeadroom { cpu: Some(whole), ..NodeHeadroom::default() };
+        let reply = Headroom { nodes: vec![node], ..Headroom::default() };
+        assert_eq!(explained(&reply), "CPU of NUMA node 0: 1.90 CPUs\n");
     }
 
     #[test]
