@@ -19,6 +19,7 @@ use cluster::write::{self, CNR, Kind, NODE, Part, WriteError};
 use model::plan::{Finding, Severity};
 use model::pod::Declared;
 use model::policy::Mode;
+use runtime::pauses;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -182,7 +183,7 @@ async fn send(
         Err(error @ WriteError::NotThere { .. }) => (Written::NotThere, Some(error)),
         Err(error) => (Written::Failed, Some(error)),
     };
-    way.pace.wrote(now, content, written);
+    way.pace.wrote(now, content, written, pauses::random());
     let trouble = trouble.map(|error| kit::chain(error).to_string());
     match (&way.trouble, &trouble) {
         (None, Some(error)) => warn!(%error, "The apiserver does not take a report"),

@@ -40,7 +40,13 @@ pub(super) fn main(node: &str, uid: &str, state: &NodeState) -> Content {
             property("memory", memory),
         ] },
     });
-    Content { fixed, amounts: Vec::new(), drifting: Vec::new(), stamps: Vec::new() }
+    Content {
+        fixed,
+        amounts: Vec::new(),
+        drifting: Vec::new(),
+        stamps: Vec::new(),
+        is_renewed: false,
+    }
 }
 
 /// What changes. `now` is the time of day (RFC 3339).
@@ -84,6 +90,7 @@ pub(super) fn status(
             ("/status/nodeMetricStatus/updateTime", json!(now)),
             ("/status/conditions/0/lastHeartbeatTime", json!(now)),
         ],
+        is_renewed: true,
     }
 }
 
