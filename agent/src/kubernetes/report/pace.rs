@@ -16,7 +16,7 @@ const HEARTBEAT: Nanos = Nanos::from_secs(240);
 /// An amount that differs by this many hundredths is told at once.
 const PERCENT: u64 = 2;
 /// Somebody has to install a kind before it is there.
-const NOT_THERE: Nanos = Nanos::from_secs(60);
+const NOT_SERVED: Nanos = Nanos::from_secs(60);
 /// An apiserver that comes back after a minute finds the tries of ten thousand agents spread over several.
 const PAUSES: Pauses = Pauses {
     first: Duration::from_secs(5),
@@ -56,7 +56,7 @@ impl Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Result {
     Taken,
-    NotThere,
+    NotServed,
     Failed,
 }
 
@@ -97,7 +97,7 @@ impl Pace {
                 self.written = Some((now, content));
                 AT_MOST_EVERY
             }
-            Result::NotThere => NOT_THERE,
+            Result::NotServed => NOT_SERVED,
             Result::Failed => {
                 self.n_failed = self.n_failed.saturating_add(1);
                 Nanos(PAUSES.after(self.n_failed, random).as_nanos() as u64)
@@ -209,7 +209,7 @@ mod tests {
             assert!(failed(n_failed, 0).is_due(at(0), &content), "{n_failed}");
         }
         let mut pace = Pace::default();
-        pace.wrote(at(0), content.clone(), Result::NotThere, 0);
+        pace.wrote(at(0), content.clone(), Result::NotServed, 0);
         assert!(!pace.is_due(at(59), &content) && pace.is_due(at(60), &content));
     }
 
