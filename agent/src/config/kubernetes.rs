@@ -43,6 +43,8 @@ pub struct Report {
     pub capacity: bool,
     /// Events of pods.
     pub events: bool,
+    /// `NodeResourceTopology`, where its kind is installed.
+    pub topology: bool,
 }
 
 /// What becomes of a pod that cannot get what it asks for.
@@ -178,16 +180,17 @@ fn node(
 
 fn report(check: &Checker<'_>, raw: Option<Vec<Spanned<String>>>) -> Result<Report, ConfigError> {
     let Some(names) = raw else {
-        return Ok(Report { cnr: true, capacity: true, events: true });
+        return Ok(Report { cnr: true, capacity: true, events: true, topology: false });
     };
-    let mut report = Report { cnr: false, capacity: false, events: false };
+    let mut report = Report { cnr: false, capacity: false, events: false, topology: false };
     for name in names {
         match name.get_ref().as_str() {
             "cnr" => report.cnr = true,
             "capacity" => report.capacity = true,
             "events" => report.events = true,
+            "topology" => report.topology = true,
             _ => {
-                let allowed = "any of \"cnr\", \"capacity\", \"events\"";
+                let allowed = "any of \"cnr\", \"capacity\", \"events\", \"topology\"";
                 return Err(check.refuse("kubernetes.report", &name, allowed));
             }
         }

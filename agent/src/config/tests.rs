@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use model::placement::NumaHintPolicy;
 use model::policy::{Mode, Reserve};
 
-use super::{MetricsListen, parse};
+use super::{MetricsListen, Report, parse};
 
 #[track_caller]
 fn check_refused(text: &str, expect: Expect) {
@@ -93,6 +93,31 @@ fn a_full_file_is_read() {
     assert_eq!((policy.burst.max_percent, policy.burst.static_percent), (40, 100));
     assert_eq!(config.policy.placement.numa_hint, NumaHintPolicy::Packing);
     assert_eq!(config.policy.placement.forbidden.to_string(), "7");
+}
+
+/// With a kubeconfig: what is told to the apiserver.
+#[track_caller]
+fn check_report(line: &str, expect: Report) {
+    let text = format!("[kubernetes]\napiserver = \"/k\"\nnode = \"n\"\n{line}");
+    let config = parse(Path::new("agent.toml"), &text).expect(line);
+    let apiserver = config.kubernetes.and_then(|kubernetes| kubernetes.apiserver);
+    assert_eq!(apiserver.map(|apiserver| apiserver.report), Some(expect), "{line}");
+}
+
+#[test]
+fn zones_are_told_only_where_that_is_asked_for() {
+    let usual = Report { cnr: true, capacity: true, events: true, topology: false };
+    check_report("", usual);
+    check_report("report = [\"cnr\", \"capacity\", \"events\"]", usual);
+    let nothing = Report { cnr: false, capacity: false, events: false, topology: false };
+    check_report("report = []", nothing);
+    check_report("report = [\"topology\"]", Report { topology: true, ..nothing });
+    check_refused(
+        "[kubernetes]\napiserver = \"/k\"\nnode = \"n\"\nreport = [\"zones\"]",
+        expect![[
+            r#"agent.toml:4: kubernetes.report = "zones": allowed is any of "cnr", "capacity", "events", "topology""#
+        ]],
+    );
 }
 
 fn workload(more: &str) -> String {

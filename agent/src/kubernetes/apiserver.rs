@@ -62,10 +62,8 @@ impl Cluster {
                 _ = stopping.wait_for(|stopping| *stopping) => {}
                 never = talk(&config, state, (&pods, &node), &told) => match never {},
             }
-            if !report::shows_promise(&node_seen.borrow()) {
-                return;
-            }
-            if timeout(FAREWELL, report::withdraw(&config)).await.is_err() {
+            let left = report::Left::by(&config, &node_seen.borrow());
+            if timeout(FAREWELL, report::withdraw(&config, left)).await.is_err() {
                 warn!("The apiserver does not hear that the agent stops");
             }
         };

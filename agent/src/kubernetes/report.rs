@@ -1,13 +1,17 @@
 //! What the node tells the apiserver of itself. Owns the loop that looks at the published state every second, and what was written last;
-//! what is said is made by `cnr`, `capacity` and `happenings`, when it is said by `pace`. All three are pure.
+//! what is said is made by `cnr`, `zones`, `capacity` and `happenings`, when it is said by `pace`. All of these are pure.
 
 mod capacity;
 mod cnr;
 mod happenings;
+mod left;
+mod occupied;
 mod pace;
 mod promised;
+mod zones;
 
 use std::convert::Infallible;
+use std::mem::discriminant;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +19,19 @@ use cluster::Client;
 use cluster::events::Events;
 use cluster::node::{NodeHeard, OwnNode};
 use cluster::pods::PodsHeard;
-use cluster::write::{self, CNR, Kind, NODE, Part, WriteError};
+use cluster::write::{self, CNR, Kind, NODE, Part, TOPOLOGY, WriteError};
+use model::Timestamp;
 use model::plan::{Finding, Severity};
 use model::pod::Declared;
 use model::policy::Mode;
+use runtime::pauses;
 use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
 use self::happenings::Happenings;
+pub(super) use self::left::{Left, withdraw};
 use self::pace::{Content, Pace, Result as Written};
 use self::promised::Promised;
 use crate::config::ApiserverConfig;
@@ -44,7 +51,7 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 struct Way {
     pace: Pace,
-    trouble: Option<String>,
+    trouble: Option<WriteError>,
 }
 
 /// What was told, and how it went.
@@ -57,6 +64,7 @@ struct Reporter<'a> {
     cnr: Way,
     cnr_status: Way,
     node: Way,
+    topology: Way,
     is_withdrawn: bool,
 }
 
@@ -76,6 +84,7 @@ pub(super) async fn run(
         cnr: Way::default(),
         cnr_status: Way::default(),
         node: Way::default(),
+        topology: Way::default(),
         is_withdrawn: false,
     };
     loop {
@@ -85,7 +94,8 @@ pub(super) async fn run(
         let pods = heard.pods.borrow().clone();
         if let (Some(state), Some(own)) = (state, &node.node) {
             let declared = pods.pods.clone().unwrap_or_default();
-            reporter.round(&state, own, &declared).await;
+            let left = Left::by(config, &node);
+            reporter.round(&state, own, left, &declared).await;
         }
         let faults = [("pods", pods.fault), ("the Node", node.fault)];
         let faults = faults.into_iter().filter_map(|(of, fault)| Some(not_heard(of, &fault?)));
@@ -93,35 +103,14 @@ pub(super) async fn run(
     }
 }
 
-/// Whether there is something to take back.
-pub(super) fn shows_promise(heard: &NodeHeard) -> bool {
-    heard.node.as_deref().is_some_and(capacity::shows)
-}
-
-/// Nobody is here any more who would hold reclaimed pods down: no more of them are to come. The fields that were ours go, whatever wrote
-/// them in an earlier life.
-pub(super) async fn withdraw(config: &ApiserverConfig) {
-    let nothing = capacity::nothing(&config.node);
-    let told = match cluster::connect(&config.access).await {
-        Ok(client) => {
-            let applied = write::apply(&client, NODE, Part::Status, &config.node, &nothing).await;
-            applied.map_err(|error| kit::chain(&error).to_string())
-        }
-        Err(error) => Err(kit::chain(&error).to_string()),
-    };
-    match told {
-        Ok(()) => info!("Nothing is promised to reclaimed pods any more"),
-        Err(error) => warn!(%error, "What was promised to reclaimed pods is not taken back"),
-    }
-}
-
 impl Reporter<'_> {
-    async fn round(&mut self, state: &NodeState, own: &OwnNode, declared: &Declared) {
+    async fn round(&mut self, state: &NodeState, own: &OwnNode, left: Left, declared: &Declared) {
         let is_silent = state.mode == Mode::Observe && !self.config.report_in_observe;
-        if is_silent && capacity::shows(own) && !self.is_withdrawn {
+        if is_silent && left.is_something() && !self.is_withdrawn {
             // Once: somebody else may promise the same.
             self.is_withdrawn = true;
-            withdraw(self.config).await;
+            withdraw(self.config, left).await;
+            self.topology.pace.overwritten();
         }
         // A machine of which nothing is known yet would be told as one that has nothing.
         if is_silent || state.snapshot.topology.nodes.is_empty() {
@@ -130,25 +119,17 @@ impl Reporter<'_> {
         self.is_withdrawn = false;
         let now = collector::clock::now();
         self.promised.look(now, state.plan.advice.headroom.as_ref());
-        let (name, report) = (&self.config.node, self.config.report);
-        if report.cnr && self.cnr.pace.is_open(now) {
-            let main = cnr::main(name, &own.uid, state);
-            send(&self.client, &mut self.cnr, (CNR, Part::Main, name), main, now).await;
+        let report = self.config.report;
+        if report.cnr {
+            self.tell_cnr(now, state, own, declared).await;
         }
-        if report.cnr && self.cnr.trouble.is_none() && self.cnr_status.pace.is_open(now) {
-            let wall = cluster::wall_clock();
-            let status = cnr::status(name, state, &self.promised, declared, &wall);
-            send(&self.client, &mut self.cnr_status, (CNR, Part::Status, name), status, now).await;
+        if report.topology && self.topology.pace.is_open(now) {
+            let name = &self.config.node;
+            let zones = zones::zones(name, &own.uid, state);
+            send(&self.client, &mut self.topology, (TOPOLOGY, Part::Main, name), zones, now).await;
         }
-        if let (true, Some(content)) =
-            (report.capacity, capacity::status(name, &self.promised, &state.findings))
-        {
-            // A kubelet that starts anew sets what it does not know to zero.
-            if !capacity::stands(own, &self.promised) {
-                self.node.pace.overwritten();
-            }
-            self.node.pace.of(&own.uid);
-            send(&self.client, &mut self.node, (NODE, Part::Status, name), content, now).await;
+        if report.capacity {
+            self.tell_capacity(now, state, own).await;
         }
         if report.events {
             for (pod, event) in self.happenings.look(now, state, declared) {
@@ -159,9 +140,44 @@ impl Reporter<'_> {
         }
     }
 
+    async fn tell_cnr(
+        &mut self,
+        now: Timestamp,
+        state: &NodeState,
+        own: &OwnNode,
+        declared: &Declared,
+    ) {
+        let name = &self.config.node;
+        if self.cnr.pace.is_open(now) {
+            let main = cnr::main(name, &own.uid, state);
+            send(&self.client, &mut self.cnr, (CNR, Part::Main, name), main, now).await;
+        }
+        if self.cnr.trouble.is_none() && self.cnr_status.pace.is_open(now) {
+            let wall = cluster::wall_clock();
+            let status = cnr::status(name, state, &self.promised, declared, &wall);
+            send(&self.client, &mut self.cnr_status, (CNR, Part::Status, name), status, now).await;
+            // Somebody took the object away, which its first half does not hear of.
+            if matches!(self.cnr_status.trouble, Some(WriteError::NotThere { .. })) {
+                self.cnr.pace.overwritten();
+            }
+        }
+    }
+
+    async fn tell_capacity(&mut self, now: Timestamp, state: &NodeState, own: &OwnNode) {
+        let name = &self.config.node;
+        let Some(content) = capacity::status(name, &self.promised, &state.findings) else { return };
+        // A kubelet that starts anew sets what it does not know to zero.
+        if !capacity::stands(own, &self.promised) {
+            self.node.pace.overwritten();
+        }
+        self.node.pace.of(&own.uid);
+        send(&self.client, &mut self.node, (NODE, Part::Status, name), content, now).await;
+    }
+
     fn troubles(&self) -> impl Iterator<Item = Finding> {
-        let ways = [&self.cnr, &self.cnr_status, &self.node];
-        ways.into_iter().filter_map(|way| way.trouble.as_deref()).map(not_reported)
+        let ways = [&self.cnr, &self.cnr_status, &self.node, &self.topology];
+        let troubles = ways.into_iter().filter_map(|way| way.trouble.as_ref());
+        troubles.map(|error| not_reported(&kit::chain(error).to_string()))
     }
 }
 
@@ -170,24 +186,28 @@ async fn send(
     way: &mut Way,
     (kind, part, name): (Kind, Part, &str),
     content: Content,
-    now: model::Timestamp,
+    now: Timestamp,
 ) {
     if !way.pace.is_due(now, &content) {
         return;
     }
     let object: Value = content.object();
     let result = write::apply(client, kind, part, name, &object).await;
-    let (written, trouble) = match &result {
-        Ok(()) => (Written::Taken, None),
-        Err(error @ WriteError::NotThere { .. }) => (Written::NotThere, Some(error)),
-        Err(error) => (Written::Failed, Some(error)),
+    let written = match &result {
+        Ok(()) => Written::Taken,
+        Err(WriteError::NotServed { .. }) => Written::NotServed,
+        Err(_) => Written::Failed,
     };
-    way.pace.wrote(now, content, written);
-    let trouble = trouble.map(|error| kit::chain(error).to_string());
+    way.pace.wrote(now, content, written, pauses::random());
+    let trouble = result.err();
+    let same = |one: &WriteError, other: &WriteError| discriminant(one) == discriminant(other);
     match (&way.trouble, &trouble) {
-        (None, Some(error)) => warn!(%error, "The apiserver does not take a report"),
+        (Some(old), Some(new)) if same(old, new) => {}
+        (_, Some(error)) => {
+            warn!(error = %kit::chain(error), "The apiserver does not take a report");
+        }
         (Some(_), None) => info!(kind = kind.kind, name, "The apiserver takes reports again"),
-        _ => {}
+        (None, None) => {}
     }
     way.trouble = trouble;
 }

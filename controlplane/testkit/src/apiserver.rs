@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use kube::Client;
 
+use crate::audit::Audit;
 use crate::bench::Bench;
 use crate::kubeconfig::Kubeconfig;
 use crate::pki::{HOST_OF_GUESTS, Pki, TokenKeys};
@@ -23,6 +24,7 @@ pub struct Apiserver {
     url: String,
     pki: Pki,
     token_keys: TokenKeys,
+    audit: Audit,
     admin: Kubeconfig,
 }
 
@@ -36,16 +38,18 @@ impl Apiserver {
         let url = format!("https://127.0.0.1:{port}");
         let who = pki.client("admin", "admin", Some("system:masters"))?;
         let admin = Kubeconfig::write(&folder.join("admin.kubeconfig"), &url, &pki, &who)?;
+        let (audit, audited) = Audit::in_folder(&folder)?;
         let arguments = [
             vec!["kube-apiserver".to_owned(), format!("--etcd-servers={store}")],
             addresses(port),
             certificates(&pki, &token_keys)?,
+            audited,
         ];
         let program = bench.programs().path("kube")?;
         let mut process = Process::start(&folder, &program, arguments.concat())?;
         let client = admin.client().await?;
         ready::wait(&mut process, &client, "/readyz").await?;
-        Ok(Apiserver { process, folder, port, url, pki, token_keys, admin })
+        Ok(Apiserver { process, folder, port, url, pki, token_keys, audit, admin })
     }
 
     /// Of a user who may do everything.
@@ -81,6 +85,16 @@ impl Apiserver {
     /// At `HOST_OF_GUESTS` for nodes.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// A patch of the agent's DaemonSet (of any kind that kubectl takes), by which it finds this apiserver from a node.
+    pub fn patch_of_agent(&self) -> String {
+        include_str!("agent_patch.yaml").replace("%PORT%", &self.port.to_string())
+    }
+
+    /// Every write of a service account (`system:serviceaccount:..`) until now, also those that were refused: verb, path and answer.
+    pub fn writes_of(&self, account: &str) -> anyhow::Result<Vec<String>> {
+        self.audit.writes_of(account)
     }
 
     /// Resident memory in KiB; `None` when it has ended.

@@ -14,6 +14,7 @@
 //! Everything ends when its value is dropped, also in a panic, and when the process of the test dies in any way.
 
 mod apiserver;
+mod audit;
 mod bench;
 mod cluster;
 mod containerd;

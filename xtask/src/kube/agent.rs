@@ -7,7 +7,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
-use serde_json::json;
 
 use super::playground::Playground;
 use crate::image::agent;
@@ -15,8 +14,8 @@ use crate::setup::shell;
 use crate::test::build::Profile;
 use crate::{place, setup};
 
-/// The host as QEMU's guests see it.
-const HOST_OF_GUESTS: &str = "10.0.2.2";
+/// The playground has no addresses of services: its nodes reach the apiserver as their kubelets do, and so does the agent.
+const PATCH: &str = include_str!("../../../controlplane/testkit/src/agent_patch.yaml");
 
 /// A folder of `deploy/daemonset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -69,17 +68,11 @@ pub(super) fn bring(cluster: &Playground, overlay: Overlay, image: &Path) -> any
     Ok(())
 }
 
-/// The playground has no addresses of services: its nodes reach the apiserver as their kubelets do, and so does the agent.
 fn point_to_apiserver(cluster: &Playground) -> anyhow::Result<()> {
     let server = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
     let server = shell::output(cluster.kubectl()?.args(server))?;
     let port = port(&server).with_context(|| format!("the apiserver's port in {server:?}"))?;
-    let env = json!([
-        { "name": "KUBERNETES_SERVICE_HOST", "value": HOST_OF_GUESTS },
-        { "name": "KUBERNETES_SERVICE_PORT", "value": port.to_string() },
-    ]);
-    let pod = json!({ "hostNetwork": true, "containers": [{ "name": "agent", "env": env }] });
-    let patch = json!({ "spec": { "template": { "spec": pod } } }).to_string();
+    let patch = PATCH.replace("%PORT%", &port.to_string());
     let mut kubectl = cluster.kubectl()?;
     shell::quiet(kubectl.args(["-n", "berth-system", "patch", "ds/berth-agent", "-p", &patch]))
 }

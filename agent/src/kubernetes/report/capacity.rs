@@ -28,6 +28,8 @@ pub(super) fn status(node: &str, promised: &Promised, findings: &[Finding]) -> O
         amounts: vec![whole.milli_cpu, whole.memory],
         drifting: vec![("/status/capacity", amounts.clone()), ("/status/allocatable", amounts)],
         stamps: Vec::new(),
+        // Its Node is followed.
+        is_renewed: false,
     })
 }
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use model::cpuset::CpuSet;
-use model::ledger::{Place, Resident};
+use model::ledger::Resident;
 use model::pod::Declared;
 use model::qos::{PoolName, QosLevel, WorkloadName};
 use model::snapshot::{Signal, WorkloadView};
@@ -13,6 +13,7 @@ use model::{NumaNodeId, SocketId};
 use serde_json::{Map, Value, json};
 
 use super::capacity::{placed, resources};
+use super::occupied::part;
 use super::pace::Content;
 use super::promised::Promised;
 use crate::node_state::NodeState;
@@ -30,17 +31,26 @@ pub(super) fn main(node: &str, uid: &str, state: &NodeState) -> Content {
     let fixed = json!({
         "apiVersion": API,
         "kind": "CustomNodeResource",
-        "metadata": {
-            "name": node,
-            "ownerReferences": [{ "apiVersion": "v1", "kind": "Node", "name": node, "uid": uid }],
-        },
+        "metadata": owned(node, uid),
         "spec": { "nodeResourceProperties": [
             property("numa", topology.nodes.len() as u64),
             property("cpu", topology.n_online() as u64),
             property("memory", memory),
         ] },
     });
-    Content { fixed, amounts: Vec::new(), drifting: Vec::new(), stamps: Vec::new() }
+    Content {
+        fixed,
+        amounts: Vec::new(),
+        drifting: Vec::new(),
+        stamps: Vec::new(),
+        is_renewed: false,
+    }
+}
+
+/// Metadata of an object that goes with its Node.
+pub(super) fn owned(node: &str, uid: &str) -> Value {
+    let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": node, "uid": uid });
+    json!({ "name": node, "ownerReferences": [owner] })
 }
 
 /// What changes. `now` is the time of day (RFC 3339).
@@ -84,6 +94,7 @@ pub(super) fn status(
             ("/status/nodeMetricStatus/updateTime", json!(now)),
             ("/status/conditions/0/lastHeartbeatTime", json!(now)),
         ],
+        is_renewed: true,
     }
 }
 
@@ -203,18 +214,11 @@ fn allocations(
     let residents = state.plan.ledger.pods.values();
     let allocation = |resident: &Resident| {
         let ask = &resident.ask;
-        let (milli_cpu, nodes) = match resident.place {
-            Place::Own { cpus: own, nodes } => (own.intersection(cpus).len() as u64 * 1000, nodes),
-            Place::Node(of) if of == node => (ask.cpu.0, model::NumaSet::single(of)),
-            Place::Node(_) | Place::Pool | Place::Anywhere => return None,
-        };
-        if milli_cpu == 0 && !nodes.contains(node) {
-            return None;
-        }
-        let mut requests = Map::from_iter([("cpu".to_owned(), json!(format!("{milli_cpu}m")))]);
-        if nodes.contains(node) && ask.memory.0 > 0 {
-            let part = ask.memory.0 / nodes.len() as u64;
-            requests.insert("memory".to_owned(), json!(part.to_string()));
+        let part = part(resident, node, cpus)?;
+        let cpu = json!(format!("{}m", part.milli_cpu));
+        let mut requests = Map::from_iter([("cpu".to_owned(), cpu)]);
+        if part.memory > 0 {
+            requests.insert("memory".to_owned(), json!(part.memory.to_string()));
         }
         // Without a uid it is no pod.
         let consumer = format!("{}/{}", ask.name, uids.get(&ask.name)?);

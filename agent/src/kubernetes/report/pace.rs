@@ -1,7 +1,10 @@
-//! When an object is written again. Pure: owns the hysteresis, so that ten thousand nodes do not write what nobody needs to know, and the
-//! pauses after a failure.
+//! When an object is written again. Pure: owns the hysteresis, so that ten thousand nodes do not write what nobody needs to know, and which
+//! pauses follow a failure.
+
+use std::time::Duration;
 
 use model::{Nanos, Timestamp};
+use runtime::pauses::{Jitter, Pauses};
 use serde_json::Value;
 
 /// However much changes.
@@ -13,9 +16,13 @@ const HEARTBEAT: Nanos = Nanos::from_secs(240);
 /// An amount that differs by this many hundredths is told at once.
 const PERCENT: u64 = 2;
 /// Somebody has to install a kind before it is there.
-const NOT_THERE: Nanos = Nanos::from_secs(60);
-const FIRST_PAUSE: Nanos = Nanos::from_secs(5);
-const LONGEST_PAUSE: Nanos = Nanos::from_secs(300);
+const NOT_SERVED: Nanos = Nanos::from_secs(60);
+/// An apiserver that comes back after a minute finds the tries of ten thousand agents spread over several.
+const PAUSES: Pauses = Pauses {
+    first: Duration::from_secs(5),
+    longest: Duration::from_secs(300),
+    jitter: Jitter::Full,
+};
 
 /// An object in parts by how much it matters that they changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +35,8 @@ pub(super) struct Content {
     pub(super) drifting: Vec<(&'static str, Value)>,
     /// Times; no reason to write.
     pub(super) stamps: Vec<(&'static str, Value)>,
+    /// Written now and then though nothing changed: its readers take silence for death, or nobody here would hear that it is gone.
+    pub(super) is_renewed: bool,
 }
 
 impl Content {
@@ -47,7 +56,7 @@ impl Content {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Result {
     Taken,
-    NotThere,
+    NotServed,
     Failed,
 }
 
@@ -77,21 +86,21 @@ impl Pace {
         let drifted = old.amounts != new.amounts || old.drifting != new.drifting;
         at_once && age >= AT_MOST_EVERY
             || drifted && age >= DRIFT_EVERY
-            || !new.stamps.is_empty() && age >= HEARTBEAT
+            || new.is_renewed && age >= HEARTBEAT
     }
 
-    pub(super) fn wrote(&mut self, now: Timestamp, content: Content, result: Result) {
+    /// `random` is the jitter after a failure.
+    pub(super) fn wrote(&mut self, now: Timestamp, content: Content, result: Result, random: u64) {
         let pause = match result {
             Result::Taken => {
                 self.n_failed = 0;
                 self.written = Some((now, content));
                 AT_MOST_EVERY
             }
-            Result::NotThere => NOT_THERE,
+            Result::NotServed => NOT_SERVED,
             Result::Failed => {
                 self.n_failed = self.n_failed.saturating_add(1);
-                let doublings = (self.n_failed - 1).min(16);
-                Nanos(FIRST_PAUSE.0 << doublings).min(LONGEST_PAUSE)
+                Nanos(PAUSES.after(self.n_failed, random).as_nanos() as u64)
             }
         };
         self.not_before = Some(Timestamp(now.0.saturating_add(pause.0)));
@@ -134,6 +143,7 @@ mod tests {
             amounts: vec![amount],
             drifting: vec![("/usage", json!(usage))],
             stamps: vec![("/at", json!("now"))],
+            is_renewed: true,
         }
     }
 
@@ -143,7 +153,7 @@ mod tests {
         let mut pace = Pace::default();
         let first = content("a", 1000, 5);
         assert!(pace.is_due(at(0), &first));
-        pace.wrote(at(0), first, Result::Taken);
+        pace.wrote(at(0), first, Result::Taken, 0);
         assert_eq!(pace.is_due(at(second), &new), expect, "{new:?} at {second} s");
     }
 
@@ -171,18 +181,35 @@ mod tests {
         assert!(!differ(&[u64::MAX], &[u64::MAX - 1]));
     }
 
-    /// Seconds until the next try after so many failures in a row.
     #[test]
-    fn failures_are_retried_ever_more_rarely() {
-        let content = content("a", 1000, 5);
-        for (n_failed, pause) in [(1, 5), (2, 10), (3, 20), (7, 300), (1000, 300)] {
+    fn what_nobody_takes_for_a_sign_of_life_is_not_renewed() {
+        let still = |second: u64| {
             let mut pace = Pace::default();
-            (0..n_failed).for_each(|_| pace.wrote(at(0), content.clone(), Result::Failed));
-            assert!(!pace.is_due(at(pause - 1), &content), "{n_failed}");
-            assert!(pace.is_due(at(pause), &content), "{n_failed}");
+            let content = Content { is_renewed: false, ..content("a", 1000, 5) };
+            pace.wrote(at(0), content.clone(), Result::Taken, 0);
+            pace.is_due(at(second), &content)
+        };
+        assert!(!still(240) && !still(100_000));
+    }
+
+    /// Seconds until the next try after so many failures in a row, at most; at least none.
+    #[test]
+    fn failures_are_retried_ever_more_rarely_and_by_each_at_another_time() {
+        let content = content("a", 1000, 5);
+        let failed = |n_failed: u32, random: u64| {
+            let mut pace = Pace::default();
+            let fail = |_| pace.wrote(at(0), content.clone(), Result::Failed, random);
+            (0..n_failed).for_each(fail);
+            pace
+        };
+        for (n_failed, pause) in [(1, 5), (2, 10), (3, 20), (7, 300), (1000, 300)] {
+            let late = failed(n_failed, pause * 1_000_000);
+            assert!(!late.is_due(at(pause - 1), &content), "{n_failed}");
+            assert!(late.is_due(at(pause), &content), "{n_failed}");
+            assert!(failed(n_failed, 0).is_due(at(0), &content), "{n_failed}");
         }
         let mut pace = Pace::default();
-        pace.wrote(at(0), content.clone(), Result::NotThere);
+        pace.wrote(at(0), content.clone(), Result::NotServed, 0);
         assert!(!pace.is_due(at(59), &content) && pace.is_due(at(60), &content));
     }
 
@@ -190,12 +217,12 @@ mod tests {
     fn what_somebody_else_wrote_over_is_written_again() {
         let mut pace = Pace::default();
         pace.of("u1");
-        pace.wrote(at(0), content("a", 1, 1), Result::Taken);
+        pace.wrote(at(0), content("a", 1, 1), Result::Taken, 0);
         pace.of("u1");
         assert!(!pace.is_due(at(5), &content("a", 1, 1)));
         pace.of("u2");
         assert!(pace.is_due(at(5), &content("a", 1, 1)));
-        pace.wrote(at(5), content("a", 1, 1), Result::Taken);
+        pace.wrote(at(5), content("a", 1, 1), Result::Taken, 0);
         pace.overwritten();
         assert!(!pace.is_due(at(9), &content("a", 1, 1)), "not oftener than every five seconds");
         assert!(pace.is_due(at(10), &content("a", 1, 1)));

@@ -36,7 +36,7 @@ fn declared(names: &[&str]) -> Declared {
     names.iter().map(pod).collect()
 }
 
-fn resident(name: &str, cpu: u64, memory: u64, place: Place) -> (PodUid, Resident) {
+pub(super) fn resident(name: &str, cpu: u64, memory: u64, place: Place) -> (PodUid, Resident) {
     let mut spec = WorkloadSpec::plain(QosLevel::DedicatedCores, MilliCpu(cpu));
     spec.memory_request = Bytes(memory);
     let ask = Ask::of_workload(&WorkloadName::new(name), &spec);
@@ -44,7 +44,7 @@ fn resident(name: &str, cpu: u64, memory: u64, place: Place) -> (PodUid, Residen
 }
 
 /// Two NUMA nodes of one CPU and 1 GiB; `shop/db` owns CPU 1 with its memory, `shop/near` lies on node 0, `slice` is no pod.
-fn state() -> NodeState {
+pub(super) fn state() -> NodeState {
     let state =
         state_of([("shop/db", workload(1)), ("shop/web", workload(2)), ("slice", workload(3))]);
     let node = |id| NumaNodeId(id);

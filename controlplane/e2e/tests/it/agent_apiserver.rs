@@ -10,10 +10,17 @@ use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, Post
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use testkit::{Bench, Cluster, HOST_OF_GUESTS, Kubeconfig, Node, Settings, Shape, eventually};
+use testkit::{Apiserver, Bench, Cluster, Kubeconfig, Node, Settings, Shape, eventually};
 
+<<<<<<< HEAD
 use crate::daemonset::{apply, ask, import_agent};
 use crate::node::{POD_LIMIT, cgroup_file, container_cgroup, pod, run};
+=======
+use crate::agent_zones;
+use crate::daemonset::{apply_folder, ask, import_agent};
+use crate::kinds;
+use crate::node::{POD_LIMIT, cgroup_file, pod, run};
+>>>>>>> w-nrt
 use crate::node_agent::{LEVEL, annotated, dedicated};
 
 const MILLICPU: &str = "resource.katalyst.kubewharf.io/reclaimed_millicpu";
@@ -30,11 +37,18 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     import_agent(&node);
     let admin = cluster.apiserver().kubeconfig();
     let client = cluster.client().await.unwrap();
-    start_agent(admin, "enforce", cluster.apiserver().port());
+    kinds::install(admin, &kinds::cnr_of_another_version());
+    start_agent(cluster.apiserver(), &agent_zones::overlay(&bench));
 
-    // The kind of the report is installed later, and found.
-    until_agent_says(admin, &["top", "--once"], "apiserver-refuses", "CustomNodeResource").await;
-    install_kind(admin);
+    // The kinds of reports are there later, and found. What is missing is said, once, and nothing else waits for it.
+    let top = ["top", "--once"];
+    let missing = "customnoderesources of node.katalyst.kubewharf.io/v1alpha1; it has v1beta1";
+    until_agent_says(admin, &top, "apiserver-refuses", missing).await;
+    let missing = "noderesourcetopologies of topology.node.k8s.io/v1alpha2; it has nothing";
+    until_agent_says(admin, &top, "apiserver-refuses", missing).await;
+    kinds::remove(admin, &kinds::cnr_of_another_version());
+    kinds::install(admin, &kinds::cnr_without_topology_policy());
+    kinds::install(admin, kinds::TOPOLOGY);
 
     // The stock scheduler places by what the Node says, and no more of them than it says.
     let nodes: Api<Object> = Api::all(client.clone());
@@ -47,6 +61,8 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
             began.elapsed().as_secs_f64()
         ))
         .unwrap();
+    until_agent_says(admin, &top, "apiserver-refuses", ".status.topologyPolicy").await;
+    kinds::install(admin, kinds::CNR);
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
     let ml = run(&bench, &pods, &reclaimed("ml", "500")).await;
     pods.create(&PostParams::default(), &reclaimed("huge", "1000000")).await.unwrap();
@@ -61,6 +77,9 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     })
     .await;
     assert_eq!(cnr["metadata"]["ownerReferences"][0]["kind"], "Node");
+    agent_zones::until_owned(&client, &name, 2000).await;
+    assert_said_once(admin, "it has v1beta1");
+    assert_said_once(admin, ".status.topologyPolicy");
     let zones = cnr.pointer("/status/topologyZone").unwrap();
     assert_eq!(
         zones[0]["children"][0]["attributes"][0],
@@ -85,6 +104,10 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     }
     bench.note(&format!("a changed annotation is in the cgroup files after {took:.2?} s")).unwrap();
 
+    note_writes(&bench, cluster.apiserver()).await;
+    // Somebody takes the report away: its next half finds that out.
+    ask(admin, &["delete", "kcnr", &name]);
+
     // A kubelet that starts anew forgets what it does not know; nothing else changes.
     node.restart_kubelet().await.unwrap();
     until_promised(&nodes, &name).await;
@@ -95,6 +118,11 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     assert_eq!(ml.uid(), pods.get("ml").await.unwrap().uid());
     note_memory(&bench, &node).await;
     through_a_hang(&cluster, &node, &pods, (&db, &early)).await;
+    until_reported(&client, &name, FOUND_LATER, |cnr| {
+        let is_whole = cnr.pointer("/metadata/ownerReferences/0").is_some();
+        (is_whole && cnr.to_string().contains(&consumer)).then(|| cnr.clone())
+    })
+    .await;
 
     // Whoever goes takes his promise along.
     ask(admin, &["delete", "ds/berth-agent", "--wait=true", "--timeout=120s"]);
@@ -103,6 +131,29 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
         Ok((!status.capacity.unwrap_or_default().contains_key(MILLICPU)).then_some(()))
     };
     eventually("the promise to be gone", POD_LIMIT, withdrawn).await.unwrap();
+    agent_zones::until_gone(&client, &name).await;
+}
+
+/// Writes of an agent in a minute in which no pod comes or goes, counted by the apiserver.
+async fn note_writes(bench: &Bench, apiserver: &Apiserver) {
+    let account = "system:serviceaccount:berth-system:berth-agent";
+    let before = apiserver.writes_of(account).unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let after = apiserver.writes_of(account).unwrap();
+    let quiet = &after[before.len()..];
+    bench
+        .note(&format!(
+            "writes of an agent at the apiserver in a quiet minute: {} ({} before it)",
+            quiet.len(),
+            before.len()
+        ))
+        .unwrap();
+    assert!(!before.is_empty() && quiet.len() <= 2, "{quiet:#?}");
+}
+
+fn assert_said_once(admin: &Kubeconfig, words: &str) {
+    let log = ask(admin, &["logs", "ds/berth-agent"]);
+    assert_eq!(log.lines().filter(|line| line.contains(words)).count(), 1, "{words}\n{log}");
 }
 
 /// Files stay as they are while the apiserver answers nobody for half a minute, and what changed meanwhile is heard behind it.
@@ -169,16 +220,11 @@ fn reclaimed(name: &str, milli_cpu: &str) -> Pod {
     )
 }
 
-/// The overlay, with the address and the network by which a node finds the apiserver: the bench has no addresses of services.
-pub(crate) fn start_agent(admin: &Kubeconfig, overlay: &str, port: u16) {
-    apply(admin, overlay);
-    let env = json!([
-        { "name": "KUBERNETES_SERVICE_HOST", "value": HOST_OF_GUESTS.to_string() },
-        { "name": "KUBERNETES_SERVICE_PORT", "value": port.to_string() },
-    ]);
-    let pod = json!({ "hostNetwork": true, "containers": [{ "name": "agent", "env": env }] });
-    let patch = json!({ "spec": { "template": { "spec": pod } } }).to_string();
-    ask(admin, &["patch", "ds/berth-agent", "-p", &patch]);
+/// The overlay, with the way by which a node finds the apiserver of a bench.
+fn start_agent(apiserver: &Apiserver, overlay: &Path) {
+    let admin = apiserver.kubeconfig();
+    apply_folder(admin, overlay);
+    ask(admin, &["patch", "ds/berth-agent", "-p", &apiserver.patch_of_agent()]);
     ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
 }
 
@@ -190,14 +236,6 @@ async fn until_promised(nodes: &Api<Object>, name: &str) -> u64 {
     };
     // Five measurements, ten seconds apart, of a node that may be slow.
     eventually("the Node to promise CPU to reclaimed pods", 3 * POD_LIMIT, promised).await.unwrap()
-}
-
-pub(crate) fn install_kind(admin: &Kubeconfig) {
-    let file =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/crds/customnoderesources.yaml");
-    let output =
-        admin.kubectl().unwrap().args(["apply", "--server-side", "-f"]).arg(file).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 async fn until_reported(

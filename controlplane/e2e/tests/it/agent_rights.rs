@@ -5,20 +5,20 @@ use std::time::Duration;
 use cluster::events::{Event, Events, PodRef};
 use cluster::node::NodeHeard;
 use cluster::pods::PodsHeard;
-use cluster::write::{self, CNR, NODE, Part};
+use cluster::write::{self, CNR, NODE, Part, TOPOLOGY};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::{Node, Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 use kube::api::{DeleteParams, PostParams};
 use kube::config::{AuthInfo, KubeConfigOptions};
 use kube::{Api, Client, Config, ResourceExt as _};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{Kubeconfig, eventually, shared};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::agent_apiserver::install_kind;
 use crate::daemonset::apply;
+use crate::kinds;
 
 /// What the agent does at the apiserver, each with one sentence when it is refused.
 async fn everything(client: &Client, node: &str) -> Vec<String> {
@@ -46,6 +46,7 @@ async fn everything(client: &Client, node: &str) -> Vec<String> {
                 "apiVersion": "v1", "kind": "Node", "metadata": name, "status": { "capacity": { "example.org/x": "1" } },
             }),
         ),
+        (TOPOLOGY, Part::Main, topology_of(node)),
     ];
     for (kind, part, object) in objects {
         refused.extend(
@@ -55,6 +56,8 @@ async fn everything(client: &Client, node: &str) -> Vec<String> {
                 .map(|error| error.to_string()),
         );
     }
+    let ended = write::delete(client, TOPOLOGY, node).await;
+    refused.extend(ended.err().map(|error| error.to_string()));
     let events = Events::new(client.clone(), node);
     let pod = PodRef { namespace: "default".to_owned(), name: "p".to_owned(), uid: "u".to_owned() };
     let event = Event { is_warning: false, reason: "CpusOwned", note: "owns CPUs".to_owned() };
@@ -62,6 +65,13 @@ async fn everything(client: &Client, node: &str) -> Vec<String> {
     refused.extend(events.tell(&pod, &event).await.err());
     refused.extend(events.tell(&pod, &event).await.err());
     refused
+}
+
+fn topology_of(node: &str) -> Value {
+    json!({
+        "apiVersion": "topology.node.k8s.io/v1alpha2", "kind": TOPOLOGY.kind, "metadata": { "name": node },
+        "zones": [],
+    })
 }
 
 /// Pods and Node, as far as they are told.
@@ -90,10 +100,11 @@ async fn hear(client: &Client, node: &str) -> Vec<String> {
 async fn every_right_of_the_manifest_is_needed() {
     let shared = shared().await.unwrap();
     let admin = shared.client().await.unwrap();
-    install(shared.kubeconfig()).await;
+    install(shared.kubeconfig());
     let node = make_node(&admin, "rights-node").await;
     let roles: Api<ClusterRole> = Api::all(admin.clone());
-    let rules = roles.get("berth-agent").await.unwrap().rules.unwrap();
+    let mut rules = roles.get("berth-agent").await.unwrap().rules.unwrap();
+    rules.extend(roles.get("berth-agent-topology").await.unwrap().rules.unwrap());
     let all = refused_with(shared.kubeconfig(), "whole", &rules, &node).await;
     assert!(all.is_empty(), "{all:#?}");
 
@@ -123,7 +134,7 @@ const UNMISSED: [&str; 1] = ["list pods: []"];
 async fn an_agent_writes_of_its_own_node_only() {
     let shared = shared().await.unwrap();
     let admin = shared.client().await.unwrap();
-    install(shared.kubeconfig()).await;
+    install(shared.kubeconfig());
     let own = make_node(&admin, "own-node").await;
     let other = make_node(&admin, "other-node").await;
     let client = with_token(shared.kubeconfig(), &token(&admin, &own).await).await;
@@ -131,8 +142,11 @@ async fn an_agent_writes_of_its_own_node_only() {
     let object = json!({ "apiVersion": "node.katalyst.kubewharf.io/v1alpha1", "kind": CNR.kind, "metadata": { "name": other } });
     let made = async || Ok(write::apply(&admin, CNR, Part::Main, &other, &object).await.ok());
     eventually("the kind to be served", Duration::from_secs(30), made).await.unwrap();
+    let zones = topology_of(&other);
+    let made = async || Ok(write::apply(&admin, TOPOLOGY, Part::Main, &other, &zones).await.ok());
+    eventually("the kind to be served", Duration::from_secs(30), made).await.unwrap();
     // Rights and policies are in force a moment after they are made.
-    let refused = until(&client, &other, 3).await;
+    let refused = until(&client, &other, 5).await;
     for error in refused {
         assert!(error.contains("an agent writes of its own node only"), "{error}");
     }
@@ -143,7 +157,7 @@ async fn an_agent_writes_of_its_own_node_only() {
     pods.delete(&format!("agent-on-{own}"), &DeleteParams::default().grace_period(0))
         .await
         .unwrap();
-    let refused = until(&client, &own, 7).await;
+    let refused = until(&client, &own, 9).await;
     for error in refused {
         assert!(error.contains("Unauthorized"), "{error}");
     }
@@ -200,10 +214,12 @@ async fn config(admin: &Kubeconfig) -> Config {
     Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await.unwrap()
 }
 
-/// The manifests and the kind of reports.
-async fn install(admin: &Kubeconfig) {
+/// The manifests with what brings rights for what is off by itself, and the kinds of reports.
+fn install(admin: &Kubeconfig) {
     apply(admin, "observe");
-    install_kind(admin);
+    kinds::install(admin, include_str!("../../../../deploy/daemonset/topology/rbac.yaml"));
+    kinds::install(admin, kinds::CNR);
+    kinds::install(admin, kinds::TOPOLOGY);
 }
 
 async fn make_node(admin: &Client, name: &str) -> String {
@@ -220,7 +236,8 @@ async fn refused_with(
     rules: &[PolicyRule],
     node: &str,
 ) -> Vec<String> {
-    forget_report(admin, node);
+    forget(admin, "kcnr", node);
+    forget(admin, "node-res-topo", node);
     let role: ClusterRole =
         serde_json::from_value(json!({ "metadata": { "name": user }, "rules": rules })).unwrap();
     let binding: ClusterRoleBinding = serde_json::from_value(json!({
@@ -237,8 +254,8 @@ async fn refused_with(
     everything(&as_user(admin, user).await, node).await
 }
 
-fn forget_report(admin: &Kubeconfig, node: &str) {
+fn forget(admin: &Kubeconfig, kind: &str, node: &str) {
     let mut kubectl = admin.kubectl().unwrap();
-    let output = kubectl.args(["delete", "kcnr", node, "--ignore-not-found"]).output().unwrap();
+    let output = kubectl.args(["delete", kind, node, "--ignore-not-found"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

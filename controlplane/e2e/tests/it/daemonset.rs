@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, PodSpec};
@@ -80,19 +80,28 @@ pub(crate) fn ask(as_user: &Kubeconfig, words: &[&str]) -> String {
 }
 
 pub(crate) fn apply(to: &Kubeconfig, overlay: &str) {
-    kubectl_with(overlay, to, &["apply", "--server-side"]);
+    kubectl_with(&manifests(overlay), to, &["apply", "--server-side"]);
+}
+
+/// An overlay of a user.
+pub(crate) fn apply_folder(to: &Kubeconfig, folder: &Path) {
+    kubectl_with(folder, to, &["apply", "--server-side"]);
 }
 
 /// Returns when all of it is gone.
 pub(crate) fn delete(from: &Kubeconfig, overlay: &str) {
-    kubectl_with(overlay, from, &["delete", "--wait=true", "--timeout=180s"]);
+    kubectl_with(&manifests(overlay), from, &["delete", "--wait=true", "--timeout=180s"]);
 }
 
-fn kubectl_with(overlay: &str, as_user: &Kubeconfig, words: &[&str]) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/daemonset").join(overlay);
+fn manifests(overlay: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/daemonset").join(overlay)
+}
+
+fn kubectl_with(folder: &Path, as_user: &Kubeconfig, words: &[&str]) {
     let mut kubectl = as_user.kubectl().unwrap();
-    let output = kubectl.args(words).arg("-k").arg(&folder).output().unwrap();
-    assert!(output.status.success(), "{overlay}: {}", String::from_utf8_lossy(&output.stderr));
+    let output = kubectl.args(words).arg("-k").arg(folder).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}: {said}", folder.display());
 }
 
 /// The rights that the agent needs to watch a node.

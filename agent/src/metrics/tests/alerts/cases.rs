@@ -205,7 +205,7 @@ fn not_asked() -> Finding {
     let config = ApiserverConfig {
         access: cluster::Access::Kubeconfig("/nonexistent/kubeconfig".into()),
         node: "n1".to_owned(),
-        report: Report { cnr: true, capacity: true, events: true },
+        report: Report { cnr: true, capacity: true, events: true, topology: false },
         report_in_observe: false,
     };
     let (_state, state) = watch::channel(None);
