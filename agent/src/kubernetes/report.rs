@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use self::capacity::PlacedSince;
 use self::happenings::Happenings;
 pub(super) use self::left::{Left, withdraw};
 use self::pace::{Content, Pace, Result as Written};
@@ -60,6 +61,7 @@ struct Reporter<'a> {
     config: &'a ApiserverConfig,
     events: Events,
     promised: Promised,
+    placed_since: PlacedSince,
     happenings: Happenings,
     cnr: Way,
     cnr_status: Way,
@@ -80,6 +82,7 @@ pub(super) async fn run(
         client,
         config,
         promised: Promised::default(),
+        placed_since: PlacedSince::default(),
         happenings: Happenings::default(),
         cnr: Way::default(),
         cnr_status: Way::default(),
@@ -119,6 +122,7 @@ impl Reporter<'_> {
         self.is_withdrawn = false;
         let now = collector::clock::now();
         self.promised.look(now, state.plan.advice.headroom.as_ref());
+        self.placed_since.look(&state.findings, cluster::wall_clock);
         let report = self.config.report;
         if report.cnr {
             self.tell_cnr(now, state, own, declared).await;
@@ -154,7 +158,8 @@ impl Reporter<'_> {
         }
         if self.cnr.trouble.is_none() && self.cnr_status.pace.is_open(now) {
             let wall = cluster::wall_clock();
-            let status = cnr::status(name, state, &self.promised, declared, &wall);
+            let times = (wall.as_str(), self.placed_since.at());
+            let status = cnr::status(name, state, &self.promised, declared, times);
             send(&self.client, &mut self.cnr_status, (CNR, Part::Status, name), status, now).await;
             // Somebody took the object away, which its first half does not hear of.
             if matches!(self.cnr_status.trouble, Some(WriteError::NotThere { .. })) {
@@ -165,7 +170,8 @@ impl Reporter<'_> {
 
     async fn tell_capacity(&mut self, now: Timestamp, state: &NodeState, own: &OwnNode) {
         let name = &self.config.node;
-        let Some(content) = capacity::status(name, &self.promised, &state.findings) else { return };
+        let findings = (state.findings.as_slice(), self.placed_since.at());
+        let Some(content) = capacity::status(name, &self.promised, findings) else { return };
         // A kubelet that starts anew sets what it does not know to zero.
         if !capacity::stands(own, &self.promised) {
             self.node.pace.overwritten();

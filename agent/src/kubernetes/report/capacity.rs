@@ -10,18 +10,21 @@ use super::pace::Content;
 use super::promised::{Amounts, Promised};
 
 /// The fields of the Node's status that are ours; `None` before anything is promised.
-pub(super) fn status(node: &str, promised: &Promised, findings: &[Finding]) -> Option<Content> {
+pub(super) fn status(
+    node: &str,
+    promised: &Promised,
+    (findings, since): (&[Finding], &str),
+) -> Option<Content> {
     let whole = promised.whole()?;
     let amounts = resources(whole);
+    let mut condition = placed("BerthPodsPlaced", (findings, since));
+    // Nothing is written to say that nothing has changed; without one it is shown as the year 1.
+    condition["lastHeartbeatTime"] = json!(since);
     let fixed = json!({
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": { "name": node },
-        "status": {
-            "capacity": null,
-            "allocatable": null,
-            "conditions": [placed("BerthPodsPlaced", findings)],
-        },
+        "status": { "capacity": null, "allocatable": null, "conditions": [condition] },
     });
     Some(Content {
         fixed,
@@ -41,9 +44,34 @@ pub(super) fn nothing(node: &str) -> Value {
 /// Names in a message; an operator looks at the node for more.
 const MAX_NAMES: usize = 5;
 
+/// Since when it is so that every pod has what it asks for, or that one has not.
+#[derive(Debug, Default)]
+pub(super) struct PlacedSince {
+    holds: bool,
+    at: String,
+}
+
+impl PlacedSince {
+    /// `now` is the time of day (RFC 3339), asked for when it was not so before.
+    pub(super) fn look(&mut self, findings: &[Finding], now: impl FnOnce() -> String) {
+        let holds = unplaceable(findings).next().is_none();
+        if self.at.is_empty() || self.holds != holds {
+            *self = PlacedSince { holds, at: now() };
+        }
+    }
+
+    pub(super) fn at(&self) -> &str {
+        &self.at
+    }
+}
+
+fn unplaceable(findings: &[Finding]) -> impl Iterator<Item = &Finding> {
+    findings.iter().filter(|finding| finding.rule == "unplaceable")
+}
+
 /// Whether every pod has what it asks for.
-pub(super) fn placed(condition: &str, findings: &[Finding]) -> Value {
-    let unplaceable = findings.iter().filter(|finding| finding.rule == "unplaceable");
+pub(super) fn placed(condition: &str, (findings, since): (&[Finding], &str)) -> Value {
+    let unplaceable = unplaceable(findings);
     let names: Vec<&str> = unplaceable.map(|finding| finding.subject.as_str()).collect();
     let n_more = names.len().saturating_sub(MAX_NAMES);
     let shown = names.iter().take(MAX_NAMES).copied().collect::<Vec<_>>().join(", ");
@@ -52,7 +80,10 @@ pub(super) fn placed(condition: &str, findings: &[Finding]) -> Value {
         true => ("True", "EverybodyHasAPlace", "every pod has what it asks for".to_owned()),
         false => ("False", "Unplaceable", format!("{shown}{more}: not what they ask for")),
     };
-    json!({ "type": condition, "status": status, "reason": reason, "message": message })
+    json!({
+        "type": condition, "status": status, "reason": reason, "message": message,
+        "lastTransitionTime": since,
+    })
 }
 
 /// By the names of Katalyst.
@@ -78,11 +109,33 @@ mod tests {
 
     use super::*;
 
+    const NOON: &str = "2026-11-27T12:00:00Z";
+
+    #[test]
+    fn a_condition_has_the_time_since_which_it_is_so() {
+        let one = [Finding {
+            severity: Severity::Warning,
+            rule: "unplaceable",
+            subject: "shop/db".to_owned(),
+            message: String::new(),
+        }];
+        let mut since = PlacedSince::default();
+        let mut check = |findings: &[Finding], now: &str, expect: &str| {
+            since.look(findings, || now.to_owned());
+            assert_eq!(since.at(), expect);
+        };
+        check(&[], "12:00", "12:00");
+        check(&[], "12:01", "12:00");
+        check(&one, "12:02", "12:02");
+        check(&one, "12:03", "12:02");
+        check(&[], "12:04", "12:04");
+    }
+
     #[test]
     fn the_patch_names_nothing_but_what_is_ours() {
-        assert_eq!(status("n", &Promised::default(), &[]), None);
+        assert_eq!(status("n", &Promised::default(), (&[], NOON)), None);
         let promised = Promised::of_whole(1500, 1024);
-        let content = status("n", &promised, &[]).expect("promised");
+        let content = status("n", &promised, (&[], NOON)).expect("promised");
         let reclaimed = json!({
             "resource.katalyst.kubewharf.io/reclaimed_millicpu": "1500",
             "resource.katalyst.kubewharf.io/reclaimed_memory": "1024",
@@ -95,6 +148,7 @@ mod tests {
                 "conditions": [{
                     "type": "BerthPodsPlaced", "status": "True", "reason": "EverybodyHasAPlace",
                     "message": "every pod has what it asks for",
+                    "lastTransitionTime": NOON, "lastHeartbeatTime": NOON,
                 }],
             },
         });
@@ -110,7 +164,7 @@ mod tests {
             message: String::new(),
         };
         let message = |findings: &[Finding]| {
-            placed("Placed", findings)["message"].as_str().map(str::to_owned)
+            placed("Placed", (findings, NOON))["message"].as_str().map(str::to_owned)
         };
         let all = "every pod has what it asks for";
         assert_eq!(message(&[finding(1, "step-refused")]).as_deref(), Some(all));
@@ -120,7 +174,7 @@ mod tests {
         let expect =
             "shop/p0, shop/p1, shop/p2, shop/p3, shop/p4 and 2 more: not what they ask for";
         assert_eq!(message(&seven).as_deref(), Some(expect));
-        assert_eq!(placed("Placed", &seven)["status"], "False");
+        assert_eq!(placed("Placed", (&seven, NOON))["status"], "False");
     }
 
     #[track_caller]

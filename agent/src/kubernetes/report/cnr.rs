@@ -53,13 +53,13 @@ pub(super) fn owned(node: &str, uid: &str) -> Value {
     json!({ "name": node, "ownerReferences": [owner] })
 }
 
-/// What changes. `now` is the time of day (RFC 3339).
+/// What changes. `now` is the time of day (RFC 3339), `placed_since` that of the last change of whether everybody has a place.
 pub(super) fn status(
     node: &str,
     state: &NodeState,
     promised: &Promised,
     declared: &Declared,
-    now: &str,
+    (now, placed_since): (&str, &str),
 ) -> Content {
     let uids: BTreeMap<&WorkloadName, &str> =
         declared.iter().map(|(uid, one)| (&one.pod.name, uid.as_str())).collect();
@@ -73,7 +73,7 @@ pub(super) fn status(
             "resources": { "capacity": of_node, "allocatable": of_node },
             "topologyPolicy": "None",
             "topologyZone": sockets(state, promised, &uids),
-            "conditions": [ready(state), placed("PodsPlaced", &state.findings)],
+            "conditions": [ready(state), placed("PodsPlaced", (&state.findings, placed_since))],
             "nodeMetricStatus": { "updateTime": null, "nodeMetric": null, "groupMetric": null },
         },
     });

@@ -71,7 +71,7 @@ pub(super) fn state() -> NodeState {
 
 fn status(state: &NodeState, promised: &Promised) -> pace::Content {
     let declared = declared(&["shop/db", "shop/near", "shop/web"]);
-    cnr::status("n1", state, promised, &declared, "2026-11-27T12:00:00Z")
+    cnr::status("n1", state, promised, &declared, ("2026-11-27T12:00:00Z", "2026-11-27T11:00:00Z"))
 }
 
 #[test]

@@ -12,15 +12,10 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
 use testkit::{Apiserver, Bench, Cluster, Kubeconfig, Node, Settings, Shape, eventually};
 
-<<<<<<< HEAD
-use crate::daemonset::{apply, ask, import_agent};
-use crate::node::{POD_LIMIT, cgroup_file, container_cgroup, pod, run};
-=======
 use crate::agent_zones;
 use crate::daemonset::{apply_folder, ask, import_agent};
 use crate::kinds;
-use crate::node::{POD_LIMIT, cgroup_file, pod, run};
->>>>>>> w-nrt
+use crate::node::{POD_LIMIT, cgroup_file, container_cgroup, pod, run};
 use crate::node_agent::{LEVEL, annotated, dedicated};
 
 const MILLICPU: &str = "resource.katalyst.kubewharf.io/reclaimed_millicpu";
@@ -96,14 +91,7 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
 
     // An annotation that changes while the pod runs.
     let early = run(&bench, &pods, &pod("early", json!({ "requests": { "cpu": "500m" } }))).await;
-    let mut took = Vec::new();
-    for (level, weight) in
-        [("reclaimed_cores", "= 1"), ("shared_cores", "!= 1"), ("reclaimed_cores", "= 1")]
-    {
-        took.push(until_weight(&node, (&pods, &early), (level, weight)).await.as_secs_f64());
-    }
-    bench.note(&format!("a changed annotation is in the cgroup files after {took:.2?} s")).unwrap();
-
+    note_changes(&bench, &node, (&pods, &early)).await;
     note_writes(&bench, cluster.apiserver()).await;
     // Somebody takes the report away: its next half finds that out.
     ask(admin, &["delete", "kcnr", &name]);
@@ -157,6 +145,17 @@ fn assert_said_once(admin: &Kubeconfig, words: &str) {
 }
 
 /// Files stay as they are while the apiserver answers nobody for half a minute, and what changed meanwhile is heard behind it.
+/// How long a changed annotation takes; `pod` is batch work afterwards.
+async fn note_changes(bench: &Bench, node: &Node, (pods, pod): (&Api<Pod>, &Pod)) {
+    let mut took = Vec::new();
+    for (level, weight) in
+        [("reclaimed_cores", "= 1"), ("shared_cores", "!= 1"), ("reclaimed_cores", "= 1")]
+    {
+        took.push(until_weight(node, (pods, pod), (level, weight)).await.as_secs_f64());
+    }
+    bench.note(&format!("a changed annotation is in the cgroup files after {took:.2?} s")).unwrap();
+}
+
 /// From the call that changes the level of a pod to the file of its container, looked at on the node every 20 ms.
 async fn until_weight(
     node: &Node,
