@@ -48,14 +48,7 @@ async fn the_agent_and_the_apiserver_tell_each_other_what_they_know() {
     // The stock scheduler places by what the Node says, and no more of them than it says.
     let nodes: Api<Object> = Api::all(client.clone());
     let name = node.name();
-    let began = Instant::now();
-    let promised = until_promised(&nodes, &name).await;
-    bench
-        .note(&format!(
-            "{promised} mCPU promised {:.1} s after the agent was ready",
-            began.elapsed().as_secs_f64()
-        ))
-        .unwrap();
+    note_promise(&bench, &nodes, &name).await;
     until_agent_says(admin, &top, "apiserver-refuses", ".status.topologyPolicy").await;
     kinds::install(admin, kinds::CNR);
     let pods: Api<Pod> = Api::default_namespaced(client.clone());
@@ -145,6 +138,14 @@ fn assert_said_once(admin: &Kubeconfig, words: &str) {
 }
 
 /// Files stay as they are while the apiserver answers nobody for half a minute, and what changed meanwhile is heard behind it.
+async fn note_promise(bench: &Bench, nodes: &Api<Object>, name: &str) {
+    let began = Instant::now();
+    let promised = until_promised(nodes, name).await;
+    let after = began.elapsed().as_secs_f64();
+    let note = format!("{promised} mCPU promised {after:.1} s after the agent was ready");
+    bench.note(&note).unwrap();
+}
+
 /// How long a changed annotation takes; `pod` is batch work afterwards.
 async fn note_changes(bench: &Bench, node: &Node, (pods, pod): (&Api<Pod>, &Pod)) {
     let mut took = Vec::new();
