@@ -13,6 +13,7 @@ use std::time::Duration;
 use actuator::HostFiles;
 use advisor::turn::TurnState;
 use anyhow::Context;
+use cluster::configz::ConfigHeard;
 use collector::clock;
 use model::knob::Lane;
 use model::plan::Plan;
@@ -31,6 +32,7 @@ use crate::doctor::StartFacts;
 use crate::eyes::Witness;
 use crate::metrics::Metrics;
 use crate::node_loop::inherited::Inherited;
+use crate::node_loop::kept;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
 use crate::node_state::NodeState;
@@ -126,15 +128,16 @@ pub fn start(
     };
     let pods = outside.runtime.map(|runtime| runtime.pods);
     let collector = start_collector(&config, edges.tree, edges.probe, pods)?;
-    let policy = match &observe_only {
-        Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
-        None => config.policy.clone(),
-    };
+    let mut policy = first_policy(&config, &outside.kubelet.borrow());
+    if observe_only.is_some() {
+        policy.mode = Mode::Observe;
+    }
     let turn = restored_turn(&config, policy);
     let eyes = edges.eyes;
     let publisher = Publisher::new(publish, eyes.clone(), started_at);
     let witness = eyes.witness();
     let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
+    let kubelet = outside.kubelet.clone();
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
     let recording = start_recording(&config);
     let watchdog = match observe_only {
@@ -167,6 +170,7 @@ pub fn start(
         observe_only,
         inherited,
         told: outside.told,
+        kubelet: outside.kubelet,
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();
@@ -176,7 +180,14 @@ pub fn start(
         let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
         let seen = Exposed { registry, metrics };
-        start_servers((config, path), facts, state_seen, requests, seen, stopping.clone())?;
+        start_servers(
+            (config, path),
+            (facts, kubelet),
+            state_seen,
+            requests,
+            seen,
+            stopping.clone(),
+        )?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let stop = until(stopping);
@@ -185,6 +196,12 @@ pub fn start(
         anyhow::Ok(())
     })?;
     Ok(Started { thread, state, farewell: outside.farewell })
+}
+
+fn first_policy(config: &Config, kubelet: &ConfigHeard) -> Policy {
+    let told = kubelet.config.as_deref();
+    let keeping = told.and_then(|told| kept::keeping(&config.policy, told));
+    keeping.unwrap_or_else(|| config.policy.clone())
 }
 
 async fn until(mut stopping: watch::Receiver<bool>) {
