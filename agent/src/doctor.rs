@@ -43,7 +43,8 @@ pub fn checks(
         runtime_dir(config),
     ];
     if config.kubernetes.is_some() {
-        checks.extend(kubelet::checks(kubelet, &host, &config.host.managed_cgroup));
+        let all = hostfs::CgroupTree::open(&host, &CgroupPath::from("/")).ok();
+        checks.extend(kubelet::checks(kubelet, all.as_ref(), &config.host.managed_cgroup));
     }
     // Without the tree the second check has said what is wrong.
     if let Ok(tree) = hostfs::CgroupTree::open(&host, &managed(config)) {

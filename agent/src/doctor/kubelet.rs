@@ -2,18 +2,19 @@
 //! of. A kubelet that does not tell is as good as others.
 
 use cluster::configz::{ConfigHeard, KubeletConfig};
-use hostfs::HostRoot;
+use hostfs::CgroupTree;
 
 use super::check;
 use crate::kubernetes::{driver_of, place_of};
 use crate::serve::{Check, CheckStatus};
 
-pub(super) fn checks(heard: &ConfigHeard, host: &HostRoot, managed: &str) -> Vec<Check> {
+/// `all` is the tree of all cgroups, where there is one.
+pub(super) fn checks(heard: &ConfigHeard, all: Option<&CgroupTree>, managed: &str) -> Vec<Check> {
     let mut checks = vec![told(heard)];
     if let Some(config) = &heard.config {
         checks.extend(cpu_manager(config));
         checks.extend(topology_manager(config));
-        checks.extend(cgroup_driver(config, host, managed));
+        checks.extend(all.and_then(|all| cgroup_driver(config, all, managed)));
     }
     checks
 }
@@ -71,10 +72,10 @@ fn topology_manager(config: &KubeletConfig) -> Option<Check> {
 }
 
 /// A driver that was changed leaves the tree of the one before until the next boot.
-fn cgroup_driver(config: &KubeletConfig, host: &HostRoot, managed: &str) -> Option<Check> {
+fn cgroup_driver(config: &KubeletConfig, all: &CgroupTree, managed: &str) -> Option<Check> {
     let told = config.cgroup_driver.as_deref()?;
     let found = driver_of(managed);
-    let other = place_of(told, host).filter(|_| told != found)?;
+    let other = place_of(told, all).filter(|_| told != found)?;
     let detail = format!(
         "the kubelet's is {told}, with pods below {other}; managed is {managed}, {found}'s"
     );
@@ -107,15 +108,11 @@ mod tests {
     fn check_rows(heard: &ConfigHeard, (managed, trees): (&str, &[&str]), expect: &[&str]) {
         let root = tempfile::tempdir().expect("a folder");
         for tree in trees {
-            let folder = root.path().join(format!("sys/fs/cgroup{tree}"));
+            let folder = root.path().join(tree.trim_start_matches('/'));
             std::fs::create_dir_all(&folder).expect("a group");
             std::fs::write(folder.join("cgroup.procs"), "").expect("a file");
         }
-        let cgroup = root.path().join("sys/fs/cgroup");
-        std::fs::create_dir_all(&cgroup).expect("a folder");
-        std::fs::write(cgroup.join("cgroup.controllers"), "cpu\n").expect("a file");
-        std::fs::write(cgroup.join("cgroup.procs"), "").expect("a file");
-        let rows = checks(heard, &HostRoot::new(root.path()), managed);
+        let rows = checks(heard, Some(&CgroupTree::at(root.path())), managed);
         assert_eq!(rows.len(), expect.len(), "{rows:#?}");
         for (row, expect) in rows.iter().zip(expect) {
             let text = format!("{:?} {}: {}", row.status, row.name, row.detail);
@@ -145,7 +142,7 @@ mod tests {
         let words = "Ok kubelet: CPU manager unknown, topology manager none, memory manager None, cgroup driver unknown, keeps CPUs 0-1 for";
         check_rows(&keeping, SYSTEMD, &[words]);
         let gone = ConfigHeard { fault: Some("it is away".to_owned()), ..config(|_| ()) };
-        let rows = checks(&gone, &HostRoot::new("/nonexistent"), "/kubepods.slice");
+        let rows = checks(&gone, None, "/kubepods.slice");
         assert!(rows[0].detail.ends_with("; that was its last word: it is away"), "{rows:?}");
     }
 
@@ -163,7 +160,7 @@ mod tests {
             let heard = config(|config| config.topology_manager = Some(policy.to_owned()));
             let row = format!("Warn topology manager: {policy}: the kubelet aligns");
             check_rows(&heard, SYSTEMD, &["Ok kubelet", &row]);
-            let rows = checks(&heard, &HostRoot::new("/nonexistent"), "/kubepods");
+            let rows = checks(&heard, None, "/kubepods");
             assert_eq!(rows[1].detail.contains("may refuse"), refuses, "{policy}");
         }
     }

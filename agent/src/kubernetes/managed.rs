@@ -16,9 +16,8 @@ pub(crate) fn driver_of(managed: &str) -> &'static str {
     if managed.ends_with(".slice") { "systemd" } else { "cgroupfs" }
 }
 
-/// Where there is a cgroup of pods of this driver.
-pub(crate) fn place_of(driver: &str, host: &HostRoot) -> Option<&'static str> {
-    let tree = CgroupTree::open(host, &CgroupPath::from("/")).ok()?;
+/// Where there is a cgroup of pods of this driver, in the tree of all cgroups.
+pub(crate) fn place_of(driver: &str, tree: &CgroupTree) -> Option<&'static str> {
     let mut places = PLACES.into_iter().filter(|place| driver_of(place) == driver);
     places.find(|place| tree.cgroup(&CgroupPath::from(*place)).is_ok())
 }

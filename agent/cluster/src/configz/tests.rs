@@ -191,7 +191,7 @@ async fn nobody_there_and_no_account() {
     server.token("second");
     server.configz.url = "https://127.0.0.1:1".to_owned();
     check_said(&server, server.configz.ask().await, "the kubelet at URL is not reached");
-    server.configz.url = "no address".to_owned();
+    server.configz.url = "https://[".to_owned();
     check_said(&server, server.configz.ask().await, "URL is no address of a kubelet");
 }
 
