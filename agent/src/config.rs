@@ -126,6 +126,12 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
         message: error.to_string().trim_end().to_owned(),
     })?;
     let check = Checker { path, text };
+    let around = kubernetes::Surroundings::read();
+    let kubernetes =
+        raw.kubernetes.map(|raw| kubernetes::read(&check, raw, &around)).transpose()?;
+    // Where there is a Node object, a report is of the node of its name.
+    let object = kubernetes.as_ref().and_then(|kubernetes| kubernetes.apiserver.as_ref());
+    let node = object.map(|apiserver| apiserver.node.clone()).or(around.node);
     Ok(Config {
         host: host(&check, raw.host)?,
         agent: agent(&check, raw.agent)?,
@@ -137,11 +143,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
             (raw.share, raw.reclaim, raw.suppression),
             (raw.provision, raw.headroom, raw.memory, raw.burst),
         )?,
-        kubernetes: raw
-            .kubernetes
-            .map(|raw| kubernetes::read(&check, raw, &kubernetes::Surroundings::read()))
-            .transpose()?,
-        report: report::read(&check, raw.report)?,
+        kubernetes,
+        report: report::read(&check, raw.report, node)?,
         recording: recording(&check, raw.recording)?,
         lines: lines::of(text),
     })

@@ -2,7 +2,9 @@
 //! case that it does not hold. Asks the host; changes nothing.
 
 mod knobs;
+mod kubelet;
 
+use cluster::configz::ConfigHeard;
 use hostfs::{HostRoot, Layout, detect_layout};
 use model::plan::Plan;
 use model::qos::CgroupPath;
@@ -19,8 +21,13 @@ pub struct StartFacts {
     pub memory_locked: bool,
 }
 
-/// All checks, in the order a person would repair them.
-pub fn checks(config: &Config, facts: &StartFacts, plan: &Plan) -> Vec<Check> {
+/// All checks, in the order a person would repair them. `kubelet` counts on a node of Kubernetes only.
+pub fn checks(
+    config: &Config,
+    facts: &StartFacts,
+    plan: &Plan,
+    kubelet: &ConfigHeard,
+) -> Vec<Check> {
     let host = HostRoot::new(&config.host.root);
     let mut checks = vec![
         cgroup_v2(&host),
@@ -35,6 +42,10 @@ pub fn checks(config: &Config, facts: &StartFacts, plan: &Plan) -> Vec<Check> {
         open_files(),
         runtime_dir(config),
     ];
+    if config.kubernetes.is_some() {
+        let all = hostfs::CgroupTree::open(&host, &CgroupPath::from("/")).ok();
+        checks.extend(kubelet::checks(kubelet, all.as_ref(), &config.host.managed_cgroup));
+    }
     // Without the tree the second check has said what is wrong.
     if let Ok(tree) = hostfs::CgroupTree::open(&host, &managed(config)) {
         checks.extend(knobs::checks(&tree, &host, plan));

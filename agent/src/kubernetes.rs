@@ -12,6 +12,7 @@ mod talk;
 pub use apiserver::Cluster;
 pub use container_files::ContainerFiles;
 pub use managed::with_managed_cgroup;
+pub(crate) use managed::{driver_of, place_of};
 pub use talk::{Conversation, start};
 #[cfg(test)]
 pub(crate) use {deaf::Deafness, plugin::not_understood, report::not_reported};

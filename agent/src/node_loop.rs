@@ -3,6 +3,7 @@
 //! no host I/O; deciding is not done here.
 
 pub mod inherited;
+pub mod kept;
 pub mod publish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use actuator::{Batch, LaneHandle, Order};
 use advisor::turn::{Effects, Release, Reserved, TurnState};
+use cluster::configz::ConfigHeard;
 use collector::{Collector, clock};
 use model::decision::Decision;
 use model::knob::{Knob, Lane};
@@ -62,6 +64,8 @@ pub struct LoopDeps {
     pub inherited: Inherited,
     /// What those who talk to Kubernetes and to control planes have to say.
     pub told: Vec<watch::Receiver<Arc<Vec<Finding>>>>,
+    /// What the kubelet says of its configuration: the CPUs that it keeps for the system are nobody's.
+    pub kubelet: watch::Receiver<ConfigHeard>,
 }
 
 /// How long a lane may take to put everything back: a thousand cpusets beside hogs fit, and the
@@ -201,6 +205,7 @@ impl Loop {
             }
             self.planner.give_up();
         }
+        self.hear_kubelet();
         let task = Task {
             number: self.planner.next_number(),
             readings: self.deps.collector.readings(now),
@@ -214,6 +219,18 @@ impl Loop {
             let done = planner::work_out(*task);
             self.plan_is_there(done, Cost::default());
         }
+    }
+
+    fn hear_kubelet(&mut self) {
+        if !self.deps.kubelet.has_changed().unwrap_or(false) {
+            return;
+        }
+        let config = self.deps.kubelet.borrow_and_update().config.clone();
+        let policy = config.and_then(|config| kept::keeping(self.deps.turn.policy(), &config));
+        let Some(policy) = policy else { return };
+        info!(cpus = %policy.placement.kept, "The kubelet keeps these CPUs for the system");
+        self.deps.turn.set_policy(policy.clone());
+        self.deps.recording.entry(&[], || Entry::Policy(Box::new(policy)));
     }
 
     fn end_tick(&mut self, done: Done, cost: Cost) {

@@ -27,6 +27,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::node::NodeHeard;
 use model::Timestamp;
 use model::plan::Finding;
 use model::sample::PodOnNode;
@@ -60,6 +61,8 @@ pub struct Deps {
     pub state: watch::Receiver<Option<Arc<NodeState>>>,
     /// Where somebody knows pods.
     pub pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
+    /// Where somebody asks for the Node object: its uid is that of the identity, and nothing is reported before it is known.
+    pub node: Option<watch::Receiver<NodeHeard>>,
     pub metrics: Metrics,
     /// CLOCK_MONOTONIC.
     pub clock: fn() -> Timestamp,

@@ -6,6 +6,7 @@ mod lanes;
 mod outside;
 mod servers;
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +14,15 @@ use std::time::Duration;
 use actuator::HostFiles;
 use advisor::turn::TurnState;
 use anyhow::Context;
+use cluster::configz::ConfigHeard;
 use collector::clock;
+use hostfs::CgroupTree;
 use model::knob::Lane;
 use model::plan::Plan;
 use model::policy::{Mode, Policy};
+use model::sample::Burst;
 use model::wire::WireError;
+use probe::BurstReader;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
@@ -31,6 +36,7 @@ use crate::doctor::StartFacts;
 use crate::eyes::Witness;
 use crate::metrics::Metrics;
 use crate::node_loop::inherited::Inherited;
+use crate::node_loop::kept;
 use crate::node_loop::publish::Publisher;
 use crate::node_loop::{self, LoopDeps};
 use crate::node_state::NodeState;
@@ -126,15 +132,14 @@ pub fn start(
         _ => Inherited::default(),
     };
     let collector = start_collector(&config, edges.tree, edges.probe, outside.runtime.as_ref())?;
-    let policy = match &observe_only {
-        Some(_) => Policy { mode: Mode::Observe, ..config.policy.clone() },
-        None => config.policy.clone(),
-    };
+    let mut policy = first_policy(&config, &outside.kubelet.borrow());
+    policy.mode = observe_only.as_ref().map_or(policy.mode, |_why| Mode::Observe);
     let turn = restored_turn(&config, policy);
     let eyes = edges.eyes;
     let publisher = Publisher::new(publish, eyes.clone(), started_at);
     let witness = eyes.witness();
     let facts = StartFacts { eyes, realtime: false, memory_locked: priority::lock_memory() };
+    let kubelet = outside.kubelet.clone();
     let recorder = Recorder::start(config.agent.runtime_dir.clone())?;
     let recording = start_recording(&config);
     let watchdog = match observe_only {
@@ -143,13 +148,7 @@ pub fn start(
     };
     let tick = config.agent.tick;
     let (victims, victims_seen) = watch::channel(Victims::new());
-    let bursts = match (edges.bursts, tree) {
-        (Some(reader), _) => Some(ring::follow(reader)?),
-        (None, Ok(tree)) if witness == Witness::Pressure => {
-            Some(pressure::follow(tree, victims_seen)?)
-        }
-        (None, _) => None,
-    };
+    let bursts = follow_bursts(edges.bursts, (tree, witness), victims_seen)?;
     let deps = LoopDeps {
         collector,
         turn,
@@ -167,6 +166,7 @@ pub fn start(
         observe_only,
         inherited,
         told: outside.told,
+        kubelet: outside.kubelet,
         blind: (witness == Witness::Nobody).then(|| witness.to_string()),
     };
     let path = config_path.to_owned();
@@ -176,7 +176,14 @@ pub fn start(
         let planner = planner::start()?;
         let facts = StartFacts { realtime: priority::raise_this_thread("loop"), ..facts };
         let seen = Exposed { registry, metrics };
-        start_servers((config, path), facts, state_seen, requests, seen, stopping.clone())?;
+        start_servers(
+            (config, path),
+            (facts, kubelet),
+            state_seen,
+            requests,
+            seen,
+            stopping.clone(),
+        )?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async move {
             let stop = until(stopping);
@@ -185,6 +192,25 @@ pub fn start(
         anyhow::Ok(())
     })?;
     Ok(Started { thread, state, farewell: outside.farewell })
+}
+
+/// From the ring buffer, or from pressure triggers where there is none.
+fn follow_bursts(
+    reader: Option<BurstReader>,
+    (tree, witness): (Result<CgroupTree, String>, Witness),
+    victims: watch::Receiver<Victims>,
+) -> io::Result<Option<mpsc::Receiver<Burst>>> {
+    Ok(match (reader, tree) {
+        (Some(reader), _) => Some(ring::follow(reader)?),
+        (None, Ok(tree)) if witness == Witness::Pressure => Some(pressure::follow(tree, victims)?),
+        (None, _) => None,
+    })
+}
+
+fn first_policy(config: &Config, kubelet: &ConfigHeard) -> Policy {
+    let told = kubelet.config.as_deref();
+    let keeping = told.and_then(|told| kept::keeping(&config.policy, told));
+    keeping.unwrap_or_else(|| config.policy.clone())
 }
 
 async fn until(mut stopping: watch::Receiver<bool>) {

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 
 use model::placement::PlacementPolicy;
-use model::policy::Reserve;
 use model::{Bytes, CpuId, CpuSet, LlcId, NumaNodeId, NumaSet, SocketId, Topology};
 
-use crate::plan::reserve_spread;
+use crate::plan::reserved;
 
 /// The machine as placement sees it.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,11 +75,7 @@ pub enum LayoutError {
 
 impl Layout {
     pub fn new(topology: &Topology, policy: &PlacementPolicy) -> Result<Layout, LayoutError> {
-        let online = topology.online();
-        let reserve = match &policy.reserve {
-            Reserve::Count(count) => reserve_spread(topology, usize::from(*count)),
-            Reserve::Cpus(cpus) => cpus.intersection(&online),
-        };
+        let reserve = reserved(topology, policy, usize::MAX);
         Layout::without(topology, reserve, policy.forbidden)
     }
 
@@ -229,6 +224,8 @@ fn cores(topology: &Topology, nodes: &[Node], sockets: &BTreeMap<SocketId, CpuSe
 
 #[cfg(test)]
 mod tests {
+    use model::policy::Reserve;
+
     use super::*;
     use crate::testkit::{cpus, f16, machine, offline};
 

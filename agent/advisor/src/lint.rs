@@ -199,10 +199,12 @@ fn floor(facts: &Facts<'_>) -> usize {
 
 /// Reserved CPUs stay reserved, unless they are all there is.
 fn check_reserve(facts: &Facts<'_>, found: &mut Vec<Finding>) {
-    let wanted: BTreeSet<CpuId> = match &facts.policy.placement.reserve {
-        Reserve::Cpus(cpus) => cpus.iter().filter(|cpu| facts.online.contains(cpu)).collect(),
-        Reserve::Count(_) => return,
-    };
+    let placement = &facts.policy.placement;
+    let mut wanted: BTreeSet<CpuId> = placement.kept.iter().collect();
+    if let Reserve::Cpus(cpus) = &placement.reserve {
+        wanted.extend(cpus.iter());
+    }
+    wanted.retain(|cpu| facts.online.contains(cpu));
     let taken: Vec<CpuId> = wanted
         .iter()
         .copied()

@@ -62,7 +62,7 @@ use model::{CpuSet, MilliCpu, Timestamp};
 
 pub use need::{Demand, water_fill};
 pub(crate) use need::{Judge, Lateness, latest};
-pub(crate) use reserve::spread as reserve_spread;
+pub(crate) use reserve::of as reserved;
 pub(crate) use workloads::refused;
 
 use crate::layout::Layout;

@@ -37,18 +37,23 @@ const WRITE_LIMIT: Duration = Duration::from_secs(30);
 
 /// Makes a client; nothing is asked of the apiserver yet.
 pub async fn connect(access: &Access) -> Result<Client, ConnectError> {
-    let mut config = match access {
-        Access::Pod => Config::incluster().map_err(|error| ConnectError::Pod(Box::new(error)))?,
+    let mut config = config(access).await?;
+    config.connect_timeout = Some(CONNECT_LIMIT);
+    config.read_timeout = Some(READ_LIMIT);
+    config.write_timeout = Some(WRITE_LIMIT);
+    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+}
+
+/// Where the apiserver is and who we are, as files and environment say now.
+pub(crate) async fn config(access: &Access) -> Result<Config, ConnectError> {
+    match access {
+        Access::Pod => Config::incluster().map_err(|error| ConnectError::Pod(Box::new(error))),
         Access::Kubeconfig(path) => {
             let failed =
                 |error| ConnectError::Kubeconfig { path: path.clone(), source: Box::new(error) };
             let file = Kubeconfig::read_from(path).map_err(failed)?;
             let options = KubeConfigOptions::default();
-            Config::from_custom_kubeconfig(file, &options).await.map_err(failed)?
+            Config::from_custom_kubeconfig(file, &options).await.map_err(failed)
         }
-    };
-    config.connect_timeout = Some(CONNECT_LIMIT);
-    config.read_timeout = Some(READ_LIMIT);
-    config.write_timeout = Some(WRITE_LIMIT);
-    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+    }
 }

@@ -1,6 +1,7 @@
 //! The kubelet's `podresources` socket: who is on the node by its word, and which CPUs it has given away. Owns the connection.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -60,6 +61,13 @@ impl Kubelet {
         })?;
         read(&answer.into_inner())
     }
+}
+
+/// Which life of a kubelet made the socket: another one is there, or the same anew, once it has started again. `None` while there is none.
+pub(crate) fn life(socket: &Path) -> Option<(u64, i64, i64)> {
+    let found = std::fs::metadata(socket).ok()?;
+    // A number is used again at once; the time is not.
+    Some((found.ino(), found.ctime(), found.ctime_nsec()))
 }
 
 fn read(list: &ListPodResourcesResponse) -> Result<Given, KubeletError> {

@@ -1,6 +1,7 @@
-//! The conversation with the cluster that a node belongs to: the apiserver (`pods`, `node`, `write`) and the kubelet (`kubelet`). Owns
+//! The conversation with the cluster that a node belongs to: the apiserver (`pods`, `node`, `write`) and the kubelet (`kubelet`, `configz`). Owns
 //! connections, retries and the reading of foreign objects into the model's values. Decides nothing: what is written comes from the caller.
 
+pub mod configz;
 mod connect;
 pub mod events;
 pub mod kubelet;

@@ -11,6 +11,8 @@ use crate::units::Nanos;
 #[derive(Clone, Debug, PartialEq)]
 pub struct PlacementPolicy {
     pub reserve: Reserve,
+    /// CPUs that the kubelet keeps for the system (`reservedSystemCPUs`). They are reserved whatever `reserve` says, and count towards it.
+    pub kept: CpuSet,
     /// CPUs that no pod ever gets (the interrupt pool).
     pub forbidden: CpuSet,
     /// Reclaimed work takes what others leave; off, it has its reserve only.
@@ -103,6 +105,7 @@ impl Default for PlacementPolicy {
     fn default() -> Self {
         PlacementPolicy {
             reserve: Reserve::Count(0),
+            kept: CpuSet::EMPTY,
             forbidden: CpuSet::EMPTY,
             reclaim_enabled: false,
             reclaim_reserve: ReclaimReserve::PerNode,

@@ -1,12 +1,14 @@
 //! `[kubernetes]`: where the node's container runtime, its kubelet and the apiserver are heard, what is told to the last, and what becomes of
-//! pods that find no place. The section turns it on.
+//! pods that find no place. The section turns it on. Owns what a pod's environment says of its node.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use cluster::Access;
-
+use cluster::configz::Configz;
 use serde::Deserialize;
 use toml::Spanned;
+use tonic::transport::Uri;
 
 use super::ConfigError;
 use super::check::Checker;
@@ -29,6 +31,8 @@ pub struct ApiserverConfig {
     pub access: Access,
     /// The name of this node's Node object.
     pub node: String,
+    /// Where the kubelet is asked for its configuration, as whom the apiserver is asked; `None` asks nobody.
+    pub configz: Option<Configz>,
     pub report: Report,
     /// Also in observe mode.
     pub report_in_observe: bool,
@@ -65,14 +69,17 @@ pub(super) struct RawKubernetes {
     on_unplaceable: Option<Spanned<String>>,
     apiserver: Option<Spanned<String>>,
     node: Option<Spanned<String>>,
+    configz: Option<Spanned<String>>,
     report: Option<Vec<Spanned<String>>>,
     report_in_observe: Option<bool>,
 }
 
-/// What the environment of a pod says; the manifest sets the first, the kubelet the second.
+/// What the environment of a pod says; the manifest sets the first two, the kubelet the last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Surroundings {
     pub(super) node: Option<String>,
+    /// Of the node, in its own network.
+    pub(super) host_ip: Option<IpAddr>,
     pub(super) has_account: bool,
 }
 
@@ -84,6 +91,7 @@ impl Surroundings {
         let is_set = |name: &str| std::env::var_os(name).is_some();
         Surroundings {
             node: std::env::var("NODE_NAME").ok().filter(|name| !name.is_empty()),
+            host_ip: std::env::var("HOST_IP").ok().and_then(|ip| ip.parse().ok()),
             has_account: is_set("KUBERNETES_SERVICE_HOST") && Path::new(ACCOUNT).exists(),
         }
     }
@@ -102,10 +110,12 @@ pub(super) fn read(
     )?;
     let on_unplaceable = on_unplaceable(check, raw.on_unplaceable)?;
     let access = access(check, raw.apiserver.as_ref(), around)?;
+    let configz = configz(check, raw.configz, (access.as_ref(), &kubelet), around)?;
     let apiserver = match access {
         None => None,
         Some(access) => Some(ApiserverConfig {
             access,
+            configz,
             node: node(check, raw.node, raw.apiserver.as_ref(), around)?,
             report: report(check, raw.report)?,
             report_in_observe: raw.report_in_observe.unwrap_or(false),
@@ -150,6 +160,49 @@ fn access(
             Err(check.refuse("kubernetes.apiserver", text, allowed))
         }
     }
+}
+
+/// A kubelet's own port.
+const KUBELET_PORT: u16 = 10250;
+
+/// Without the key it is `auto`: where the environment says which address the node has.
+fn configz(
+    check: &Checker<'_>,
+    raw: Option<Spanned<String>>,
+    (access, socket): (Option<&Access>, &str),
+    around: &Surroundings,
+) -> Result<Option<Configz>, ConfigError> {
+    const KEY: &str = "kubernetes.configz";
+    let at = |url| {
+        let access = access.cloned()?;
+        Some(Configz { url, access, socket: socket.into() })
+    };
+    let auto = || around.host_ip.and_then(|ip| at(base(ip, KUBELET_PORT)));
+    let Some(text) = raw else { return Ok(auto()) };
+    match text.get_ref().as_str() {
+        "auto" => Ok(auto()),
+        "off" => Ok(None),
+        url => {
+            let allowed = "\"auto\" ($HOST_IP), \"off\" or https://ADDRESS[:10250] with an address of this node";
+            let url = kubelet_at(url).ok_or_else(|| check.refuse(KEY, &text, allowed))?;
+            let alone = "\"off\" where kubernetes.apiserver is off: the kubelet asks who we are";
+            at(url).map(Some).ok_or_else(|| check.refuse(KEY, &text, alone))
+        }
+    }
+}
+
+/// An address in numbers: a name might lead to another node, and the account's token with it.
+fn kubelet_at(text: &str) -> Option<String> {
+    let uri: Uri = text.parse().ok()?;
+    let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !text.contains('@');
+    let bare = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    let ip: IpAddr = bare.parse().ok()?;
+    let port = uri.port_u16().unwrap_or(KUBELET_PORT);
+    (is_bare && uri.scheme_str() == Some("https")).then(|| base(ip, port))
+}
+
+fn base(ip: IpAddr, port: u16) -> String {
+    format!("https://{}", std::net::SocketAddr::new(ip, port))
 }
 
 /// Names of objects are those of DNS (RFC 1123), at most 253 characters.
@@ -197,3 +250,6 @@ fn report(check: &Checker<'_>, raw: Option<Vec<Spanned<String>>>) -> Result<Repo
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ pub struct ReportConfig {
     /// At least one; no two are equal.
     pub endpoints: Vec<String>,
     pub cluster: String,
-    /// `None`: what the environment says, or the host's name.
+    /// `None`: the host's name.
     pub node: Option<String>,
     /// Until an endpoint asks for another one.
     pub interval: Nanos,
@@ -58,10 +58,11 @@ pub(super) struct RawReport {
     token_file: Option<Spanned<String>>,
 }
 
-/// `None` without endpoints; what stands beside them is checked all the same.
+/// `None` without endpoints; what stands beside them is checked all the same. `object` is what the node is called without the key.
 pub(super) fn read(
     check: &Checker<'_>,
     raw: RawReport,
+    object: Option<String>,
 ) -> Result<Option<ReportConfig>, ConfigError> {
     let ca_file = file(check, "report.ca_file", raw.ca_file)?;
     let endpoints = endpoints(check, raw.endpoints, ca_file.is_some())?;
@@ -70,7 +71,7 @@ pub(super) fn read(
         endpoints,
         cluster: name(check, "report.cluster", raw.cluster)?
             .unwrap_or_else(|| "default".to_owned()),
-        node: name(check, "report.node", raw.node)?,
+        node: name(check, "report.node", raw.node)?.or(object),
         interval: Nanos::from_millis(interval_ms),
         ca_file,
         identity: identity(check, raw.certificate_file, raw.key_file)?,

@@ -1,5 +1,6 @@
 //! The thread that talks to the apiserver, for as long as the agent lives: it follows this node's pods and its Node, tells what `report`
-//! makes, and takes its promise back at the end. An apiserver that is away changes nothing on the node but what is known of it.
+//! makes, and takes its promise back at the end. An apiserver that is away changes nothing on the node but what is known of it. With the same
+//! account it asks the kubelet for its configuration.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use cluster::configz::{self, ConfigHeard};
 use cluster::node::NodeHeard;
 use cluster::pods::PodsHeard;
 use cluster::{Client, connect};
@@ -26,6 +28,9 @@ const CONNECT_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Cluster {
     pub pods: watch::Receiver<PodsHeard>,
+    /// `None`: nobody asks for the Node.
+    pub node: Option<watch::Receiver<NodeHeard>>,
+    pub kubelet: watch::Receiver<ConfigHeard>,
     pub told: watch::Receiver<Arc<Vec<Finding>>>,
     /// Ends a few seconds after the agent is told to stop.
     pub thread: Option<JoinHandle<()>>,
@@ -39,6 +44,8 @@ impl Cluster {
     pub fn none() -> Cluster {
         Cluster {
             pods: watch::channel(PodsHeard::default()).1,
+            node: None,
+            kubelet: watch::channel(unasked()).1,
             told: watch::channel(Arc::default()).1,
             thread: None,
         }
@@ -56,11 +63,17 @@ impl Cluster {
         let config = config.clone();
         let thread = thread::Builder::new().name("berth-apiserver".to_owned());
         let (node, node_seen) = watch::channel(NodeHeard::default());
+        let (kubelet, kubelet_seen) = watch::channel(match &config.configz {
+            Some(_) => ConfigHeard::default(),
+            None => unasked(),
+        });
+        let own_node = node_seen.clone();
         let talk = async move {
             tokio::select! {
                 // An agent that is gone without a word stops as well.
                 _ = stopping.wait_for(|stopping| *stopping) => {}
                 never = talk(&config, state, (&pods, &node), &told) => match never {},
+                never = ask_kubelet(&config, &kubelet) => match never {},
             }
             let left = report::Left::by(&config, &node_seen.borrow());
             if timeout(FAREWELL, report::withdraw(&config, left)).await.is_err() {
@@ -68,8 +81,26 @@ impl Cluster {
             }
         };
         let thread = thread.spawn(move || reactor.block_on(talk))?;
-        Ok(Cluster { pods: pods_seen, told: told_seen, thread: Some(thread) })
+        Ok(Cluster {
+            pods: pods_seen,
+            node: Some(own_node),
+            kubelet: kubelet_seen,
+            told: told_seen,
+            thread: Some(thread),
+        })
     }
+}
+
+async fn ask_kubelet(config: &ApiserverConfig, tell: &watch::Sender<ConfigHeard>) -> Infallible {
+    match &config.configz {
+        Some(configz) => configz::follow(configz, tell).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn unasked() -> ConfigHeard {
+    let why = "nobody asks it (kubernetes.configz, and $HOST_IP for \"auto\")";
+    ConfigHeard { config: None, fault: Some(why.to_owned()) }
 }
 
 async fn talk(

@@ -11,6 +11,17 @@ use crate::config::Config;
 const PLACES: [&str; 4] =
     ["/kubepods.slice", "/kubepods", "/kubelet.slice/kubelet-kubepods.slice", "/kubelet/kubepods"];
 
+/// The driver of a kubelet that has pods in this cgroup: systemd's are slices.
+pub(crate) fn driver_of(managed: &str) -> &'static str {
+    if managed.ends_with(".slice") { "systemd" } else { "cgroupfs" }
+}
+
+/// Where there is a cgroup of pods of this driver, in the tree of all cgroups.
+pub(crate) fn place_of(driver: &str, tree: &CgroupTree) -> Option<&'static str> {
+    let mut places = PLACES.into_iter().filter(|place| driver_of(place) == driver);
+    places.find(|place| tree.cgroup(&CgroupPath::from(*place)).is_ok())
+}
+
 /// The configuration with the managed cgroup of a node of Kubernetes.
 ///
 /// # Errors

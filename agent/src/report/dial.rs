@@ -48,6 +48,10 @@ pub(super) enum Ended {
     Closed,
     #[error("there is nothing to tell: the loop does not turn")]
     NoState,
+    #[error("the apiserver has not told which Node this is")]
+    NoName,
+    #[error("the Node is another one under the same name: its uid was {was}")]
+    OtherNode { was: String },
     #[error(transparent)]
     Fault(#[from] Fault),
 }
@@ -90,6 +94,7 @@ impl Ended {
             Ended::File { .. } | Ended::Token { .. } | Ended::Tls(_) => "files",
             Ended::Connect(_) | Ended::Slow => "connect",
             Ended::NoState => "no_state",
+            Ended::NoName | Ended::OtherNode { .. } => "other_node",
             Ended::Fault(Fault::NoAnswer { .. }) => "no_answer",
             Ended::Fault(_) => "contract",
             Ended::Status { .. } if self.is_refusal() => "refused",

@@ -8,21 +8,19 @@ use tracing::warn;
 
 use crate::config::ReportConfig;
 
-/// The node's name on Kubernetes; the manifest sets it.
-const NODE_NAME: &str = "NODE_NAME";
-
-/// Of an agent that started at `started`. Fails where the kernel gives no random number.
+/// Of an agent that started at `started`; the uid is left empty where the Node object (`has_object`) has one to be asked for. Fails where the
+/// kernel gives no random number.
 pub fn identity(
     config: &ReportConfig,
     host: &HostRoot,
     started: Timestamp,
+    has_object: bool,
 ) -> Result<v1::NodeIdentity, hostfs::ReadError> {
-    let named = config.node.clone().or_else(|| std::env::var(NODE_NAME).ok());
-    let node = named.filter(|name| !name.is_empty()).unwrap_or_else(host_name);
+    let node = config.node.clone().unwrap_or_else(host_name);
     let agent_start_id = hostfs::identity::new_uuid()?;
     Ok(v1::NodeIdentity {
         cluster: config.cluster.clone(),
-        node_uid: machine(host, &node),
+        node_uid: if has_object { String::new() } else { machine(host, &node) },
         boot_id: boot(host, &agent_start_id),
         node,
         agent_start_id,
@@ -71,7 +69,8 @@ mod tests {
         let random = dir.path().join("proc/sys/kernel/random");
         std::fs::create_dir_all(&random).expect("proc");
         std::fs::create_dir(dir.path().join("etc")).expect("etc");
-        let nameless = identity(&config("node = \"n1\""), &root, Timestamp(7)).expect("random");
+        let nameless =
+            identity(&config("node = \"n1\""), &root, Timestamp(7), false).expect("random");
         assert_eq!((nameless.cluster.as_str(), nameless.node.as_str()), ("default", "n1"));
         assert_eq!(nameless.node_uid, "name:n1");
         assert_eq!(nameless.boot_id, format!("start:{}", nameless.agent_start_id));
@@ -79,9 +78,12 @@ mod tests {
         let (machine, boot) = ("a".repeat(32), "8f14e45f-ceea-467f-a12c-000000000001");
         std::fs::write(dir.path().join("etc/machine-id"), &machine).expect("write");
         std::fs::write(random.join("boot_id"), boot).expect("write");
-        let named = identity(&config("cluster = \"c\""), &root, Timestamp(8)).expect("random");
+        let named =
+            identity(&config("cluster = \"c\""), &root, Timestamp(8), false).expect("random");
         assert_eq!((named.node_uid.as_str(), named.boot_id.as_str()), (machine.as_str(), boot));
         assert!(named.cluster == "c" && !named.node.is_empty());
         assert_ne!(named.agent_start_id, nameless.agent_start_id);
+        let object = identity(&config("node = \"n1\""), &root, Timestamp(9), true);
+        assert_eq!(object.expect("random").node_uid, "", "the apiserver tells it");
     }
 }

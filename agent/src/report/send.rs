@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cluster::node::NodeHeard;
 use model::plan::Finding;
 use model::{Nanos, Timestamp};
 use prost::Message as _;
@@ -34,6 +35,7 @@ pub(super) struct Line {
     config: ReportConfig,
     talk: Talk,
     source: SharedSource,
+    node: Option<watch::Receiver<NodeHeard>>,
     teller: watch::Sender<Arc<Vec<Finding>>>,
     metrics: EndpointMetrics,
     clock: fn() -> Timestamp,
@@ -62,6 +64,7 @@ impl Line {
             config: config.clone(),
             talk: Talk::new(identity.clone(), config.interval, (deps.clock)()),
             source,
+            node: deps.node.clone(),
             teller,
             metrics: deps.metrics.of(endpoint),
             clock: deps.clock,
@@ -114,6 +117,9 @@ impl Line {
     fn next(&mut self) -> Result<Next, Ended> {
         let now = (self.clock)();
         self.tell(now);
+        if self.other_uid().is_some() {
+            return Err(Ended::OtherNode { was: self.talk.uid().to_owned() });
+        }
         match self.talk.turn(now)? {
             Turn::Wait { until, n_skipped } => {
                 self.metrics.dropped(n_skipped);
@@ -170,11 +176,29 @@ impl Line {
         }
     }
 
-    /// Until the loop has published something that may be told.
+    /// Of the Node object, where it is another one than that of the talk. One that is gone is still the one that was.
+    fn other_uid(&self) -> Option<String> {
+        let node = self.node.as_ref()?.borrow().node.clone()?;
+        Some(&node.uid).filter(|uid| !uid.is_empty() && *uid != self.talk.uid()).cloned()
+    }
+
+    /// Whether it is known which machine reports.
+    fn is_named(&mut self) -> bool {
+        if let Some(uid) = self.other_uid() {
+            self.talk.rename(uid);
+        }
+        let is_named = !self.talk.uid().is_empty();
+        if !is_named && self.ended.is_none() {
+            self.ended = Some(Ended::NoName);
+        }
+        is_named
+    }
+
+    /// Until the loop has published something that may be told, and it is known of which machine.
     async fn wait_for_state(&mut self) {
         loop {
             let now = (self.clock)();
-            if self.source.borrow().is_fresh(now) {
+            if self.is_named() && self.source.borrow().is_fresh(now) {
                 return;
             }
             self.rest_until(now.after(LOOK_AGAIN)).await;

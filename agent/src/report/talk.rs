@@ -123,6 +123,16 @@ impl Talk {
         talk
     }
 
+    /// The machine that reports; empty while nobody knows.
+    pub(super) fn uid(&self) -> &str {
+        &self.identity.node_uid
+    }
+
+    /// Another machine has the name from now on. Between two connections only: on one the identity never changes.
+    pub(super) fn rename(&mut self, uid: String) {
+        self.identity.node_uid = uid;
+    }
+
     /// A connection begins: the other end may be another one than before, and is told everything at once.
     pub(super) fn open(&mut self, now: Timestamp) {
         (self.is_open, self.is_introduced, self.is_queued) = (true, false, false);

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use cluster::configz::ConfigHeard;
+use cluster::node::NodeHeard;
 use collector::clock;
 use hostfs::HostRoot;
 use model::Timestamp;
@@ -10,6 +13,7 @@ use model::plan::Finding;
 use model::sample::PodOnNode;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tracing::info;
 
 use crate::config::Config;
@@ -28,6 +32,8 @@ pub(super) struct About {
 
 /// All that are on.
 pub(super) struct Outside {
+    /// What the kubelet says of its configuration.
+    pub(super) kubelet: watch::Receiver<ConfigHeard>,
     /// With the container runtime.
     pub(super) runtime: Option<Conversation>,
     pub(super) told: Vec<watch::Receiver<Arc<Vec<Finding>>>>,
@@ -45,37 +51,59 @@ impl Outside {
     ) -> anyhow::Result<Outside> {
         let About { state, requests, stopping, .. } = about;
         let Some(kubernetes) = &config.kubernetes else {
-            let told = reports(config, about, None, registry)?;
-            return Ok(Outside { runtime: None, told, farewell: None });
+            let none = Cluster::none();
+            let told = reports(config, about, (None, None), registry)?;
+            return Ok(Outside { kubelet: none.kubelet, runtime: None, told, farewell: None });
         };
         let cluster = match &kubernetes.apiserver {
             Some(apiserver) => Cluster::start(apiserver, state.clone(), stopping.clone())?,
             None => Cluster::none(),
         };
+        first_word(cluster.kubelet.clone())?;
         *metrics = metrics.clone().with_runtime(registry);
         let heard = (cluster.pods, metrics.runtime.clone());
         let managed = &config.host.managed_cgroup;
         let runtime = kubernetes::start(kubernetes, managed, requests.clone(), heard)?;
-        let mut told = reports(config, about, Some(runtime.pods.clone()), registry)?;
+        let known = (Some(runtime.pods.clone()), cluster.node);
+        let mut told = reports(config, about, known, registry)?;
         told.extend([runtime.told.clone(), cluster.told]);
-        Ok(Outside { runtime: Some(runtime), told, farewell: cluster.thread })
+        let (runtime, farewell) = (Some(runtime), cluster.thread);
+        Ok(Outside { kubelet: cluster.kubelet, runtime, told, farewell })
     }
 }
+
+/// A kubelet answers within milliseconds. One that does not is heard later: pods may have to move then.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// Waits until the kubelet has told its configuration or why not: the first Plan is made by it.
+fn first_word(mut kubelet: watch::Receiver<ConfigHeard>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let said = |heard: &ConfigHeard| heard.config.is_some() || heard.fault.is_some();
+    // Without a word in time the Plan is made all the same.
+    let waited = async { timeout(FIRST_WORD, kubelet.wait_for(said)).await.is_ok() };
+    if !runtime.block_on(waited) {
+        info!("The kubelet has not told its configuration yet");
+    }
+    Ok(())
+}
+
+type PodsSeen = watch::Receiver<Arc<Vec<PodOnNode>>>;
 
 /// Findings of each endpoint; none where nothing is reported.
 fn reports(
     config: &Config,
     about: &About,
-    pods: Option<watch::Receiver<Arc<Vec<PodOnNode>>>>,
+    (pods, node): (Option<PodsSeen>, Option<watch::Receiver<NodeHeard>>),
     registry: &mut Registry,
 ) -> anyhow::Result<Vec<report::Told>> {
     let Some(wanted) = &config.report else { return Ok(Vec::new()) };
     let host = HostRoot::new(&config.host.root);
-    let identity = report::identity(wanted, &host, about.started_at)?;
+    let identity = report::identity(wanted, &host, about.started_at, node.is_some())?;
     info!(cluster = %identity.cluster, node = %identity.node, "Reporting to a control plane");
     let deps = report::Deps {
         state: about.state.clone(),
         pods,
+        node,
         metrics: report::Metrics::register(registry),
         clock: clock::now,
         pauses: report::PAUSES,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cluster::configz::ConfigHeard;
 use collector::clock;
 use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
@@ -26,7 +27,7 @@ pub(super) struct Exposed {
 /// The socket and the admin port, on a thread that gives way: readers never delay the loop.
 pub(super) fn start_servers(
     (config, path): (Config, PathBuf),
-    facts: StartFacts,
+    facts: (StartFacts, watch::Receiver<ConfigHeard>),
     state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
     exposed: Exposed,
@@ -71,7 +72,7 @@ async fn once_published(
 
 async fn serve_socket(
     (config, config_path): (&Config, &Path),
-    facts: StartFacts,
+    (facts, kubelet): (StartFacts, watch::Receiver<ConfigHeard>),
     mut state: watch::Receiver<Option<Arc<NodeState>>>,
     requests: mpsc::Sender<Request>,
     stop: impl Future<Output = ()>,
@@ -83,7 +84,8 @@ async fn serve_socket(
     let planned = state.clone();
     let doctor = Arc::new(move || {
         let plan = Arc::clone(&planned.borrow().plan);
-        doctor::checks(&doctor_config, &facts, &plan)
+        let heard = kubelet.borrow().clone();
+        doctor::checks(&doctor_config, &facts, &plan, &heard)
     });
     let policy = Arc::new(PolicyTable::new(config, config_path));
     let deps = ServeDeps { state, requests, doctor, policy, clock: clock::now };

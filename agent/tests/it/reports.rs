@@ -3,4 +3,5 @@
 mod cost;
 mod endpoints;
 mod identity;
+mod object;
 mod reporter;

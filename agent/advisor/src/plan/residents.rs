@@ -9,7 +9,7 @@ use model::derive::WORKLOADS;
 use model::ledger::{Ledger, Place, Resident};
 use model::plan::{Finding, Severity};
 use model::pod::Ask;
-use model::qos::{PodUid, QosLevel, WorkloadName};
+use model::qos::{PodUid, PoolName, QosLevel, WorkloadName};
 use model::snapshot::WorkloadView;
 use model::{NumaSet, Timestamp};
 
@@ -36,6 +36,7 @@ pub(super) fn settle(
     for (name, view) in &input.snapshot.workloads {
         report.decisions.extend(book.accept_given(name, view));
     }
+    report.decisions.extend(book.leave_kept());
     let mut n_refused = 0;
     for (name, view) in book.newcomers() {
         if n_refused == MAX_REFUSED {
@@ -132,6 +133,32 @@ impl<'a> Book<'a> {
             subject: name.to_string(),
             inputs: vec![("request", format!("{} mCPU", view.spec.request))],
             result: format!("CPUs {cpus} of its own, by the kubelet"),
+        })
+    }
+
+    /// CPUs that turn out to be the kubelet's for the system are nobody's own: whoever was promised one is asked about again. Who was given
+    /// them by the kubelet keeps them.
+    fn leave_kept(&mut self) -> Option<Decision> {
+        let kept = self.input.policy.placement.kept.intersection(&self.layout.reserve);
+        let leaves = |uid: &PodUid, one: &Resident| {
+            let given = self.view_of(uid).is_some_and(|view| view.spec.given.is_some());
+            matches!(one.place, Place::Own { cpus, .. } if !given && !cpus.is_disjoint(&kept))
+        };
+        let left = |(uid, one): &(&PodUid, &Resident)| leaves(uid, one);
+        let names: Vec<String> =
+            self.ledger.pods.iter().filter(left).map(|(uid, _)| uid.to_string()).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let mut ledger = (*self.ledger).clone();
+        ledger.pods.retain(|uid, one| !leaves(uid, one));
+        self.ledger = Arc::new(ledger);
+        Some(Decision {
+            at: self.input.now,
+            rule: "kept",
+            subject: PoolName::RESERVE.to_owned(),
+            inputs: vec![("left", names.join(" "))],
+            result: format!("CPUs {kept} are kept by the kubelet for the system"),
         })
     }
 

@@ -73,6 +73,53 @@ fn the_reserve_takes_one_thread_of_each_node_in_turn() {
     check_first(machine(1, 4, 1), 1000, &all, "|0|1-3");
 }
 
+/// What the kubelet keeps is reserved, and counts towards what policy reserves.
+#[test]
+fn the_kubelets_own_cpus_are_reserved() {
+    let keeping = |kept, reserve| {
+        let mut policy = reserving(reserve);
+        policy.placement.kept = cpus(kept);
+        policy
+    };
+    check_first(machine(1, 4, 1), 1000, &keeping("1", Reserve::Count(0)), "1|0|2-3");
+    check_first(machine(1, 4, 1), 1000, &keeping("1", Reserve::Count(1)), "1|0|2-3");
+    check_first(machine(1, 4, 1), 1000, &keeping("1", Reserve::Count(2)), "0-1|2|3");
+    check_first(machine(1, 4, 1), 1000, &keeping("1", Reserve::Cpus(cpus("0"))), "0-1|2|3");
+    check_first(machine(1, 4, 1), 1000, &keeping("1", Reserve::Cpus(cpus("1"))), "1|0|2-3");
+    // One that is not there is nobody's, and one stays usable.
+    check_first(machine(1, 4, 1), 1000, &keeping("9", Reserve::Count(0)), "|0|1-3");
+    check_first(machine(1, 4, 1), 1000, &keeping("0-3", Reserve::Count(0)), "|0|1-3");
+    check_first(machine(1, 4, 1), 1000, &keeping("0-2", Reserve::Cpus(cpus("3"))), "|0|1-3");
+    check_first(machine(1, 4, 1), 1000, &keeping("0-1", Reserve::Count(9)), "0-2|3|3");
+    check_first(machine(1, 1, 1), 1000, &keeping("0", Reserve::Count(0)), "|0|0");
+    let mut topology = machine(1, 4, 1);
+    offline(&mut topology, 1);
+    check_first(topology, 1000, &keeping("0-1", Reserve::Count(0)), "0|2|3");
+}
+
+/// The kubelet's word came late: who owns one of its CPUs moves, once.
+#[test]
+fn a_dedicated_workload_leaves_cpus_that_the_kubelet_keeps() {
+    let mut policy = splitting();
+    let node = |second| {
+        let all = vec![
+            ("db", workload(QosLevel::DedicatedCores, 1, 2000, None)),
+            ("web", shared(2, 500, None)),
+        ];
+        snapshot(second, machine(1, 4, 1), all)
+    };
+    let own = |plan: &Plan| plan.pools[PoolName::DEDICATED].cpus.to_string();
+    let (before, _) = next(None, &node(1), &policy);
+    assert_eq!(own(&before), "0-1");
+    policy.placement.kept = cpus("0");
+    let (after, report) = next(Some(&before), &node(2), &policy);
+    assert_eq!((pools_text(&after).as_str(), own(&after).as_str()), ("0|3|3", "1-2"));
+    assert!(report.decisions.iter().any(|decision| decision.rule == "kept"));
+    let (again, report) = next(Some(&after), &node(3), &policy);
+    assert_eq!(own(&again), "1-2");
+    assert!(report.decisions.iter().all(|decision| decision.rule != "kept"));
+}
+
 #[test]
 fn offline_cpus_are_in_no_pool() {
     let mut topology = machine(1, 4, 1);

@@ -21,10 +21,16 @@ pub(crate) fn arb_policy() -> impl Strategy<Value = Policy> {
         proptest::collection::btree_set(0u16..70, 0..4)
             .prop_map(|cpus| Reserve::Cpus(cpus.into_iter().map(CpuId).collect())),
     ];
-    (reserve, any::<bool>(), 0u16..9, 0u16..6, 0u16..4, 0u64..3).prop_map(
-        |(reserve, overlap, floor, growth, shrink, after)| {
+    let kept = prop_oneof![
+        Just(CpuSet::EMPTY),
+        proptest::collection::btree_set(0u16..70, 0..4)
+            .prop_map(|cpus| cpus.into_iter().map(CpuId).collect()),
+    ];
+    ((reserve, kept), any::<bool>(), 0u16..9, 0u16..6, 0u16..4, 0u64..3).prop_map(
+        |((reserve, kept), overlap, floor, growth, shrink, after)| {
             let mut policy = Policy::default();
             policy.placement.reserve = reserve;
+            policy.placement.kept = kept;
             policy.placement.overlap_shared_reclaim = overlap;
             policy.placement.reclaim_reserve = ReclaimReserve::Count(floor.max(1));
             policy.reclaim.max_growth_per_tick = growth;

@@ -38,6 +38,8 @@ pub struct Policy {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Placement {
     reserve: Reserve,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    kept: String,
     forbidden: String,
     reclaim_enabled: bool,
     reclaim_reserve: ReclaimReserve,
@@ -177,6 +179,7 @@ impl From<&placement::PlacementPolicy> for Placement {
                 inner::Reserve::Count(n) => Reserve::Count(*n),
                 inner::Reserve::Cpus(cpus) => Reserve::Cpus(cpus.to_string()),
             },
+            kept: policy.kept.to_string(),
             forbidden: policy.forbidden.to_string(),
             reclaim_enabled: policy.reclaim_enabled,
             reclaim_reserve: match policy.reclaim_reserve {
@@ -211,6 +214,7 @@ impl TryFrom<Placement> for placement::PlacementPolicy {
                 Reserve::Count(n) => inner::Reserve::Count(n),
                 Reserve::Cpus(cpus) => inner::Reserve::Cpus(parsed("reserve.cpus", &cpus)?),
             },
+            kept: parsed("kept", &policy.kept)?,
             forbidden: parsed("forbidden", &policy.forbidden)?,
             reclaim_enabled: policy.reclaim_enabled,
             reclaim_reserve: match policy.reclaim_reserve {

@@ -56,6 +56,7 @@ pub(super) fn read(policy: &Field<'_>, machine: &CpuSet) -> Result<PlacementPoli
     };
     Ok(PlacementPolicy {
         reserve: reserve(policy, machine)?,
+        kept: default.kept,
         forbidden: forbidden(policy, machine)?,
         reclaim_enabled: flag("reclaim_enabled", default.reclaim_enabled)?,
         reclaim_reserve: reclaim_reserve(policy, machine)?,

@@ -89,6 +89,7 @@ mod tests {
             OwnNode { capacity, ..OwnNode::default() }.into()
         });
         let config = ApiserverConfig {
+            configz: None,
             access: Access::Pod,
             node: "n".to_owned(),
             report: Report { cnr: true, capacity: true, events: true, topology },

@@ -8,6 +8,7 @@ use std::time::Duration;
 use agent::eyes::{Eyes, Status};
 use agent::node_state::{AgentHealth, DecisionLog, NodeState, SuppressionStats};
 use agent::report::{self, Deps, Told};
+use cluster::node::NodeHeard;
 use collector::clock;
 use kit::nodes::{Config, Limits};
 use model::decision::Decision;
@@ -36,6 +37,15 @@ pub(crate) struct Agent {
 
 /// `section` is that of `[report]`; the node is n1 of cluster c.
 pub(crate) fn start(section: &str) -> Agent {
+    start_as(section, &identity(), None)
+}
+
+/// Of a machine that the identity names, or the Node object.
+pub(crate) fn start_as(
+    section: &str,
+    identity: &NodeIdentity,
+    node: Option<watch::Receiver<NodeHeard>>,
+) -> Agent {
     let text = format!("[report]\ncluster = \"c\"\nnode = \"n1\"\ninterval_ms = 1000\n{section}");
     let config = agent::config::parse(Path::new("agent.toml"), &text).expect("a good section");
     let config = config.report.expect("endpoints");
@@ -45,6 +55,7 @@ pub(crate) fn start(section: &str) -> Agent {
     let deps = Deps {
         state: seen,
         pods: None,
+        node,
         metrics: report::Metrics::register(&mut registry),
         clock: clock::now,
         pauses: Pauses {
@@ -53,7 +64,7 @@ pub(crate) fn start(section: &str) -> Agent {
             jitter: Jitter::Full,
         },
     };
-    let told = report::start(&config, &identity(), &deps, stopping).expect("a thread");
+    let told = report::start(&config, identity, &deps, stopping).expect("a thread");
     Agent { state, told, registry, stop }
 }
 

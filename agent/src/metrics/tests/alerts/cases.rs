@@ -205,6 +205,7 @@ fn not_asked() -> Finding {
     let config = ApiserverConfig {
         access: cluster::Access::Kubeconfig("/nonexistent/kubeconfig".into()),
         node: "n1".to_owned(),
+        configz: None,
         report: Report { cnr: true, capacity: true, events: true, topology: false },
         report_in_observe: false,
     };
