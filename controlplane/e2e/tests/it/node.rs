@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Node as Object, Pod};
 use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
+use testkit::{Bench, Cluster, Node, Settings, Shape, Start, eventually};
 use tokio::io::AsyncReadExt as _;
 
 /// Four times what a quiet machine takes.
@@ -73,7 +73,7 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
 async fn soak_a_node_boots_and_runs_its_first_pods() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let booted = Settings { restored: false, ..Settings::default() };
+    let booted = Settings { start: Start::Booted, ..Settings::default() };
     let node = cluster.add_node(&bench, &booted).await.unwrap();
     let ready_s = node.timings().ready.as_secs_f64();
     bench.note(&format!("a booted node is Ready after {ready_s:.1} s")).unwrap();
@@ -90,7 +90,7 @@ async fn soak_a_node_boots_and_runs_its_first_pods() {
 async fn soak_a_deployment_spreads_over_two_nodes() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let booted = Settings { restored: false, ..Settings::default() };
+    let booted = Settings { start: Start::Booted, ..Settings::default() };
     let first = cluster.add_node(&bench, &booted).await.unwrap();
     let numa = Settings { shape: Shape::NUMA, ..Settings::default() };
     let second = cluster.add_node(&bench, &numa).await.unwrap();
