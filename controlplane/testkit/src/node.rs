@@ -48,7 +48,12 @@ pub enum Start {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { shape: Shape::default(), kubelet: json!({}), files: Vec::new(), start: Start::Restored }
+        Self {
+            shape: Shape::default(),
+            kubelet: json!({}),
+            files: Vec::new(),
+            start: Start::Restored,
+        }
     }
 }
 

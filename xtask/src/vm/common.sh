@@ -16,7 +16,7 @@ bpf /sys/fs/bpf
 debugfs /sys/kernel/debug
 tracefs /sys/kernel/tracing
 END
-ln -sf /proc/self/fd /dev/fd
+ln -sfn /proc/self/fd /dev/fd
 # The first finite cpu.max of a machine and the end of the last one switch a jump label in the scheduler's hot paths
 # (__cfs_bandwidth_used): the kernel's code is rewritten under running CPUs, and in the int3 of that the emulated ones
 # spin for ever. Beside 16 hogs fewer than 50 of those switches hung a guest, each of five times; none of 13000 did

@@ -189,24 +189,8 @@ async fn until_running(pods: &Api<Pod>, name: &str) -> Pod {
 
 /// What a file of the cgroup of a pod's only container says, read in the node.
 pub(crate) async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
-    let path = format!("{}/{file}", container_cgroup(pod).unwrap());
+    let path = format!("{}/{file}", container_cgroup(node, pod).unwrap());
     node.shell().run(&format!("cat {path}")).await.unwrap().success().unwrap().trim().to_owned()
-}
-
-/// Where a node has the cgroup of a pod's only container; `None` before it was made.
-pub(crate) fn container_cgroup(pod: &Pod) -> Option<String> {
-    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-    let id = container.container_id.as_ref()?.trim_start_matches("containerd://");
-    Some(format!("{}/{id}", pod_cgroup(pod)?))
-}
-
-/// Where a node has the cgroup of a pod; `None` before its class is known.
-pub(crate) fn pod_cgroup(pod: &Pod) -> Option<String> {
-    let class = match pod.status.as_ref()?.qos_class.as_deref()? {
-        "Guaranteed" => String::new(),
-        class => format!("{}/", class.to_lowercase()),
-    };
-    Some(format!("/sys/fs/cgroup/kubepods/{class}pod{}", pod.uid()?))
 }
 
 /// The container that runs, and how often it was started again.
