@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use testkit::{Bench, Cluster, Node, Settings, Shape, Start, eventually};
 use tokio::io::AsyncReadExt as _;
 
+use crate::cgroups;
+
 /// Four times what a quiet machine takes.
 pub(crate) const POD_LIMIT: Duration = Duration::from_secs(60);
 
@@ -189,7 +191,7 @@ async fn until_running(pods: &Api<Pod>, name: &str) -> Pod {
 
 /// What a file of the cgroup of a pod's only container says, read in the node.
 pub(crate) async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
-    let path = format!("{}/{file}", container_cgroup(node, pod).unwrap());
+    let path = format!("{}/{file}", cgroups::of_container(node, pod).unwrap());
     node.shell().run(&format!("cat {path}")).await.unwrap().success().unwrap().trim().to_owned()
 }
 
