@@ -6,7 +6,7 @@ use testkit::{Node, Shell, eventually};
 use crate::node_agent::SOON;
 
 /// How many turns an agent of a DaemonSet has ended: its admin port is on the loopback of its pod.
-const TICKS: &str = "ticks() { nsenter -t $(pidof -s berth-agent) -n wget -qO- http://127.0.0.1:9910/metrics | sed -n 's/^[a-z_]*_ticks_total \\([0-9]*\\)$/\\1/p'; }";
+const TICKS: &str = "ticks() { set -- `pidof berth-agent`; nsenter -t $1 -n wget -qO- 127.0.0.1:9910/metrics | sed -n 's/^[a-z_]*_ticks_total \\([0-9]*\\)$/\\1/p'; }";
 
 /// One that runs in the node, and writes a line when something else is read than before: the agent's turns, what is read.
 pub(crate) struct Watch {
