@@ -185,7 +185,7 @@ impl Drop for Machine {
 }
 
 /// What the initramfs starts instead of busybox, and what that is to do: it has no journal to write to.
-const SYSTEMD: &str = " selinux=0 init=/lib/systemd/systemd systemd.unit=node.target systemd.log_target=kmsg systemd.show_status=0";
+const SYSTEMD: &str = " init=/lib/systemd/systemd systemd.unit=node.target systemd.log_target=kmsg systemd.show_status=0";
 
 fn name_systemd(line: &mut [String]) {
     let mut words = line.iter_mut().skip_while(|word| *word != "-append");
