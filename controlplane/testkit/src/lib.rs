@@ -39,7 +39,7 @@ pub use controllers::{Controllers, Scheduler};
 pub use etcd::Etcd;
 pub use kubeconfig::Kubeconfig;
 pub use namespace::Namespace;
-pub use node::{Node, NodeFile, Output, Settings, Shape, Shell, Timings};
+pub use node::{Node, NodeFile, Output, Settings, Shape, Shell, Start, Timings};
 pub use pki::{HOST_OF_GUESTS, Identity, Pki};
 pub use promtool::promtool;
 pub use ready::eventually;

@@ -33,13 +33,27 @@ pub struct Settings {
     pub kubelet: Value,
     /// Files to put into the node before its kubelet starts.
     pub files: Vec<NodeFile>,
+    pub start: Start,
+}
+
+/// How a node comes to be, and under which init.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
     /// From a saved state, which saves the boot. The first one of a shape makes it.
-    pub restored: bool,
+    Restored,
+    Booted,
+    /// Boots with systemd as PID 1. Kubelet and runtime use the driver `systemd` then: it makes the cgroups of pods.
+    BootedBySystemd,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { shape: Shape::default(), kubelet: json!({}), files: Vec::new(), restored: true }
+        Self {
+            shape: Shape::default(),
+            kubelet: json!({}),
+            files: Vec::new(),
+            start: Start::Restored,
+        }
     }
 }
 
@@ -67,6 +81,7 @@ pub struct Node {
     shell: Shell,
     admin: Kubeconfig,
     timings: Timings,
+    start: Start,
 }
 
 /// Four times what a quiet machine takes, and room for a machine that does something else.
@@ -91,12 +106,17 @@ impl Node {
         let timings = Timings { ready: began.elapsed() };
         let shell = Shell::new(bench.programs(), image, &name)?;
         let admin = apiserver.kubeconfig().clone();
-        Ok(Node { machine, address, shell, admin, timings })
+        Ok(Node { machine, address, shell, admin, timings, start: settings.start })
     }
 
     /// As the apiserver knows it: an address of the loopback network, at which the host reaches the kubelet.
     pub fn name(&self) -> String {
         self.address.name()
+    }
+
+    /// Does systemd make the cgroups of pods? The kubelet does otherwise.
+    pub fn has_systemd(&self) -> bool {
+        self.start == Start::BootedBySystemd
     }
 
     pub fn timings(&self) -> Timings {
@@ -167,7 +187,7 @@ async fn boot(
 async fn boot_once(settings: &Settings, place: &Place<'_>) -> anyhow::Result<(Machine, Instant)> {
     let Place { folder, image, name, files } = place;
     let shape = &settings.shape;
-    if settings.restored {
+    if settings.start == Start::Restored {
         let state = saved::ensure(image, shape).await?;
         let began = Instant::now();
         let mut machine = Machine::restore(folder, image, shape, name, &files.path, &state)?;
@@ -175,7 +195,7 @@ async fn boot_once(settings: &Settings, place: &Place<'_>) -> anyhow::Result<(Ma
         return Ok((machine, began));
     }
     let began = Instant::now();
-    let mut machine = Machine::boot(folder, image, shape, name, &files.path)?;
+    let mut machine = Machine::boot(folder, image, settings, name, &files.path)?;
     machine.wait_until_booted().await?;
     machine.configure(files.used_kib).await?;
     Ok((machine, began))

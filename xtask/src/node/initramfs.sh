@@ -1,6 +1,6 @@
 #!/bin/sh
 # no set -e: the kernel panics when its init ends, and then nothing says what failed.
-# PID 1 until the node's own disk is mounted: loads the modules and hands over to busybox' init there. Whatever fails is
+# PID 1 until the node's own disk is mounted: loads the modules and hands over to the init there that the kernel's line names, or to busybox'. Whatever fails is
 # said on the console; a node that cannot mount its disk panics, and with that its QEMU ends.
 export PATH=/bin
 mount -t proc proc /proc
@@ -10,4 +10,6 @@ for module in $(cat /etc/guest/modules); do insmod /lib/modules/$module.ko || ec
 mkdir -p /new
 mount -t ext4 -o noatime /dev/vda /new || exit 1
 for folder in dev proc sys; do mount --move /$folder /new/$folder; done
-exec switch_root /new /sbin/init
+init=/sbin/init
+for word in $(cat /new/proc/cmdline); do case $word in init=*) init=${word#init=} ;; esac; done
+exec switch_root /new $init

@@ -19,7 +19,7 @@ pub(super) const PACKAGES: &str = "kube";
 pub(super) const SOURCE: &str = include_str!("root.rs");
 
 /// Scripts and settings: where they go in the node, may they be run, their text.
-pub(super) const FILES: [(&str, u32, &str); 15] = [
+pub(super) const FILES: [(&str, u32, &str); 22] = [
     ("etc/inittab", 0o644, include_str!("root/inittab")),
     ("etc/passwd", 0o644, "root:x:0:0:root:/root:/bin/sh\n"),
     ("etc/group", 0o644, "root:x:0:\n"),
@@ -35,8 +35,18 @@ pub(super) const FILES: [(&str, u32, &str); 15] = [
     ("etc/node/configure", 0o755, include_str!("root/configure.sh")),
     ("etc/node/kubelet", 0o755, include_str!("root/kubelet.sh")),
     ("etc/containerd/config.toml", 0o644, include_str!("root/containerd.toml")),
+    ("etc/containerd/systemd.toml", 0o644, include_str!("root/containerd-systemd.toml")),
+    ("etc/systemd/system/node.target", 0o644, include_str!("root/node.target")),
+    ("etc/systemd/system/prepare.service", 0o644, include_str!("root/prepare.service")),
+    ("etc/systemd/system/configure.service", 0o644, include_str!("root/configure.service")),
+    ("etc/systemd/system/containerd.service", 0o644, DAEMON),
+    ("etc/systemd/system/ssh.service", 0o644, DAEMON),
+    ("etc/systemd/system/kubelet.service", 0o644, DAEMON),
     ("etc/cni/net.d/10-bench.conflist", 0o644, include_str!("root/network.conflist")),
 ];
+
+/// Each runs the script of its own name.
+const DAEMON: &str = include_str!("root/daemon.service");
 
 /// Programs of the modules, and where a node looks for them.
 const PROGRAMS: [(&str, &str); 7] = [
@@ -49,7 +59,8 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("bridge", "opt/cni/bin"),
 ];
 /// Programs of the packages. They bring shared libraries.
-const DEBIAN_PROGRAMS: [&str; 2] = ["usr/sbin/runc", "usr/sbin/dropbear"];
+const DEBIAN_PROGRAMS: [&str; 4] =
+    ["usr/sbin/runc", "usr/sbin/dropbear", "lib/systemd/systemd", "bin/systemctl"];
 const LIBRARIES: &str = "lib/x86_64-linux-gnu";
 const LOADER: &str = "ld-linux-x86-64.so.2";
 

@@ -29,12 +29,11 @@ fn pins<'a>(group: &str, versions: &'a Versions) -> Option<&'a BTreeMap<String, 
 
 /// What a program of the group is started with, so that it finds the libraries that came with it.
 pub(crate) fn library_path(root: &Path) -> OsString {
-    // The last one: a library that its users name by a path of the installed system.
-    let own =
-        ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu/pulseaudio"]
-            .map(|path| root.join(path));
+    // The last ones: libraries that their users name by a path of the installed system.
+    let own = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|path| root.join(path));
+    let private = ["pulseaudio", "systemd"].map(|name| own[0].join(name));
     let inherited = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-    let folders = own.into_iter().chain(env::split_paths(&inherited));
+    let folders = own.into_iter().chain(private).chain(env::split_paths(&inherited));
     // A cache folder with `:` in its name cannot be searched; the program then says which library it misses.
     env::join_paths(folders.filter(|path| !path.as_os_str().is_empty())).unwrap_or_default()
 }

@@ -142,7 +142,7 @@ mod tests {
         );
         check_key(
             r#""cgroupDriver":"a","cgroupDriver":"b""#,
-            "no document of a kubelet's configuration: duplicate field `cgroupDriver` at line 1 column 52",
+            "no document of a kubelet's configuration: duplicate field `cgroupDriver` at line 1 column 51",
         );
     }
 

@@ -5,7 +5,8 @@ use kube::Api;
 use serde_json::json;
 use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
 
-use crate::node::{cgroup_file, container_cgroup, pod, run};
+use crate::cgroups;
+use crate::node::{cgroup_file, pod, run};
 use crate::node_agent::{
     Agent, ENV, LEVEL, SOON, annotated, are_apart, bound_database, files, n_cpus, until_file,
 };
@@ -64,7 +65,7 @@ async fn pods_get_the_cpus_that_their_annotations_ask_for() {
 /// Seconds from the cgroup of the first Guaranteed pod's container, which is made with its CPUs, to the file of another that has left them.
 /// Looked at on the node every 20 ms.
 async fn others_off(node: &Node, other: &Pod) -> String {
-    let other = container_cgroup(other).unwrap();
+    let other = cgroups::of_container(node, other).unwrap();
     let line = format!(
         "owns() {{ cat /sys/fs/cgroup/kubepods/pod*/*/cpuset.cpus 2>/dev/null | grep -q '^0-1$'; }}; \
          for n in $(seq 3000); do owns && break; usleep 20000; done; read began rest </proc/uptime; \

@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use testkit::{Apiserver, Bench, Cluster, Kubeconfig, Node, Settings, Shape, eventually};
 
 use crate::agent_zones;
+use crate::cgroups;
 use crate::daemonset::{apply_folder, ask, import_agent};
 use crate::kinds;
-use crate::node::{POD_LIMIT, cgroup_file, container_cgroup, pod, run};
+use crate::node::{POD_LIMIT, cgroup_file, pod, run};
 use crate::node_agent::{LEVEL, annotated, dedicated};
 
 const MILLICPU: &str = "resource.katalyst.kubewharf.io/reclaimed_millicpu";
@@ -163,7 +164,7 @@ async fn until_weight(
     (pods, pod): (&Api<Pod>, &Pod),
     (level, weight): (&str, &str),
 ) -> Duration {
-    let file = format!("{}/../cpu.weight", container_cgroup(pod).unwrap());
+    let file = format!("{}/../cpu.weight", cgroups::of_container(node, pod).unwrap());
     let line = format!(
         "for n in $(seq 3000); do [ $(cat {file}) {weight} ] && exit; usleep 20000; done; exit 1"
     );

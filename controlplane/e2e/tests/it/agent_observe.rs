@@ -39,7 +39,7 @@ async fn an_observing_agent_changes_no_file_of_any_pod() {
     let with = Knobs::of(&node).await;
     assert_eq!(before.of_pods().changed_in(&with), [""; 0]);
     for (early, late) in early.iter().zip(&late) {
-        assert_eq!(with.of_pod(late), before.of_pod(early));
+        assert_eq!(with.of_pod(&node, late), before.of_pod(&node, early));
     }
     agent.sh("kill $(cat /run/berth-bin/pid)").await;
     agent.until_gone().await;

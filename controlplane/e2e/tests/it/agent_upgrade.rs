@@ -8,10 +8,11 @@ use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
 use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, Shape};
 
+use crate::cgroups;
 use crate::churn::Churn;
 use crate::daemonset::{apply, ask, delete, import_agent};
 use crate::knobs::Knobs;
-use crate::node::{POD_LIMIT, life, pod, pod_cgroup, run_all};
+use crate::node::{POD_LIMIT, life, pod, run_all};
 use crate::node_agent::{Agent, ENV, dedicated, files};
 use crate::placement::until_right;
 
@@ -79,7 +80,7 @@ async fn own_mib(client: &Client, node: &Node) -> f64 {
     let agents: Api<Pod> = Api::namespaced(client.clone(), "berth-system");
     let agents = agents.list(&ListParams::default()).await.unwrap().items;
     let running = agents.iter().find(|pod| pod.metadata.deletion_timestamp.is_none()).unwrap();
-    let path = format!("cat {}/memory.current", pod_cgroup(running).unwrap());
+    let path = format!("cat {}/memory.current", cgroups::of_pod(node, running).unwrap());
     let bytes = node.shell().run(&path).await.unwrap().success().unwrap();
     bytes.trim().parse::<f64>().unwrap() / f64::from(1 << 20)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use k8s_openapi::api::core::v1::Pod;
 use testkit::Node;
 
-use crate::node::{container_cgroup, pod_cgroup};
+use crate::cgroups;
 
 /// Every file that the agent could write, and more; what cpusets come to as well.
 const FILES: [&str; 19] = [
@@ -31,9 +31,7 @@ const FILES: [&str; 19] = [
     "pids.max",
 ];
 
-const ROOT: &str = "/sys/fs/cgroup/kubepods";
-
-/// By path of cgroup and file, from `kubepods` on.
+/// By path of cgroup and file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Knobs(BTreeMap<String, String>);
 
@@ -42,8 +40,9 @@ impl Knobs {
     pub(crate) async fn of(node: &Node) -> Knobs {
         let names = FILES.map(|name| format!("-name {name}")).join(" -o ");
         let line = format!(
-            "find {ROOT} -type f \\( {names} -o -name cgroup.procs \\) -exec grep -H '' {{}} +; \
-             grep -H '' /proc/[0-9]*/oom_score_adj 2>/dev/null || true"
+            "find {} -type f \\( {names} -o -name cgroup.procs \\) -exec grep -H '' {{}} +; \
+             grep -H '' /proc/[0-9]*/oom_score_adj 2>/dev/null || true",
+            cgroups::root(node)
         );
         let said = node.shell().run(&line).await.unwrap().success().unwrap();
         let rows = said.lines().filter_map(|line| line.split_once(':'));
@@ -64,8 +63,9 @@ impl Knobs {
     }
 
     /// Below a pod's cgroup, with a name in place of the container's id and the rest (its sandbox) as one; processes by their score.
-    pub(crate) fn of_pod(&self, pod: &Pod) -> BTreeSet<String> {
-        let (cgroup, container) = (pod_cgroup(pod).unwrap(), container_cgroup(pod).unwrap());
+    pub(crate) fn of_pod(&self, node: &Node, pod: &Pod) -> BTreeSet<String> {
+        let (cgroup, container) =
+            (cgroups::of_pod(node, pod).unwrap(), cgroups::of_container(node, pod).unwrap());
         let below = |path: &str| {
             if let Some(file) = path.strip_prefix(&format!("{container}/")) {
                 return Some(format!("container {}", named(file)));
@@ -88,7 +88,7 @@ impl Knobs {
 
     /// Those of pods only: the kubelet itself gives its classes other weights when pods come.
     pub(crate) fn of_pods(&self) -> Knobs {
-        let rows = self.0.iter().filter(|(path, _)| path.contains("/pod"));
+        let rows = self.0.iter().filter(|(path, _)| path.contains("/pod") || path.contains("-pod"));
         Knobs(rows.map(|(path, text)| (path.clone(), text.clone())).collect())
     }
 

@@ -7,8 +7,10 @@ use k8s_openapi::api::core::v1::{Node as Object, Pod};
 use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, PostParams};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::{Value, json};
-use testkit::{Bench, Cluster, Node, Settings, Shape, eventually};
+use testkit::{Bench, Cluster, Node, Settings, Shape, Start, eventually};
 use tokio::io::AsyncReadExt as _;
+
+use crate::cgroups;
 
 /// Four times what a quiet machine takes.
 pub(crate) const POD_LIMIT: Duration = Duration::from_secs(60);
@@ -73,7 +75,7 @@ async fn pods_run_on_a_real_node_in_the_cgroups_of_their_class() {
 async fn soak_a_node_boots_and_runs_its_first_pods() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let booted = Settings { restored: false, ..Settings::default() };
+    let booted = Settings { start: Start::Booted, ..Settings::default() };
     let node = cluster.add_node(&bench, &booted).await.unwrap();
     let ready_s = node.timings().ready.as_secs_f64();
     bench.note(&format!("a booted node is Ready after {ready_s:.1} s")).unwrap();
@@ -90,7 +92,7 @@ async fn soak_a_node_boots_and_runs_its_first_pods() {
 async fn soak_a_deployment_spreads_over_two_nodes() {
     let bench = Bench::of_test().unwrap();
     let cluster = Cluster::start(&bench).await.unwrap();
-    let booted = Settings { restored: false, ..Settings::default() };
+    let booted = Settings { start: Start::Booted, ..Settings::default() };
     let first = cluster.add_node(&bench, &booted).await.unwrap();
     let numa = Settings { shape: Shape::NUMA, ..Settings::default() };
     let second = cluster.add_node(&bench, &numa).await.unwrap();
@@ -189,24 +191,8 @@ async fn until_running(pods: &Api<Pod>, name: &str) -> Pod {
 
 /// What a file of the cgroup of a pod's only container says, read in the node.
 pub(crate) async fn cgroup_file(node: &Node, pod: &Pod, file: &str) -> String {
-    let path = format!("{}/{file}", container_cgroup(pod).unwrap());
+    let path = format!("{}/{file}", cgroups::of_container(node, pod).unwrap());
     node.shell().run(&format!("cat {path}")).await.unwrap().success().unwrap().trim().to_owned()
-}
-
-/// Where a node has the cgroup of a pod's only container; `None` before it was made.
-pub(crate) fn container_cgroup(pod: &Pod) -> Option<String> {
-    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-    let id = container.container_id.as_ref()?.trim_start_matches("containerd://");
-    Some(format!("{}/{id}", pod_cgroup(pod)?))
-}
-
-/// Where a node has the cgroup of a pod; `None` before its class is known.
-pub(crate) fn pod_cgroup(pod: &Pod) -> Option<String> {
-    let class = match pod.status.as_ref()?.qos_class.as_deref()? {
-        "Guaranteed" => String::new(),
-        class => format!("{}/", class.to_lowercase()),
-    };
-    Some(format!("/sys/fs/cgroup/kubepods/{class}pod{}", pod.uid()?))
 }
 
 /// The container that runs, and how often it was started again.

@@ -10,7 +10,8 @@ use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 use testkit::eventually;
 
-use crate::node::{container_cgroup, phase, pod_cgroup};
+use crate::cgroups;
+use crate::node::phase;
 use crate::node_agent::{Agent, LEVEL, are_apart};
 
 /// A running pod with what it asks for, what the plan gives it and what its container's file holds.
@@ -74,15 +75,18 @@ async fn placed(
     let lives =
         |pod: &&Pod| phase(pod) == Some("Running") && pod.metadata.deletion_timestamp.is_none();
     let pods: Vec<&Pod> = pods.iter().filter(lives).collect();
-    let files: Vec<String> = pods.iter().filter_map(|pod| container_cgroup(pod)).collect();
+    let files: Vec<String> =
+        pods.iter().filter_map(|pod| cgroups::of_container(agent.node, pod)).collect();
     let held = effective(agent, &files).await;
     let placed = |pod: &&Pod| Placed {
         name: pod.name_any(),
         wants_own: pod.annotations().get(LEVEL).is_some_and(|level| level == "dedicated_cores"),
         planned: plan.get(&format!("default/{}", pod.name_any())).cloned(),
-        holds: container_cgroup(pod).and_then(|path| held.get(&path).cloned()).unwrap_or_default(),
+        holds: cgroups::of_container(agent.node, pod)
+            .and_then(|path| held.get(&path).cloned())
+            .unwrap_or_default(),
     };
-    pods.iter().filter(|pod| pod_cgroup(pod).is_some()).map(placed).collect()
+    pods.iter().filter(|pod| cgroups::of_pod(agent.node, pod).is_some()).map(placed).collect()
 }
 
 /// The CPUs that the tasks of these cgroups may use.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use tar::{Builder, Header};
 
-use super::Settings;
+use super::{Settings, Start};
 use crate::apiserver::Apiserver;
 use crate::kubeconfig::Kubeconfig;
 use crate::pki::HOST_OF_GUESTS;
@@ -96,7 +96,7 @@ fn kubelet(settings: &Settings) -> Value {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-        "cgroupDriver": "cgroupfs",
+        "cgroupDriver": if settings.start == Start::BootedBySystemd { "systemd" } else { "cgroupfs" },
         // Given, so that the guest makes no key of its own, which takes it seconds.
         "tlsCertFile": format!("{FOLDER}/server.crt"),
         "tlsPrivateKeyFile": format!("{FOLDER}/server.key"),

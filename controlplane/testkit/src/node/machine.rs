@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, bail, ensure};
 
 use super::address::PORTS;
+use super::{Settings, Start};
 use crate::process::{self, Process};
 use crate::ready::eventually;
 
@@ -64,13 +65,17 @@ impl Machine {
     pub(super) fn boot(
         folder: &Path,
         image: &Path,
-        shape: &Shape,
+        settings: &Settings,
         address: &str,
         configuration: &Path,
     ) -> anyhow::Result<Machine> {
         let disk = throw_away(&image.join("disk"));
-        let memory = Memory::Empty;
-        Self::spawn(folder, arguments(image, shape, &disk, memory, configuration, Some(address))?)
+        let (shape, memory) = (&settings.shape, Memory::Empty);
+        let mut line = arguments(image, shape, &disk, memory, configuration, Some(address))?;
+        if settings.start == Start::BootedBySystemd {
+            name_systemd(&mut line);
+        }
+        Self::spawn(folder, line)
     }
 
     /// Goes on from a saved state of the same shape. It has said "ready" there.
@@ -176,6 +181,16 @@ impl Drop for Machine {
         if thread::panicking() {
             self.logs().iter().for_each(|log| process::show(log));
         }
+    }
+}
+
+/// What the initramfs starts instead of busybox, and what that is to do: it has no journal to write to.
+const SYSTEMD: &str = " init=/lib/systemd/systemd systemd.unit=node.target systemd.log_target=kmsg systemd.show_status=0";
+
+fn name_systemd(line: &mut [String]) {
+    let mut words = line.iter_mut().skip_while(|word| *word != "-append");
+    if let Some(parameters) = words.nth(1) {
+        parameters.push_str(SYSTEMD);
     }
 }
 

@@ -1,4 +1,6 @@
 #!/bin/sh
 set -eu
 . /etc/node/environment
-exec containerd --config /etc/containerd/config.toml >/dev/virtio-ports/containerd 2>&1
+config=/etc/containerd/config.toml
+[ ! -d /run/systemd/system ] || config=/etc/containerd/systemd.toml
+exec containerd --config $config >/dev/virtio-ports/containerd 2>&1
