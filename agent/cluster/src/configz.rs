@@ -186,7 +186,8 @@ impl Configz {
         let mut config = config(&self.access).await.map_err(ConfigzError::Account)?;
         config.cluster_url = self.url.parse::<Uri>().map_err(no_address)?;
         config.accept_invalid_certs = true;
-        (config.root_cert, config.root_cert_file) = (None, None);
+        // None, rather than those of the system: an image may have none, and without any there would be no client.
+        (config.root_cert, config.root_cert_file) = (Some(Vec::new()), None);
         (config.proxy_url, config.tls_server_name) = (None, None);
         // `LIMIT` is for all of it.
         (config.connect_timeout, config.read_timeout) = (None, None);
