@@ -22,17 +22,22 @@ use view::{Colors, View};
 
 /// Wide enough for every column of the workload table.
 const ONCE_COLUMNS: u16 = 120;
+/// Of a sentence that somebody will still read.
+const MAX_ONCE_COLUMNS: u16 = 600;
 /// Lines above and below the workload table.
 const ONCE_SPARE_LINES: usize = 12;
 
-/// One frame as text, tall enough for every workload.
+/// One frame as text, tall enough for every workload and wide enough for every finding.
 pub(crate) fn once(snapshot: &Snapshot, args: &TopArgs) -> String {
     let mut view = View::new(args.sort, args.filter.clone(), colors());
     view.show(snapshot.clone());
-    let map = cpu_map::map(snapshot, frame::map_cells(ONCE_COLUMNS)).rows.len();
+    let longest = snapshot.findings.iter().map(|one| frame::finding_text(one).chars().count());
+    let longest = longest.max().and_then(|longest| u16::try_from(longest).ok());
+    let columns = longest.unwrap_or(0).clamp(ONCE_COLUMNS, MAX_ONCE_COLUMNS);
+    let map = cpu_map::map(snapshot, frame::map_cells(columns)).rows.len();
     let n_lines = ONCE_SPARE_LINES + map + snapshot.findings.len() + snapshot.workloads.len();
-    let height = u16::try_from(n_lines).unwrap_or(u16::MAX / ONCE_COLUMNS);
-    let mut text = drawn(&view, ONCE_COLUMNS, height);
+    let height = u16::try_from(n_lines).unwrap_or(u16::MAX / columns);
+    let mut text = drawn(&view, columns, height);
     text.truncate(text.trim_end().len());
     text.push('\n');
     text

@@ -1,6 +1,6 @@
 //! Draws a `View`. Pure: the same view gives the same frame on any backend.
 
-use proto::v1::{Severity, SignalState, Snapshot};
+use proto::v1::{Finding, Severity, SignalState, Snapshot};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -189,6 +189,10 @@ fn owner_color(owner: Owner) -> Color {
     }
 }
 
+pub(super) fn finding_text(finding: &Finding) -> String {
+    format!("! {}: {}  [{}]", finding.subject, finding.message, finding.rule)
+}
+
 fn findings(snapshot: &Snapshot, view: &View) -> Vec<Line<'static>> {
     let mut worst: Vec<_> = snapshot.findings.iter().collect();
     worst.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -201,8 +205,7 @@ fn findings(snapshot: &Snapshot, view: &View) -> Vec<Line<'static>> {
                 Severity::Warning => Color::Yellow,
                 Severity::Note | Severity::Unspecified => Color::Reset,
             };
-            let text = format!("! {}: {}  [{}]", finding.subject, finding.message, finding.rule);
-            Line::styled(text, painted(view, color))
+            Line::styled(finding_text(finding), painted(view, color))
         })
         .collect();
     if worst.len() > MAX_FINDINGS {

@@ -254,8 +254,10 @@ fn a_large_machine_on_a_small_screen() {
 }
 
 #[test]
-fn one_frame_as_text_holds_every_workload() {
+fn one_frame_as_text_holds_every_workload_and_every_finding_to_its_end() {
     let mut snapshot = fixture::snapshot();
+    snapshot.findings[0].message = "why ".repeat(60);
+    let end = format!("why   [{}]", snapshot.findings[0].rule);
     let workload = snapshot.workloads[0].clone();
     snapshot.workloads =
         (0..100).map(|idx| Workload { name: format!("w{idx:03}"), ..workload.clone() }).collect();
@@ -264,4 +266,5 @@ fn one_frame_as_text_holds_every_workload() {
     for idx in 0..100 {
         assert!(text.contains(&format!("w{idx:03}")), "w{idx:03} in {text}");
     }
+    assert!(text.contains(&end), "{end:?} in {text}");
 }

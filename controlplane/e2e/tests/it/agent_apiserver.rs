@@ -14,7 +14,7 @@ use testkit::{Apiserver, Bench, Cluster, Kubeconfig, Node, Settings, Shape, even
 
 use crate::agent_zones;
 use crate::cgroups;
-use crate::daemonset::{apply_folder, ask, import_agent};
+use crate::daemonset::{agent_says, apply_folder, ask, import_agent};
 use crate::kinds;
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
 use crate::node_agent::{LEVEL, annotated, dedicated};
@@ -262,22 +262,16 @@ async fn until_reported(
 
 /// Waits until a line of what the agent's CLI prints has both.
 async fn until_agent_says(admin: &Kubeconfig, words: &[&str], one: &str, other: &str) {
-    let exec = [&["exec", "ds/berth-agent", "--", "berth"], words].concat();
-    let kubectl = || {
-        let output =
-            admin.kubectl().unwrap().args(["-n", "berth-system"]).args(&exec).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
     let mut said = String::new();
     let heard = async || {
-        said = kubectl();
+        said = agent_says(admin, words);
         Ok(said.lines().any(|line| line.contains(one) && line.contains(other)).then_some(()))
     };
     let heard = eventually(&format!("the agent to say {one:?} {other:?}"), POD_LIMIT, heard).await;
     assert!(
         heard.is_ok(),
         "{heard:?}; it says\n{}\n{}",
-        kubectl(),
+        agent_says(admin, words),
         ask(admin, &["logs", "ds/berth-agent"])
     );
 }

@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use serde_json::json;
 use testkit::{Bench, Cluster, Kubeconfig, Settings, eventually};
 
-use crate::daemonset::{apply, ask, import_agent};
+use crate::daemonset::{agent_says, apply, ask, import_agent};
 use crate::node::POD_LIMIT;
 
 /// Of four CPUs the kubelet keeps two, and gives whole ones away itself.
@@ -82,7 +82,7 @@ fn row(table: &str, name: &str) -> String {
 async fn until_doctor_says(admin: &Kubeconfig, words: &str) -> String {
     let mut said = String::new();
     let heard = async || {
-        said = ask(admin, &["exec", "ds/berth-agent", "--", "berth", "doctor"]);
+        said = agent_says(admin, &["doctor"]);
         Ok(said.contains(words).then(|| said.clone()))
     };
     match eventually(&format!("doctor to say {words:?}"), POD_LIMIT, heard).await {
@@ -94,7 +94,7 @@ async fn until_doctor_says(admin: &Kubeconfig, words: &str) -> String {
 async fn until_pools(admin: &Kubeconfig, fits: impl Fn(&str) -> bool) {
     let mut pools = String::new();
     let there = async || {
-        pools = ask(admin, &["exec", "ds/berth-agent", "--", "berth", "pools"]);
+        pools = agent_says(admin, &["pools"]);
         Ok(fits(&pools).then_some(()))
     };
     let said = eventually("the pools to be so", POD_LIMIT, there).await;

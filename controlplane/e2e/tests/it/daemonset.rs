@@ -71,6 +71,13 @@ pub(crate) fn import_agent(node: &Node) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What the agent's CLI prints in its pod; nothing while the kubelet or the agent is on its way back.
+pub(crate) fn agent_says(admin: &Kubeconfig, words: &[&str]) -> String {
+    let exec = [&["-n", NAMESPACE, "exec", "ds/berth-agent", "--", "berth"], words].concat();
+    let output = admin.kubectl().unwrap().args(exec).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// What kubectl answers about the agent's namespace.
 pub(crate) fn ask(as_user: &Kubeconfig, words: &[&str]) -> String {
     let mut kubectl = as_user.kubectl().unwrap();
