@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -23,7 +24,6 @@ const N_PODS: usize = 500;
 const N_STARTED: usize = 100;
 /// What a release build has in memory of its program, beside a hundred pods on a node; that of the tests has more code.
 const RELEASE_PROGRAM_KIB: u64 = 13 * 1024;
-const CONTROLLERS: [&str; 3] = ["cpu", "cpuset", "memory"];
 
 /// Pods below a managed tree of their own.
 struct Pods {
@@ -35,12 +35,7 @@ impl Pods {
     fn new() -> Pods {
         let scene = Scene::new("pods", 0);
         let groups = Groups::new(Mutex::new(BTreeMap::new()));
-        fs::create_dir(scene.root.path().join("burstable")).expect("make a cgroup");
-        fs::write(
-            scene.root.path().join("burstable/cgroup.subtree_control"),
-            "+cpu +cpuset +memory",
-        )
-        .expect("pass controllers on");
+        make_parent(&scene.root.path().join("burstable"));
         Pods { scene, groups }
     }
 
@@ -51,14 +46,12 @@ impl Pods {
     /// As the kubelet and the runtime make them.
     #[track_caller]
     fn make_groups(&self, n: usize) {
-        let parent = format!("/sys/fs/cgroup{}", Pods::parent(n));
-        fs::create_dir(&parent).expect("make a pod's cgroup");
-        let controllers = CONTROLLERS.map(|name| format!("+{name}")).join(" ");
-        fs::write(format!("{parent}/cgroup.subtree_control"), controllers).expect("pass on");
+        let parent = PathBuf::from(format!("/sys/fs/cgroup{}", Pods::parent(n)));
+        make_parent(&parent);
         let container = Pods::container(n);
-        let group = format!("{parent}/{}", container.id);
+        let group = parent.join(&container.id);
         fs::create_dir(&group).expect("make a container's cgroup");
-        self.groups.lock().expect("no panic").insert(container.id, group.into());
+        self.groups.lock().expect("no panic").insert(container.id, group);
     }
 
     fn resources() -> LinuxResources {
@@ -172,6 +165,13 @@ fn exact_agent_beside_five_hundred_pods_stays_within_its_bars() {
     });
     assert_eq!(agent.stop(), 0);
     pods.remove();
+}
+
+/// A cgroup whose children have every controller that the agent writes.
+#[track_caller]
+fn make_parent(path: &Path) {
+    fs::create_dir(path).expect("make a cgroup");
+    fs::write(path.join("cgroup.subtree_control"), "+cpu +cpuset +memory").expect("pass on");
 }
 
 fn knows(agent: &Agent, n_pods: usize) -> bool {

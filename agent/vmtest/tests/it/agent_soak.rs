@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use vmtest::wait_until;
 
+use crate::agent_hosts::status_kib;
 use crate::agent_process::{Agent, LIMIT, Scene};
 use crate::cgroup_knobs::measured;
 
@@ -33,7 +34,7 @@ fn soak_agent_under_churn_grows_in_nothing_and_leaves_no_trace() {
         });
         scene.replace_pod();
         turns += 1;
-        let now = (rss_kib(agent.pid()), descriptors(agent.pid()));
+        let now = (status_kib(agent.pid(), "VmRSS"), descriptors(agent.pid()));
         if turns % 5 == 0 {
             measured(&format!("soak_turn_{turns} rss_kib {} descriptors {}", now.0, now.1));
         }
@@ -51,13 +52,6 @@ fn soak_agent_under_churn_grows_in_nothing_and_leaves_no_trace() {
     assert!(!agent.log_text().contains("panicked"), "{}", agent.log_text());
     assert_eq!(agent.stop(), 0);
     assert_eq!(scene.knobs(), before, "a clean stop leaves no trace");
-}
-
-#[track_caller]
-fn rss_kib(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|rss| rss.trim().strip_suffix(" kB")?.parse().ok()).expect("VmRSS")
 }
 
 #[track_caller]
