@@ -4,6 +4,7 @@
 mod apiserver;
 mod container_files;
 mod deaf;
+mod intruders;
 mod managed;
 mod plugin;
 mod report;

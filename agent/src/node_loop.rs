@@ -30,7 +30,7 @@ use tracing::{error, info, warn};
 use self::inherited::Inherited;
 use self::publish::Publisher;
 use crate::latency::SuppressionClock;
-use crate::node_state::{NewContainer, NodeState, Refusal, Request};
+use crate::node_state::{NewContainer, NodeState, Owner, Refusal, Request};
 use crate::planner::{self, Done, Planner, Task};
 use crate::pressure::Victims;
 use crate::recorder::{Record, Recorder};
@@ -399,6 +399,9 @@ impl Loop {
                 // Whoever gave up waiting made the container without us.
                 let _ = reply.try_send(self.place(*container));
             }
+            Request::Owners { reply } => {
+                let _ = reply.try_send(self.owners());
+            }
             Request::SetMode { mode, reply } => {
                 let answer = self.set_mode(mode);
                 // The caller may have gone; the mode is set all the same.
@@ -424,6 +427,11 @@ impl Loop {
             self.decide(decision);
         }
         Some(reserved)
+    }
+
+    fn owners(&self) -> Vec<Owner> {
+        let enforces = self.deps.turn.policy().mode == Mode::Enforce;
+        self.deps.turn.plan().filter(|_| enforces).map(|plan| Owner::all(plan)).unwrap_or_default()
     }
 
     fn set_mode(&mut self, mode: Mode) -> Result<Mode, Refusal> {

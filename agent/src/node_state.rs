@@ -7,12 +7,13 @@ use std::sync::mpsc::SyncSender;
 
 use advisor::turn::Reserved;
 use model::decision::Decision;
+use model::ledger::{Place, Resident};
 use model::plan::{Finding, Overlay, Plan};
 use model::policy::Mode;
 use model::qos::WorkloadName;
 use model::sample::WorkloadSpec;
 use model::snapshot::Snapshot;
-use model::{Nanos, Timestamp};
+use model::{CpuSet, Nanos, NumaSet, Timestamp};
 use state::Original;
 use tokio::sync::oneshot;
 
@@ -60,6 +61,28 @@ pub enum Request {
     /// A container is about to be made; nobody can wait long for the answer. `None` where it is left
     /// as the kubelet wants it.
     Place { container: Box<NewContainer>, reply: SyncSender<Option<Reserved>> },
+    /// Somebody else is about to change a cpuset. Nobody in observe mode.
+    Owners { reply: SyncSender<Vec<Owner>> },
+}
+
+/// A pod with CPUs for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    pub pod: WorkloadName,
+    pub cpus: CpuSet,
+    /// Where its memory is; empty without a promise.
+    pub nodes: NumaSet,
+}
+
+impl Owner {
+    pub fn all(plan: &Plan) -> Vec<Owner> {
+        let owner = |resident: &Resident| match resident.place {
+            Place::Own { cpus, nodes } => Some((resident.ask.name.clone(), cpus, nodes)),
+            Place::Node(_) | Place::Pool | Place::Anywhere => None,
+        };
+        let owners = plan.ledger.pods.values().filter_map(owner);
+        owners.map(|(pod, cpus, nodes)| Owner { pod, cpus, nodes }).collect()
+    }
 }
 
 /// A container of a pod before it exists.

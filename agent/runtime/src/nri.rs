@@ -5,11 +5,13 @@
 //! comes from memory. Sources: api.proto and pkg/net/multiplex of containerd/nri.
 
 mod call;
+mod foreign;
 mod keep;
 mod session;
 mod wire;
 
-pub use call::{Answer, Call, mask};
+pub use call::{Answer, Call, can_validate, mask};
+pub use foreign::{CpusetField, ForeignCpuset, foreign_cpusets};
 pub use keep::keep;
 pub use session::{Ended, Identity, Pushes, Runtime, UpdateError, runtime, serve};
 pub use wire::{Refusal, WireError};

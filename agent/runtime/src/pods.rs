@@ -84,7 +84,7 @@ impl PodTable {
             }
             Call::StopContainer(it) => it.container.as_ref().is_some_and(|one| self.gone(one)),
             Call::Told { event, pod, container } => self.told(*event, pod, container.as_ref()),
-            Call::Shutdown => false,
+            Call::Validate(_) | Call::Shutdown => false,
         }
     }
 
@@ -212,6 +212,12 @@ impl PodTable {
 
     fn is_own(&self, sandbox: &Sandbox) -> bool {
         self.own.as_ref() == Some(&sandbox.pod.uid)
+    }
+
+    /// Whose container it is, by its id.
+    pub fn pod_of(&self, container: &str) -> Option<WorkloadName> {
+        let of = |one: &&Sandbox| one.containers.contains_key(container);
+        self.sandboxes.values().find(of).map(Sandbox::name)
     }
 
     /// The pod of a sandbox, as it is understood.

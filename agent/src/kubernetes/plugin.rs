@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
 use advisor::turn::Reserved;
 use cluster::kubelet::Given;
+use collector::clock;
+use model::Timestamp;
 use model::knob::Knob;
 use model::plan::{Finding, Severity};
 use model::pod::Declared;
@@ -16,15 +18,16 @@ use model::sample::PodOnNode;
 use proto::nri::{
     Container, ContainerAdjustment, ContainerRequest, ContainerUpdate, Event,
     LinuxContainerAdjustment, LinuxContainerUpdate, LinuxCpu, LinuxResources, PodSandbox,
-    UpdateContainerRequest,
+    UpdateContainerRequest, ValidateContainerAdjustmentRequest,
 };
 use runtime::cgroup;
-use runtime::nri::{Answer, Call, mask};
+use runtime::nri::{Answer, Call, Identity, can_validate, foreign_cpusets, mask};
 use runtime::pods::{Mark, PLACED, PodTable};
 use state::{NOT_MADE_YET, Original};
 use tokio::sync::{Notify, mpsc, watch};
 use tracing::{info, warn};
 
+use super::intruders::{Intruders, foreign_cpuset, harm};
 use crate::config::OnUnplaceable;
 use crate::metrics::{Placed, RuntimeMetrics};
 use crate::node_state::{NewContainer, Request};
@@ -47,6 +50,10 @@ pub(super) struct Plugin {
     pub(super) troubles: BTreeMap<&'static str, Finding>,
     pub(super) requests: mpsc::Sender<Request>,
     pub(super) metrics: RuntimeMetrics,
+    /// As the runtime knows us.
+    pub(super) identity: Identity,
+    /// What others did to pods that own CPUs.
+    pub(super) intruders: Intruders,
     /// What is to be told has changed.
     pub(super) news: Arc<Notify>,
 }
@@ -62,13 +69,14 @@ impl Plugin {
                 self.is_well("runtime-not-heard");
                 let (name, version) = (&runtime.runtime_name, &runtime.runtime_version);
                 info!(%name, %version, "The container runtime is heard");
-                Answer::Configured { events: events() }
+                Answer::Configured { events: events(can_validate(&runtime.nri_version)) }
             }
             Call::Synchronize(_) => Answer::Synchronized { update: Vec::new() },
             Call::CreateContainer(request) => self.create(request),
             Call::UpdateContainer(request) => {
                 Answer::Updated { update: self.rewrite(request).into_iter().collect() }
             }
+            Call::Validate(request) => Answer::Validated { refused: self.validate(request) },
             Call::StopContainer(_) => Answer::Stopped { update: Vec::new() },
             _ => Answer::Done,
         }
@@ -105,6 +113,7 @@ impl Plugin {
     pub(super) fn tell(&self) {
         let (pods, misread) = self.table.pods(&self.rules, &self.managed);
         let findings = self.troubles.values().cloned();
+        let findings = findings.chain(self.intruders.findings());
         let findings = findings.chain(misread.iter().map(not_understood));
         self.told.send_replace(Arc::new(findings.collect()));
         self.pods.send_if_modified(|told| {
@@ -144,16 +153,56 @@ impl Plugin {
         })
     }
 
+    /// Why a container must not be made as all plugins together want it. The loop is asked only where somebody else sets a cpuset.
+    fn validate(&mut self, request: &ValidateContainerAdjustmentRequest) -> Option<String> {
+        let foreign = foreign_cpusets(request, &self.identity);
+        let owners =
+            if foreign.is_empty() { None } else { self.ask(|reply| Request::Owners { reply }) }?;
+        let mut refused = None;
+        for one in &foreign {
+            let pod = self.table.pod_of(&one.container);
+            let Some(harm) = harm(one, pod.as_ref(), &owners) else { continue };
+            let what_follows = match self.on_unplaceable {
+                OnUnplaceable::Degrade => "it is put right within a turn",
+                OnUnplaceable::Fail => {
+                    "the container is not made (kubernetes.on_unplaceable = fail)"
+                }
+            };
+            let message = format!("{harm}; {what_follows}");
+            warn!(container = %one.container, "{message}");
+            if self.on_unplaceable == OnUnplaceable::Fail {
+                refused.get_or_insert_with(|| format!("berth: {message}"));
+            }
+            let subject = pod.map_or_else(|| one.container.clone(), |pod| pod.to_string());
+            if self.intruders.note(clock::now(), foreign_cpuset(&subject, message)) {
+                self.news.notify_one();
+            }
+        }
+        refused
+    }
+
+    /// Nobody is told any more what others did long ago.
+    pub(super) fn forget(&mut self, now: Timestamp) {
+        if self.intruders.forget(now) {
+            self.news.notify_one();
+        }
+    }
+
+    /// `None` where the loop does not answer in time.
+    fn ask<T>(&self, request: impl FnOnce(SyncSender<T>) -> Request) -> Option<T> {
+        let (reply, answered) = sync_channel(1);
+        let asked = self.requests.try_send(request(reply));
+        asked.ok().and_then(|()| answered.recv_timeout(PLACE_LIMIT).ok())
+    }
+
     fn place(&self, sandbox: &str, originals: Vec<Original>) -> Option<Reserved> {
         let (pod, _) = self.table.pod(sandbox, &self.rules, &self.managed)?;
         if pod.spec.given.is_some() {
             return None;
         }
-        let (reply, answered) = sync_channel(1);
         let container = Box::new(NewContainer { pod: pod.name, spec: pod.spec, originals });
         let name = container.pod.clone();
-        let asked = self.requests.try_send(Request::Place { container, reply });
-        let answer = asked.ok().and_then(|()| answered.recv_timeout(PLACE_LIMIT).ok());
+        let answer = self.ask(|reply| Request::Place { container, reply });
         if answer.is_none() {
             warn!(pod = %name, "The loop does not answer: the container is made as the kubelet wants it");
         }
@@ -183,9 +232,11 @@ fn original(cgroup: &CgroupPath, knob: Knob, text: &str) -> Original {
     Original { cgroup: cgroup.clone(), cgroup_id: NOT_MADE_YET, knob, text: text.to_owned() }
 }
 
-/// What changes who is here or what they ask for.
-fn events() -> i32 {
+/// What changes who is here or what they ask for, and what others do to it.
+fn events(can_validate: bool) -> i32 {
+    let validate = if can_validate { Event::ValidateContainerAdjustment } else { Event::Unknown };
     mask(&[
+        validate,
         Event::RunPodSandbox,
         Event::StopPodSandbox,
         Event::RemovePodSandbox,

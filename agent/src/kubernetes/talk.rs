@@ -22,6 +22,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::deaf::Deafness;
+use super::intruders::Intruders;
 use super::plugin::Plugin;
 use crate::config::KubernetesConfig;
 use crate::metrics::RuntimeMetrics;
@@ -74,6 +75,8 @@ pub fn start(
         troubles: Default::default(),
         requests,
         metrics: metrics.clone(),
+        identity: Identity { name: "berth".to_owned(), index: INDEX },
+        intruders: Intruders::default(),
         news: Arc::new(Notify::new()),
     };
     let (nri, kubelet) = (config.nri_socket.clone(), config.kubelet_socket.clone());
@@ -81,8 +84,8 @@ pub fn start(
     let talk_to = runtime.clone();
     let thread = thread::Builder::new().name("berth-nri".to_owned());
     thread.spawn(move || {
+        let identity = plugin.identity.clone();
         let plugin = RefCell::new(plugin);
-        let identity = Identity { name: "berth".to_owned(), index: INDEX };
         let ended = |ended: &Ended, pause: Duration| {
             let error = kit::chain(ended).to_string();
             warn!(%error, pause_ms = pause.as_millis() as u64, "The container runtime is not heard");
@@ -167,6 +170,7 @@ async fn listen(
     loop {
         sleep(LISTEN_EVERY).await;
         let now = collector::clock::now();
+        plugin.borrow_mut().forget(now);
         // Who is not heard cannot say who runs.
         let known = declared.borrow().fault.is_none();
         let missed = {

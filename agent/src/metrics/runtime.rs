@@ -46,11 +46,12 @@ pub struct RuntimeMetrics {
 }
 
 /// Calls that are told apart.
-const KINDS: [&str; 8] = [
+const KINDS: [&str; 9] = [
     "configure",
     "synchronize",
     "create_container",
     "update_container",
+    "validate_container_adjustment",
     "stop_container",
     "update_pod_sandbox",
     "state_change",
@@ -70,10 +71,11 @@ fn kind(call: &Call) -> usize {
         Call::Synchronize(_) => 1,
         Call::CreateContainer(_) => 2,
         Call::UpdateContainer(_) => 3,
-        Call::StopContainer(_) => 4,
-        Call::UpdatePodSandbox(_) => 5,
-        Call::Told { .. } => 6,
-        _ => 7,
+        Call::Validate(_) => 4,
+        Call::StopContainer(_) => 5,
+        Call::UpdatePodSandbox(_) => 6,
+        Call::Told { .. } => 7,
+        _ => 8,
     }
 }
 

@@ -95,6 +95,53 @@ pub struct CreateContainerResponse {
     #[prost(message, repeated, tag = "2")]
     pub update: ::prost::alloc::vec::Vec<ContainerUpdate>,
 }
+/// What all plugins together want of a container that is about to be made, for those who may refuse it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ValidateContainerAdjustmentRequest {
+    #[prost(message, optional, tag = "1")]
+    pub pod: ::core::option::Option<PodSandbox>,
+    /// Before anybody adjusted it.
+    #[prost(message, optional, tag = "2")]
+    pub container: ::core::option::Option<Container>,
+    #[prost(message, optional, tag = "3")]
+    pub adjust: ::core::option::Option<ContainerAdjustment>,
+    /// Other containers that a plugin changes on the occasion.
+    #[prost(message, repeated, tag = "4")]
+    pub update: ::prost::alloc::vec::Vec<ContainerUpdate>,
+    #[prost(message, optional, tag = "5")]
+    pub owners: ::core::option::Option<OwningPlugins>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ValidateContainerAdjustmentResponse {
+    /// The container is not made.
+    #[prost(bool, tag = "1")]
+    pub reject: bool,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// Which plugin set what, by container.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OwningPlugins {
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub owners: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, FieldOwners>,
+}
+/// By number of the field (Field); a plugin is called by its place and its name, as in 50-berth.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FieldOwners {
+    #[prost(btree_map = "int32, string", tag = "1")]
+    pub simple: ::prost::alloc::collections::BTreeMap<i32, ::prost::alloc::string::String>,
+    #[prost(btree_map = "int32, message", tag = "2")]
+    pub compound: ::prost::alloc::collections::BTreeMap<i32, CompoundFieldOwners>,
+}
+/// By key of a map.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CompoundFieldOwners {
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub owners: ::prost::alloc::collections::BTreeMap<
+        ::prost::alloc::string::String,
+        ::prost::alloc::string::String,
+    >,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpdateContainerRequest {
     #[prost(message, optional, tag = "1")]
@@ -274,6 +321,39 @@ pub struct OptionalInt64 {
 pub struct OptionalUInt64 {
     #[prost(uint64, tag = "1")]
     pub value: u64,
+}
+/// Fields that Berth looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Field {
+    None = 0,
+    CpusetCpus = 21,
+    CpusetMems = 22,
+    CgroupsUnified = 27,
+}
+impl Field {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::None => "NONE",
+            Self::CpusetCpus => "CPUSET_CPUS",
+            Self::CpusetMems => "CPUSET_MEMS",
+            Self::CgroupsUnified => "CGROUPS_UNIFIED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "NONE" => Some(Self::None),
+            "CPUSET_CPUS" => Some(Self::CpusetCpus),
+            "CPUSET_MEMS" => Some(Self::CpusetMems),
+            "CGROUPS_UNIFIED" => Some(Self::CgroupsUnified),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

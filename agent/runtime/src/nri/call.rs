@@ -7,6 +7,7 @@ use proto::nri::{
     ContainerUpdate, CreateContainerResponse, Empty, Event, PodSandbox, PodSandboxRequest,
     StateChangeEvent, StopContainerResponse, SynchronizeRequest, SynchronizeResponse,
     UpdateContainerRequest, UpdateContainerResponse, UpdatePodSandboxRequest,
+    ValidateContainerAdjustmentRequest, ValidateContainerAdjustmentResponse,
 };
 
 /// The service that a plugin offers.
@@ -26,6 +27,8 @@ pub enum Call {
     UpdatePodSandbox(UpdatePodSandboxRequest),
     /// The container does not exist yet. Answered with `Created`.
     CreateContainer(ContainerRequest),
+    /// What all plugins together want of a container that is about to be made. Answered with `Validated`.
+    Validate(ValidateContainerAdjustmentRequest),
     /// The kubelet wants other resources for a container. Answered with `Updated`.
     UpdateContainer(UpdateContainerRequest),
     /// Answered with `Stopped`.
@@ -54,6 +57,10 @@ pub enum Answer {
     Stopped {
         update: Vec<ContainerUpdate>,
     },
+    /// With a reason the container is not made.
+    Validated {
+        refused: Option<String>,
+    },
     Done,
     /// The runtime fails what it was about to do; the kubelet tries it again, for ever.
     Refused {
@@ -67,6 +74,14 @@ pub fn mask(events: &[Event]) -> i32 {
         .iter()
         .filter(|event| **event != Event::Unknown)
         .fold(0, |mask, event| mask | 1 << (*event as i32 - 1))
+}
+
+/// Whether a runtime knows the event [`Event::ValidateContainerAdjustment`]; one that does not refuses a plugin that names it. By the
+/// version of the interface that it has in its library, which came into `Configure` after the event (0.10) did: a runtime that tells none
+/// is not asked.
+pub fn can_validate(nri_version: &str) -> bool {
+    let numbers = nri_version.trim_start_matches('v').split('.').take(2).map(str::parse::<u32>);
+    matches!(numbers.collect::<Result<Vec<_>, _>>().as_deref(), Ok([major, minor]) if (*major, *minor) >= (0, 10))
 }
 
 /// Why a call has no value.
@@ -90,6 +105,7 @@ impl Call {
             "Shutdown" => Call::Shutdown,
             "UpdatePodSandbox" => Call::UpdatePodSandbox(Message::decode(payload)?),
             "CreateContainer" => Call::CreateContainer(Message::decode(payload)?),
+            "ValidateContainerAdjustment" => Call::Validate(Message::decode(payload)?),
             "UpdateContainer" => Call::UpdateContainer(Message::decode(payload)?),
             "StopContainer" => Call::StopContainer(Message::decode(payload)?),
             "StateChange" => state_change(StateChangeEvent::decode(payload)?),
@@ -125,6 +141,10 @@ impl Call {
             (Call::StopContainer(_), Answer::Stopped { update }) => {
                 StopContainerResponse { update }.encode_to_vec()
             }
+            (Call::Validate(_), Answer::Validated { refused }) => {
+                let (reject, reason) = (refused.is_some(), refused.unwrap_or_default());
+                ValidateContainerAdjustmentResponse { reject, reason }.encode_to_vec()
+            }
             (_, Answer::Done) => Empty {}.encode_to_vec(),
             (call, answer) => return Err(format!("{} was answered with {answer:?}", call.name())),
         })
@@ -138,6 +158,7 @@ impl Call {
             Call::Shutdown => "Shutdown",
             Call::UpdatePodSandbox(_) => "UpdatePodSandbox",
             Call::CreateContainer(_) => "CreateContainer",
+            Call::Validate(_) => "ValidateContainerAdjustment",
             Call::UpdateContainer(_) => "UpdateContainer",
             Call::StopContainer(_) => "StopContainer",
             Call::Told { event, .. } => event.as_str_name(),
@@ -166,13 +187,39 @@ mod tests {
     use prost::Message as _;
     use proto::nri::{Event, PodSandbox, PodSandboxRequest, StateChangeEvent, SynchronizeRequest};
 
-    use super::{Answer, Call, CallError, mask};
+    use super::{Answer, Call, CallError, can_validate, mask};
 
     #[test]
     fn events_are_bits_from_the_first_on() {
         assert_eq!(mask(&[]), 0);
         assert_eq!(mask(&[Event::RunPodSandbox, Event::CreateContainer]), 0b1001);
         assert_eq!(mask(&[Event::ValidateContainerAdjustment, Event::Unknown]), 1 << 13);
+    }
+
+    #[test]
+    fn a_runtime_is_asked_for_validation_when_it_says_that_it_knows_it() {
+        for (version, can) in [
+            ("0.10.0", true),
+            ("v0.12.3", true),
+            ("1.0", true),
+            ("0.9.12", false),
+            ("0.8", false),
+            ("", false),
+            ("0", false),
+            ("devel", false),
+            ("0.x.1", false),
+            ("99999999999.0", false),
+        ] {
+            assert_eq!(can_validate(version), can, "{version:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_what_others_want_is_an_answer_and_no_error() {
+        let call = Call::decode("ValidateContainerAdjustment", &[]).unwrap();
+        let said = |refused| call.encode(Answer::Validated { refused }).unwrap();
+        assert!(said(None).is_empty());
+        assert_eq!(said(Some("no".to_owned())), [0x08, 1, 0x12, 2, b'n', b'o']);
     }
 
     #[test]

@@ -27,6 +27,13 @@ pub struct Identity {
     pub index: u8,
 }
 
+impl Identity {
+    /// How a runtime calls the plugin when it speaks of several.
+    pub fn in_order(&self) -> String {
+        format!("{:02}-{}", self.index, self.name)
+    }
+}
+
 /// How a conversation ended. Pods go on without the plugin until the next one.
 #[derive(Debug, Error)]
 #[non_exhaustive]

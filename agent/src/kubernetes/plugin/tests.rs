@@ -10,20 +10,22 @@ use advisor::turn::Reserved;
 use model::NumaSet;
 use model::annotation;
 use model::knob::Knob;
-use model::qos::{PodUid, QosRules};
+use model::qos::{PodUid, QosRules, WorkloadName};
 use proto::nri::{
-    ConfigureRequest, Container, ContainerRequest, Event, LinuxContainer, LinuxCpu,
-    LinuxPodSandbox, LinuxResources, OptionalUInt64, PodSandbox, SynchronizeRequest,
-    UpdateContainerRequest,
+    ConfigureRequest, Container, ContainerAdjustment, ContainerRequest, Event, Field, FieldOwners,
+    LinuxContainer, LinuxContainerAdjustment, LinuxCpu, LinuxPodSandbox, LinuxResources,
+    OptionalUInt64, OwningPlugins, PodSandbox, SynchronizeRequest, UpdateContainerRequest,
+    ValidateContainerAdjustmentRequest,
 };
-use runtime::nri::{Answer, Call};
+use runtime::nri::{Answer, Call, Identity, mask};
 use runtime::pods::{PLACED, PodTable};
 use tokio::sync::{mpsc, watch};
 
 use super::{PLACE_LIMIT, Plugin};
 use crate::config::OnUnplaceable;
+use crate::kubernetes::intruders::Intruders;
 use crate::metrics::{Placed, RuntimeMetrics};
-use crate::node_state::{NewContainer, Request};
+use crate::node_state::{NewContainer, Owner, Request};
 
 /// What the loop answers, and what it was asked: one at a time, from a thread as the real one.
 fn a_loop(answer: Option<Reserved>) -> (mpsc::Sender<Request>, JoinHandle<Vec<NewContainer>>) {
@@ -31,9 +33,14 @@ fn a_loop(answer: Option<Reserved>) -> (mpsc::Sender<Request>, JoinHandle<Vec<Ne
     let asked = thread::spawn(move || {
         let mut asked = Vec::new();
         while let Some(request) = queue.blocking_recv() {
-            let Request::Place { container, reply } = request else { continue };
-            asked.push(*container);
-            reply.send(answer.clone()).expect("the plugin waits");
+            match request {
+                Request::Place { container, reply } => {
+                    asked.push(*container);
+                    reply.send(answer.clone()).expect("the plugin waits");
+                }
+                Request::Owners { reply } => reply.send(vec![owner()]).expect("the plugin waits"),
+                Request::SetMode { .. } => panic!("the plugin sets no mode"),
+            }
         }
         asked
     });
@@ -51,6 +58,8 @@ fn plugin(on_unplaceable: OnUnplaceable, requests: mpsc::Sender<Request>) -> Plu
         troubles: Default::default(),
         requests,
         metrics: RuntimeMetrics::default(),
+        identity: Identity { name: "berth".to_owned(), index: 50 },
+        intruders: Intruders::default(),
         news: Arc::default(),
     }
 }
@@ -59,6 +68,11 @@ fn reserved(refused: Option<Refusal>) -> Reserved {
     let cpus = "2-3".parse().expect("a list");
     let placement = Placement { cpus, mems: NumaSet::single(model::NumaNodeId(0)), pool: None };
     Reserved { placement, refused, decisions: Vec::new() }
+}
+
+fn owner() -> Owner {
+    let (pod, cpus) = (WorkloadName::from("shop/owner"), "2-3".parse().expect("a list"));
+    Owner { pod, cpus, nodes: NumaSet::EMPTY }
 }
 
 fn resources(shares: u64, cpus: &str) -> LinuxResources {
@@ -252,4 +266,85 @@ fn who_is_here_is_told_with_who_is_not_understood() {
     plugin.answer(&gone);
     plugin.tell();
     assert!(pods.borrow().is_empty());
+}
+
+/// What a plugin in front of us made of the cpuset of `shop/db`.
+fn validate(by: &str, cpus: &str) -> Call {
+    let (mut adjust, mut linux) =
+        (ContainerAdjustment::default(), LinuxContainerAdjustment::default());
+    linux.resources = Some(resources(512, cpus));
+    adjust.linux = Some(linux);
+    let mut fields = FieldOwners::default();
+    fields.simple.insert(Field::CpusetCpus.into(), by.to_owned());
+    let owners = OwningPlugins { owners: [("c".to_owned(), fields)].into() };
+    Call::Validate(ValidateContainerAdjustmentRequest {
+        pod: Some(pod("shared_cores")),
+        container: Some(container(LinuxResources::default())),
+        adjust: Some(adjust),
+        update: Vec::new(),
+        owners: Some(owners),
+    })
+}
+
+/// Policy, who sets it, to what -> whether the container is made and what is told.
+#[test]
+fn whoever_comes_too_near_to_an_owner_is_told_of_or_not_made() {
+    use OnUnplaceable::{Degrade, Fail};
+    for (policy, by, cpus, is_made, told) in [
+        (Degrade, "10-pin", "0-1", true, ""),
+        (Degrade, "50-berth", "2-3", true, ""),
+        (Degrade, "10-pin", "1-2", true, "put right within a turn"),
+        (Fail, "10-pin", "0-1", true, ""),
+        (
+            Fail,
+            "10-pin",
+            "1-2",
+            false,
+            "of which 2 are shop/owner's own; the container is not made",
+        ),
+    ] {
+        let (requests, _asked) = a_loop(None);
+        let mut plugin = plugin(policy, requests);
+        plugin.answer(&create("shared_cores", resources(512, "")));
+        let Answer::Validated { refused } = plugin.answer(&validate(by, cpus)) else {
+            panic!("a question is answered")
+        };
+        assert_eq!(refused.is_none(), is_made, "{by} {cpus}: {refused:?}");
+        plugin.tell();
+        let found = Arc::clone(&plugin.told.borrow());
+        let found: Vec<_> = found.iter().map(|one| (one.subject.as_str(), &one.message)).collect();
+        assert_eq!(found.len(), usize::from(!told.is_empty()), "{by} {cpus}: {found:?}");
+        assert!(
+            found.iter().all(|(pod, text)| *pod == "shop/db" && text.contains(told)),
+            "{found:?}"
+        );
+        assert!(refused.is_none_or(|reason| reason.contains(told)));
+    }
+}
+
+/// The loop is busy, or gone: pods start.
+#[test]
+fn without_the_loop_nobody_is_refused() {
+    let (requests, queue) = mpsc::channel(4);
+    let mut plugin = plugin(OnUnplaceable::Fail, requests);
+    for call in [validate("10-pin", "2-3"), Call::Validate(Default::default())] {
+        assert_eq!(plugin.answer(&call), Answer::Validated { refused: None });
+    }
+    drop(queue);
+    assert_eq!(plugin.answer(&validate("10-pin", "2-3")), Answer::Validated { refused: None });
+}
+
+#[test]
+fn only_a_runtime_that_knows_validation_is_asked_for_it() {
+    let (requests, _asked) = a_loop(None);
+    let mut plugin = plugin(OnUnplaceable::Fail, requests);
+    for (nri_version, asks) in [("", false), ("0.9.0", false), ("0.12.3", true)] {
+        let runtime =
+            ConfigureRequest { nri_version: nri_version.to_owned(), ..Default::default() };
+        let Answer::Configured { events } = plugin.answer(&Call::Configure(runtime)) else {
+            panic!("a plugin says what it wants to hear")
+        };
+        let validation = mask(&[Event::ValidateContainerAdjustment]);
+        assert_eq!(events & validation != 0, asks, "{nri_version:?}");
+    }
 }

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use cluster::events::{Event, PodRef};
-use model::ledger::Place;
 use model::pod::Declared;
 use model::qos::{PodUid, WorkloadName};
 use model::{Nanos, Timestamp};
 
-use crate::node_state::NodeState;
+use crate::node_state::{NodeState, Owner};
 
 /// So many at once, and one more each ten seconds: a node whose pods all restart must not flood the apiserver.
 const BURST: u32 = 20;
@@ -69,20 +68,20 @@ fn happening(state: &NodeState) -> Vec<(WorkloadName, Event)> {
     let warnings = state.findings.iter().filter_map(|finding| {
         let reason = match finding.rule {
             "unplaceable" => "Unplaceable",
+            "foreign-cpuset" => "ForeignCpuset",
             "pod-not-understood" => "AnnotationsNotUnderstood",
             _ => return None,
         };
         let event = Event { is_warning: true, reason, note: finding.message.clone() };
         Some((WorkloadName::new(finding.subject.as_str()), event))
     });
-    let placed = state.plan.ledger.pods.values().filter_map(|resident| {
-        let Place::Own { cpus, nodes } = resident.place else { return None };
+    let placed = Owner::all(&state.plan).into_iter().map(|Owner { pod, cpus, nodes }| {
         let memory = match nodes.is_empty() {
             true => String::new(),
             false => format!(", memory of NUMA nodes {nodes}"),
         };
         let note = format!("owns CPUs {cpus}{memory}");
-        Some((resident.ask.name.clone(), Event { is_warning: false, reason: "CpusOwned", note }))
+        (pod, Event { is_warning: false, reason: "CpusOwned", note })
     });
     warnings.chain(placed).collect()
 }

@@ -9,8 +9,10 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use proto::nri::{
-    Container, ContainerRequest, ContainerState, Event, LinuxContainer, LinuxCpu, LinuxPodSandbox,
-    LinuxResources, OptionalUInt64, PodSandbox, StateChangeEvent,
+    Container, ContainerAdjustment, ContainerRequest, ContainerState, Event, Field, FieldOwners,
+    LinuxContainer, LinuxContainerAdjustment, LinuxCpu, LinuxPodSandbox, LinuxResources,
+    OptionalUInt64, OwningPlugins, PodSandbox, StateChangeEvent,
+    ValidateContainerAdjustmentRequest,
 };
 use vmtest::wait_until;
 
@@ -124,6 +126,7 @@ impl Pods {
         let mut took = vec![
             runtime.call("StateChange", &told(Event::RunPodSandbox, None)).1,
             runtime.call("CreateContainer", &made).1,
+            runtime.call("ValidateContainerAdjustment", &validated(&made)).1,
         ];
         self.make_groups(n);
         for event in [Event::PostCreateContainer, Event::StartContainer, Event::PostStartContainer]
@@ -176,6 +179,23 @@ fn make_parent(path: &Path) {
 
 fn knows(agent: &Agent, n_pods: usize) -> bool {
     agent.says(&["qos"]).lines().filter(|line| line.starts_with("shop/pod-")).count() == n_pods
+}
+
+/// Another plugin has put it on CPUs as well, so that the owners of some are looked up.
+fn validated(made: &ContainerRequest) -> ValidateContainerAdjustmentRequest {
+    let cpu = LinuxCpu { cpus: "0-1".to_owned(), ..LinuxCpu::default() };
+    let resources = Some(LinuxResources { cpu: Some(cpu), ..LinuxResources::default() });
+    let linux = LinuxContainerAdjustment { resources, oom_score_adj: None };
+    let mut fields = FieldOwners::default();
+    fields.simple.insert(Field::CpusetCpus.into(), "10-pin".to_owned());
+    let id = made.container.as_ref().map(|container| container.id.clone()).unwrap_or_default();
+    ValidateContainerAdjustmentRequest {
+        pod: made.pod.clone(),
+        container: made.container.clone(),
+        adjust: Some(ContainerAdjustment { linux: Some(linux), ..ContainerAdjustment::default() }),
+        update: Vec::new(),
+        owners: Some(OwningPlugins { owners: [(id, fields)].into() }),
+    }
 }
 
 /// Ten pods a second, more than a kubelet starts: every call and all calls of a pod.

@@ -13,8 +13,8 @@ use std::{fs, thread};
 
 use prost::Message;
 use proto::nri::{
-    ConfigureRequest, Container, ContainerUpdate, Empty, PodSandbox, SynchronizeRequest,
-    SynchronizeResponse, UpdateContainersRequest, UpdateContainersResponse,
+    ConfigureRequest, ConfigureResponse, Container, ContainerUpdate, Empty, Event, PodSandbox,
+    SynchronizeRequest, SynchronizeResponse, UpdateContainersRequest, UpdateContainersResponse,
 };
 use proto::ttrpc::{Request, Response};
 
@@ -60,10 +60,14 @@ impl NriRuntime {
         let mut runtime = NriRuntime { writer, answers, last_stream: 0 };
         let hello = ConfigureRequest {
             runtime_name: "containerd".to_owned(),
-            runtime_version: "v2.1.0".to_owned(),
+            runtime_version: "v2.4.2".to_owned(),
+            nri_version: "0.12.3".to_owned(),
             ..ConfigureRequest::default()
         };
-        runtime.call("Configure", &hello);
+        let (payload, _) = runtime.call("Configure", &hello);
+        let wanted = ConfigureResponse::decode(&*payload).expect("its answer").events;
+        let validation = 1 << (Event::ValidateContainerAdjustment as i32 - 1);
+        assert!(wanted & validation != 0, "asked for by who hears that it is known: {wanted:#b}");
         runtime
     }
 

@@ -1,5 +1,5 @@
 //! A plugin of the Node Resource Interface for tests in a node: gives containers the CPUs that an annotation of their pod names, and
-//! keeps them there. `pin-plugin SOCKET FILE`: what is written into FILE are other CPUs for all of them. Prints what it hears.
+//! keeps them there; does worse to pods whose annotations ask for it. `pin-plugin SOCKET FILE`: what is written into FILE are other CPUs for all of them. Prints what it hears.
 
 #![expect(clippy::print_stdout, reason = "what it prints is what the test reads")]
 
@@ -12,15 +12,23 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proto::nri::{
-    ContainerAdjustment, ContainerUpdate, Event, LinuxContainerAdjustment, LinuxContainerUpdate,
-    LinuxCpu, LinuxResources, UpdateContainerRequest,
+    ContainerAdjustment, ContainerRequest, ContainerUpdate, Event, LinuxContainerAdjustment,
+    LinuxContainerUpdate, LinuxCpu, LinuxResources, PodSandbox, UpdateContainerRequest,
 };
 use runtime::nri::{self, Answer, Call, Identity};
 
+/// CPUs of the pod's containers.
 const ANNOTATION: &str = "bench.test/cpus";
+/// The same past the field that every plugin knows: a file of cgroup v2 by its name.
+const BY_FILE: &str = "bench.test/cpus-by-file";
+/// `NAMESPACE/NAME=CPUS`: what becomes of the containers of another pod when the pod starts.
+const MOVES: &str = "bench.test/moves";
 
 /// Container, its CPUs.
 type Pinned = Rc<RefCell<BTreeMap<String, String>>>;
+
+/// Container, its pod.
+type Known = Rc<RefCell<BTreeMap<String, String>>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -32,10 +40,10 @@ async fn main() -> ExitCode {
     let pinned = Pinned::default();
     let (runtime, mut pushes) = nri::runtime();
     let identity = Identity { name: "pin".to_owned(), index: 10 };
-    let told = Rc::clone(&pinned);
+    let (told, known) = (Rc::clone(&pinned), Known::default());
     let talk = nri::serve(&socket, &identity, &mut pushes, |call| {
         println!("{}", described(call));
-        answer(call, &told)
+        answer(call, &told, &known)
     });
     tokio::select! {
         ended = talk => println!("ended: {ended}"),
@@ -44,7 +52,7 @@ async fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn answer(call: &Call, pinned: &Pinned) -> Answer {
+fn answer(call: &Call, pinned: &Pinned, known: &Known) -> Answer {
     match call {
         Call::Configure(_) => {
             let events = [
@@ -56,25 +64,47 @@ fn answer(call: &Call, pinned: &Pinned) -> Answer {
             ];
             Answer::Configured { events: nri::mask(&events) }
         }
-        Call::CreateContainer(request) => {
-            let wanted = request.pod.as_ref().and_then(|pod| pod.annotations.get(ANNOTATION));
-            let (Some(cpus), Some(container)) = (wanted, &request.container) else {
-                return Answer::Done;
-            };
-            pinned.borrow_mut().insert(container.id.clone(), cpus.clone());
-            let linux = LinuxContainerAdjustment {
-                resources: Some(on(LinuxResources::default(), cpus)),
-                oom_score_adj: None,
-            };
-            let adjust =
-                ContainerAdjustment { linux: Some(linux), ..ContainerAdjustment::default() };
-            Answer::Created { adjust: Some(adjust), update: Vec::new() }
+        Call::Synchronize(list) => {
+            for container in &list.containers {
+                let pod = list.pods.iter().find(|pod| pod.id == container.pod_sandbox_id);
+                known.borrow_mut().extend(pod.map(|pod| (container.id.clone(), name(pod))));
+            }
+            Answer::Synchronized { update: Vec::new() }
         }
+        Call::CreateContainer(request) => created(request, pinned, known),
         Call::UpdateContainer(request) => {
             Answer::Updated { update: rewritten(request, pinned).into_iter().collect() }
         }
         _ => Answer::Done,
     }
+}
+
+fn created(request: &ContainerRequest, pinned: &Pinned, known: &Known) -> Answer {
+    let (Some(pod), Some(container)) = (&request.pod, &request.container) else {
+        return Answer::Done;
+    };
+    known.borrow_mut().insert(container.id.clone(), name(pod));
+    let mut resources = LinuxResources::default();
+    if let Some(cpus) = pod.annotations.get(ANNOTATION) {
+        pinned.borrow_mut().insert(container.id.clone(), cpus.clone());
+        resources = on(resources, cpus);
+    }
+    if let Some(cpus) = pod.annotations.get(BY_FILE) {
+        resources.unified.insert("cpuset.cpus".to_owned(), cpus.clone());
+    }
+    let moved = pod.annotations.get(MOVES).and_then(|text| text.split_once('='));
+    let update = moved.map_or_else(Vec::new, |(whose, cpus)| {
+        let known = known.borrow();
+        let theirs = known.iter().filter(|(_, pod)| *pod == whose);
+        theirs.map(|(id, _)| update(id, on(LinuxResources::default(), cpus))).collect()
+    });
+    let linux = LinuxContainerAdjustment { resources: Some(resources), oom_score_adj: None };
+    let adjust = ContainerAdjustment { linux: Some(linux), ..ContainerAdjustment::default() };
+    Answer::Created { adjust: Some(adjust), update }
+}
+
+fn name(pod: &PodSandbox) -> String {
+    format!("{}/{}", pod.namespace, pod.name)
 }
 
 /// What the kubelet wants, on the CPUs that the container has from us.

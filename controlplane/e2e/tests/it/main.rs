@@ -5,6 +5,7 @@ mod agent;
 mod agent_apiserver;
 mod agent_churn;
 mod agent_configz;
+mod agent_foreign;
 mod agent_huge;
 mod agent_many_pods;
 mod agent_observe;
