@@ -1,0 +1,1 @@
+//! The index against a `BTreeMap`, and its shape after every step.
