@@ -166,10 +166,7 @@ impl<V: Clone + Weigh> Index<V> {
 
     /// Puts a root above the two halves of the old one. Its first key is the empty one, which is below all.
     fn grow(&mut self, split: Split<V>) {
-        let left = Child {
-            node: Arc::clone(&self.root),
-            weight: self.weight - split.right.weight,
-        };
+        let left = Child { node: Arc::clone(&self.root), weight: self.weight - split.right.weight };
         let mut block = Block::default();
         block.insert(0, b"", left);
         block.insert(1, &split.separator, split.right);

@@ -80,7 +80,6 @@ impl Keys {
         *self = pack(&[self.piece(0..slot), new, self.piece(slot..self.count)]);
     }
 
-
     pub(super) fn remove(&mut self, slot: usize) {
         *self = pack(&[self.piece(0..slot), self.piece(slot + 1..self.count)]);
     }
