@@ -1,7 +1,7 @@
 //! Leases: who holds which, until when, and which keys go with one. Pure; time is a number of nanoseconds that is handed in, and expiry is
 //! an ordinary deletion that somebody else writes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
 

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
-use crate::index::{Index, KeyRange, Range, Weigh};
+use crate::index::{Index, Key, KeyRange, Range, Weigh};
 
 /// Of the whole store: grows by one with each transaction that changes something, and is 1 in an empty store.
 pub type Revision = i64;
@@ -180,9 +178,9 @@ pub struct Existing<'a> {
 }
 
 impl<'a> Iterator for Existing<'a> {
-    type Item = (&'a Bytes, &'a Version);
+    type Item = (Key<'a>, &'a Version);
 
-    fn next(&mut self) -> Option<(&'a Bytes, &'a Version)> {
+    fn next(&mut self) -> Option<(Key<'a>, &'a Version)> {
         loop {
             let (key, entry) = self.entries.next()?;
             if let Some(version) = entry.at(self.revision) {

@@ -68,7 +68,7 @@ pub fn select<V: Values>(
     }
     let limit = usize::try_from(request.limit).unwrap_or(0);
     let limit = if limit == 0 { usize::MAX } else { limit };
-    let existing = view.range(&range).map(|(key, version)| (key.clone(), *version));
+    let existing = view.range(&range).map(|(key, version)| (key.to_bytes(), *version));
     if is_plain(request) {
         let keys: Vec<_> = existing.take(limit).collect();
         let more = keys.len() < usize::try_from(count).unwrap_or(usize::MAX);

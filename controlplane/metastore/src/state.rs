@@ -67,7 +67,7 @@ impl State {
             before
         });
         if before.is_none() {
-            self.index.insert(key.clone(), Entry::new(version));
+            self.index.insert(key, Entry::new(version));
         }
         before.filter(|before| !before.is_deletion())
     }
@@ -118,7 +118,7 @@ impl<'a> Writing<'a> {
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
         let place = Place { lsn: self.payload_lsn + at as u64, length };
         let version = self.state.next_version(key, self.number(), lease, place);
-        let key = self.own(key);
+        let key = Bytes::copy_from_slice(key);
         let previous = self.state.put(&key, version);
         // A copy of its own: the request's buffer would stay as long as the event does.
         let value = Bytes::copy_from_slice(value);
@@ -128,16 +128,11 @@ impl<'a> Writing<'a> {
     /// Of a key that exists.
     pub fn delete(&mut self, key: &[u8]) {
         self.record.delete(key);
-        let (key, at) = (self.own(key), self.number());
+        let (key, at) = (Bytes::copy_from_slice(key), self.number());
         let previous = self.state.delete(&key, at);
         self.happened.push(Happened::new(key, Version::deleted(at), Bytes::new(), previous));
     }
 
-    /// One allocation for a key, wherever it is held.
-    fn own(&self, key: &[u8]) -> Bytes {
-        let known = self.state.index.get_key_value(key).map(|(key, _)| Bytes::clone(key));
-        known.unwrap_or_else(|| Bytes::copy_from_slice(key))
-    }
 
     /// `None` where nothing was written: no revision, and no byte in the log.
     pub fn finish(self) -> Option<Arc<Happening>> {

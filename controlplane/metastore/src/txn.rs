@@ -90,7 +90,7 @@ fn is_true<V: Values>(state: &State, compare: &Compare, values: &V) -> Result<bo
     for (key, version) in state.view().range(&range) {
         is_empty = false;
         let value = match compare.target() {
-            CompareTarget::Value => Some(values.value(key, version)?),
+            CompareTarget::Value => Some(values.value(&key, version)?),
             _ => None,
         };
         if !holds(compare, version, value.as_ref()) {
@@ -214,7 +214,7 @@ impl<V: Values> Doing<'_, '_, V> {
         let range = KeyRange::of_request(request.key.clone(), request.range_end.clone());
         let existing = self.writing.view().range(&range);
         let existing: Vec<(Bytes, Version)> =
-            existing.map(|(key, version)| (key.clone(), *version)).collect();
+            existing.map(|(key, version)| (key.to_bytes(), *version)).collect();
         let mut prev_kvs = Vec::new();
         for (key, version) in &existing {
             if request.prev_kv {
