@@ -1,11 +1,12 @@
 //! Owns the order of the keys: a map from keys to values that knows how much lies in any range, and of which a snapshot is a clone. Owns
 //! nothing of what the values mean, no log and no lock.
 //!
-//! Approach: a B+tree of counted nodes. A clone shares the root; a write copies the nodes on its one path that a clone shares, and works in
-//! place where none does. A branch carries the weight below each child, so a count walks down twice and reads no values between. The keys of a
-//! node lie in one buffer (`keys`), which copies of the node share: most writes change values only.
+//! Approach: a B+tree of counted nodes. A clone shares the root; a write copies the nodes on its one path that a clone shares, and works
+//! in place where none does. A branch carries the weight below each child, so a count walks down twice and reads no values between. The
+//! keys of a node lie in one buffer (`keys`), which copies of the node share: most writes change values only.
 //!
-//! Limits: keys are copied in, and the keys of a node together stay under 4 GiB. A closure that panics in [`Index::update`] leaves weights wrong.
+//! Limits: keys are copied in, and the keys of a node together stay under 4 GiB. A closure that panics in [`Index::update`] leaves
+//! weights wrong.
 
 mod block;
 mod key_range;
@@ -48,6 +49,10 @@ pub struct Index<V> {
     fanout: Fanout,
 }
 
+/// Measured with `examples/index.rs` on 300,000 keys of 60 bytes and values of 48, on a busy machine, so within 15 %. Leaves of 64 scan
+/// in two thirds of the time and take 7 % less memory, but new keys under snapshots cost 15 % more, and more still if a value is costly
+/// to clone. Leaves of 16 scan slower and write no faster. Branches of 32 won nothing, of 8 lost a third. Another mix of reads and
+/// writes, or another size of values, would change it.
 impl Default for Fanout {
     fn default() -> Self {
         Self { leaf: 32, branch: 16 }
@@ -103,8 +108,8 @@ impl<V> Index<V> {
         Some((leaf.keys.key(slot), &leaf.items[slot]))
     }
 
-    /// The entries of `range` in ascending order; the first is found in O(log n). To go on later, keep a clone and the last key, and ask for
-    /// [`KeyRange::after`].
+    /// The entries of `range` in ascending order; the first is found in O(log n). To go on later, keep a clone and the last key, and ask
+    /// for [`KeyRange::after`].
     pub fn range(&self, range: &KeyRange) -> Range<'_, V> {
         Range::new(&self.root, range)
     }

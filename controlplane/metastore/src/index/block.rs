@@ -1,5 +1,5 @@
-//! Owns a run of keys with one item each, cut and joined as trees need it: what a leaf (items are values) and a branch (items are children) have
-//! in common. Knows nothing of levels and of how full a node may be.
+//! Owns a run of keys with one item each, cut and joined as trees need it: what a leaf (items are values) and a branch (items are
+//! children) have in common. Knows nothing of levels and of how full a node may be.
 
 use super::Weigh;
 use super::keys::Keys;

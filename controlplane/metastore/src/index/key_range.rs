@@ -1,4 +1,5 @@
-//! Owns which keys a request names: one key, the keys before an end, or all keys from a start on. Owns no keys and no order but that of bytes.
+//! Owns which keys a request names: one key, the keys before an end, or all keys from a start on. Owns no keys and no order but that of
+//! bytes.
 
 use bytes::Bytes;
 

@@ -1,5 +1,5 @@
-//! Owns the nodes of the tree: how a key is found, how a change goes down one path and comes back up as splits, merges and weights. A node is
-//! copied on the way down only if someone else holds it too. Owns neither the root nor how many entries there are.
+//! Owns the nodes of the tree: how a key is found, how a change goes down one path and comes back up as splits, merges and weights. A
+//! node is copied on the way down only if someone else holds it too. Owns neither the root nor how many entries there are.
 
 use std::sync::Arc;
 
@@ -215,8 +215,8 @@ impl<V: Clone + Weigh> Node<V> {
         })
     }
 
-    /// Where to cut a node that became too full by what came to `new_slot`. Keys that come in order fill one edge of the tree and never come
-    /// back, so there most stays on the side that is done.
+    /// Where to cut a node that became too full by what came to `new_slot`. Keys that come in order fill one edge of the tree and never
+    /// come back, so there most stays on the side that is done.
     fn cut_for(&self, new_slot: usize, fanout: Fanout) -> usize {
         let (len, least) = (self.len(), self.min_len(fanout));
         match new_slot {
