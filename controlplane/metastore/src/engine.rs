@@ -59,7 +59,14 @@ pub struct Size {
 pub struct Checkpoint {
     pub at: Lsn,
     pub body: Box<dyn Read + Send>,
-    /// Newer checkpoints that were not usable, newest first: the caller logs them.
+}
+
+/// Where a reading of the log begins.
+#[derive(Debug)]
+pub struct Latest {
+    /// None: the log itself holds everything from its first byte on.
+    pub checkpoint: Option<Checkpoint>,
+    /// Newer checkpoints that turned out to be damaged, newest first, for the caller to log.
     pub passed_over: Vec<EngineError>,
 }
 
@@ -99,8 +106,8 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Keeps a snapshot of everything before `at`, the beginning of a group or the head. The checkpoint before it is kept as well.
     fn write_checkpoint(&self, at: Lsn, write: &mut WriteBody<'_>) -> Result<(), EngineError>;
 
-    /// The newest checkpoint that is whole. An error if there are some and none of them is.
-    fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError>;
+    /// The newest checkpoint that is whole. An error if there is none and the log was trimmed.
+    fn latest_checkpoint(&self) -> Result<Latest, EngineError>;
 
     /// A clean end. No append succeeds after it.
     fn close(&self) -> Result<(), EngineError>;
@@ -166,6 +173,8 @@ pub enum EngineError {
         path.display()
     )]
     Damaged { path: PathBuf, offset: u64, reason: String },
+    #[error("checkpoint {} is damaged at byte {offset}: {reason}", path.display())]
+    DamagedCheckpoint { path: PathBuf, offset: u64, reason: &'static str },
     #[error(
         "bytes {} to {} of the log are in no file of {}: a segment is missing; bring it back or restore the folder from a backup",
         from.0, to.0, folder.display()
@@ -214,9 +223,6 @@ impl Group {
 
 impl fmt::Debug for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checkpoint")
-            .field("at", &self.at)
-            .field("passed_over", &self.passed_over)
-            .finish_non_exhaustive()
+        f.debug_struct("Checkpoint").field("at", &self.at).finish_non_exhaustive()
     }
 }

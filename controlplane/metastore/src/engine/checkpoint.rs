@@ -165,8 +165,8 @@ fn encode_header(store: StoreId, at: Lsn, epoch: Epoch) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn damaged(path: PathBuf, offset: u64, reason: &str) -> EngineError {
-    EngineError::Damaged { path, offset, reason: reason.to_owned() }
+fn damaged(path: PathBuf, offset: u64, reason: &'static str) -> EngineError {
+    EngineError::DamagedCheckpoint { path, offset, reason }
 }
 
 fn checksum(body: &mut Body) -> io::Result<u32> {

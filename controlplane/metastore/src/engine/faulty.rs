@@ -8,8 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    AppendError, Checkpoint, Engine, EngineError, Epoch, Groups, Lsn, Pin, ReadError, Size,
-    WriteBody,
+    AppendError, Engine, EngineError, Epoch, Groups, Latest, Lsn, Pin, ReadError, Size, WriteBody,
 };
 
 /// What happens to one append.
@@ -122,7 +121,7 @@ impl Engine for FaultyEngine {
         self.inner.write_checkpoint(at, write)
     }
 
-    fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
+    fn latest_checkpoint(&self) -> Result<Latest, EngineError> {
         self.inner.latest_checkpoint()
     }
 

@@ -18,8 +18,8 @@ use super::frame::{self, Header, Kind, MAX_PAYLOAD_BYTES, StoreId};
 use super::recovery::{self, Opened};
 use super::segment::{GroupsOf, ROOM_LEFT_BYTES, Row, Segment, View};
 use super::{
-    AppendError, Checkpoint, Engine, EngineError, Epoch, Groups, Lsn, Pin, Pinned, ReadError, Size,
-    WriteBody,
+    AppendError, Checkpoint, Engine, EngineError, Epoch, Groups, Latest, Lsn, Pin, Pinned,
+    ReadError, Size, WriteBody,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -179,6 +179,10 @@ impl LogEngine {
         self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn newest_kept(&self) -> Option<Lsn> {
+        self.kept().last().map(|checkpoint| checkpoint.at)
+    }
+
     fn checkpointing(&self) -> MutexGuard<'_, ()> {
         self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -291,24 +295,27 @@ impl Engine for LogEngine {
             .map_err(EngineError::io("remove old checkpoints from", &self.disk.path("")))
     }
 
-    fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
+    fn latest_checkpoint(&self) -> Result<Latest, EngineError> {
         let _one_at_a_time = self.checkpointing();
         let mut passed_over = Vec::new();
-        while let Some(newest) = { self.kept().last().copied() } {
-            match checkpoint::read(self.disk.as_ref(), self.store, newest.at) {
+        while let Some(at) = self.newest_kept() {
+            match checkpoint::read(self.disk.as_ref(), self.store, at) {
                 Ok(body) => {
-                    let body = Box::new(body);
-                    return Ok(Some(Checkpoint { at: newest.at, body, passed_over }));
+                    let checkpoint = Some(Checkpoint { at, body: Box::new(body) });
+                    return Ok(Latest { checkpoint, passed_over });
                 }
                 Err(error) => passed_over.push(error),
             }
             // Not counted among the kept ones any more, so the next one that is written does not push a good one out.
             self.kept().pop();
         }
-        match passed_over.into_iter().next() {
-            Some(newest) => Err(newest),
-            None => Ok(None),
+        let oldest = self.view().oldest();
+        if oldest > Lsn(0) {
+            let missing =
+                EngineError::Missing { folder: self.disk.path(""), from: Lsn(0), to: oldest };
+            return Err(passed_over.into_iter().next().unwrap_or(missing));
         }
+        Ok(Latest { checkpoint: None, passed_over })
     }
 
     fn close(&self) -> Result<(), EngineError> {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::frame::MAX_PAYLOAD_BYTES;
 use super::{
-    AppendError, Checkpoint, Engine, EngineError, Epoch, Group, Groups, Lsn, Pin, Pinned,
+    AppendError, Checkpoint, Engine, EngineError, Epoch, Group, Groups, Latest, Lsn, Pin, Pinned,
     ReadError, Size, WriteBody,
 };
 
@@ -212,13 +212,11 @@ impl Engine for MemoryEngine {
         Ok(())
     }
 
-    fn latest_checkpoint(&self) -> Result<Option<Checkpoint>, EngineError> {
+    fn latest_checkpoint(&self) -> Result<Latest, EngineError> {
         let newest = self.state().checkpoints.last().cloned();
-        Ok(newest.map(|(at, body)| Checkpoint {
-            at,
-            body: Box::new(Cursor::new(body)),
-            passed_over: Vec::new(),
-        }))
+        let checkpoint =
+            newest.map(|(at, body)| Checkpoint { at, body: Box::new(Cursor::new(body)) });
+        Ok(Latest { checkpoint, passed_over: Vec::new() })
     }
 
     fn close(&self) -> Result<(), EngineError> {

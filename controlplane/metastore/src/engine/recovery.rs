@@ -18,7 +18,9 @@ use super::segment::{FINISHED_BYTES, Found, Row, Segment, Walk};
 use super::{EngineError, Epoch, Lsn};
 
 const FORMAT_WORD: &str = "berth-metastore-log";
-const CHUNK_BYTES: usize = 1 << 20;
+
+/// What unused room is compared with; large enough that calls do not count.
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// What an operator may want to know about a start.
 #[derive(Debug)]
@@ -93,7 +95,8 @@ fn refuse_foreign(disk: &dyn Disk) -> Result<Vec<String>, EngineError> {
             || [FORMAT_FILE, first.as_str()]
                 .iter()
                 .any(|made| name.strip_suffix(TEMPORARY_SUFFIX) == Some(made));
-        if !known && !(*name == first && is_unused(disk)?) {
+        let begun = *name == first && is_unused(disk)?;
+        if !(known || begun) {
             return Err(EngineError::NotOurs { folder: disk.path(""), found: name.clone() });
         }
     }
@@ -229,7 +232,7 @@ fn scan(
     let mut from_is_a_border = head == from;
     for (index, segment) in row.iter().enumerate().skip(first) {
         let next = row.get(index + 1).map(|next| next.base);
-        let end = next.unwrap_or(segment.base + segment.length());
+        let end = next.unwrap_or_else(|| segment.base + segment.length());
         scanned.last_group = None;
         let mut walk = Walk::new(segment, store, segment.base, end);
         loop {
@@ -335,11 +338,11 @@ fn only_zeros(segment: &Segment, from: u64) -> Result<bool, EngineError> {
 }
 
 fn zeros_from(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<bool> {
-    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut buffer = [0; ZEROS.len()];
     while from < to {
-        let count = (to - from).min(CHUNK_BYTES as u64) as usize;
+        let count = (to - from).min(ZEROS.len() as u64) as usize;
         read_exact_at(file, &mut buffer[..count], from)?;
-        if buffer[..count].iter().any(|&byte| byte != 0) {
+        if buffer[..count] != ZEROS[..count] {
             return Ok(false);
         }
         from += count as u64;

@@ -32,9 +32,9 @@ fn round(seed: u64, forget_one_sync: bool) -> Result<(), String> {
             disk.forget_data_sync_after(random.below(20));
         }
         live(&disk, &mut known, &mut random)?;
-        disk = disk.cut(random.next());
+        disk = disk.cut(random.number());
         examine(&disk, &mut known)?;
-        disk = disk.cut(random.next());
+        disk = disk.cut(random.number());
     }
     Ok(())
 }
@@ -96,11 +96,12 @@ fn examine(disk: &PowerDisk, known: &mut Known) -> Result<(), String> {
         let (found, expected) = (found.len(), known.acknowledged.len());
         return Err(format!("{found} groups, and {expected} were acknowledged"));
     }
-    let newest = engine.latest_checkpoint().map_err(|error| error.to_string())?;
-    if newest.as_ref().map(|checkpoint| checkpoint.at) < known.checkpoint {
-        return Err(format!("{newest:?}, and {:?} was acknowledged", known.checkpoint));
+    let latest = engine.latest_checkpoint().map_err(|error| error.to_string())?;
+    let newest = latest.checkpoint.map(|checkpoint| checkpoint.at);
+    if newest < known.checkpoint || !latest.passed_over.is_empty() {
+        return Err(format!("checkpoint {newest:?}, and {:?} was acknowledged", known.checkpoint));
     }
-    known.checkpoint = newest.map(|checkpoint| checkpoint.at);
+    known.checkpoint = newest;
     Ok(())
 }
 
@@ -113,6 +114,6 @@ fn nothing_acknowledged_is_lost_and_nothing_else_appears() {
 
 #[test]
 fn the_rounds_notice_one_missing_fdatasync() {
-    let noticed = (0..ROUNDS).filter(|&seed| round(seed, true).is_err()).count();
-    assert!(noticed > 20, "only {noticed} of {ROUNDS} rounds noticed it");
+    let noticed = (0..ROUNDS / 5).filter(|&seed| round(seed, true).is_err()).count();
+    assert!(noticed >= 10, "only {noticed} rounds noticed it");
 }
