@@ -272,8 +272,9 @@ impl Inode {
     }
 
     fn sync(&mut self) {
-        self.durable.clone_from(&self.cached);
-        self.pending.clear();
+        for change in self.pending.drain(..) {
+            change.apply(&mut self.durable);
+        }
     }
 
     fn after_cut(&self, random: &mut Random) -> Vec<u8> {
