@@ -1,8 +1,8 @@
 //! A fenced log: the one place where acknowledged writes live. Owns the contract of an engine (positions, epochs, groups, checkpoints) and
 //! its errors. Does not know what a record, a key or a revision is, and decides nothing: one sequencer above it decides everything.
 //!
-//! Positions are plain arithmetic: a group that is appended at `at` ends at `at + HEADER_BYTES + payload`, so the sequencer knows where each
-//! value will lie before it is durable. All calls block; the caller is a dedicated thread.
+//! Positions are plain arithmetic: a group that is appended at `at` ends at `at + HEADER_BYTES + payload`, so the sequencer knows where
+//! each value will lie before it is durable. All calls block; the caller is a dedicated thread.
 
 pub mod disk;
 pub mod frame;

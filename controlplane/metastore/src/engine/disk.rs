@@ -164,10 +164,15 @@ impl DiskFile for File {
     }
 
     fn allocate(&self, length: u64) -> io::Result<()> {
-        match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, length) {
-            // A file system without it: the length alone is as correct, only slower and without reserved room.
-            Err(rustix::io::Errno::OPNOTSUPP) => self.set_length(length),
-            other => Ok(other?),
+        loop {
+            match rustix::fs::fallocate(self, FallocateFlags::empty(), 0, length) {
+                Err(rustix::io::Errno::INTR) => {}
+                // A file system without it: the length alone is as correct, only slower and without reserved room.
+                Err(rustix::io::Errno::OPNOTSUPP) => {
+                    return self.set_length(length.max(self.length()?));
+                }
+                other => return Ok(other?),
+            }
         }
     }
 

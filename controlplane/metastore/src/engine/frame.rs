@@ -7,8 +7,8 @@
 //!  4  4  length of payload    32     payload
 //!  8  8  place in the stream  all numbers little-endian
 //! ```
-//! A header names its own place and its store, so bytes that lie elsewhere, or came from another folder, or were put into a value by a client,
-//! are never taken for a group.
+//! A header names its own place and its store, so bytes that lie elsewhere, or came from another folder, or were put into a value by a
+//! client, are never taken for a group.
 
 use super::{Epoch, Lsn};
 

@@ -1,5 +1,5 @@
-//! What is done when a folder is opened: whose it is, whether all segments are there, where the log ends. Owns the rules by which bytes at the
-//! end are dropped or the folder is refused; see docs/metastore-format.md.
+//! What is done when a folder is opened: whose it is, whether all segments are there, where the log ends. Owns the rules by which bytes at
+//! the end are dropped or the folder is refused; see docs/metastore-format.md.
 //!
 //! The writer syncs every group before it writes the next. So an invalid group with nothing valid after it was never acknowledged and is
 //! erased; one with a valid group after it was acknowledged and is damaged, and then nothing is touched.

@@ -1,5 +1,5 @@
-//! Segments: files named by the place of their first byte, and reading from a row of them. Owns names, lookup and the walk over groups; what
-//! an invalid group means is recovery's business.
+//! Segments: files named by the place of their first byte, and reading from a row of them. Owns names, lookup and the walk over groups;
+//! what an invalid group means is recovery's business.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ const SUFFIX: &str = ".log";
 /// One read of a walk. Large enough to be bound by the checksum, small enough for many slow watchers at once.
 const CHUNK_BYTES: u64 = 256 << 10;
 
-/// What a finished segment has after its last group. Not none: a power cut while a failed group is erased can leave a file that ends with its
-/// last group, and that one has no successor.
+/// What a finished segment has after its last group. Not none: a power cut while a failed group is erased can leave a file that ends with
+/// its last group, and that one has no successor.
 pub(super) const FINISHED_BYTES: u64 = 1;
 
 /// What a segment that is written always has after its last group, at least: more than a finished one.
