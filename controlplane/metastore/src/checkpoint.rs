@@ -47,10 +47,7 @@ pub fn write(state: &State, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn write_version(out: &mut dyn Write, version: &Version) -> io::Result<()> {
-    numbers(
-        out,
-        &[version.mod_revision, version.create_revision, version.number, version.lease],
-    )?;
+    numbers(out, &[version.mod_revision, version.create_revision, version.number, version.lease])?;
     out.write_all(&version.place.lsn.to_le_bytes())?;
     out.write_all(&version.place.length.to_le_bytes())
 }

@@ -70,11 +70,9 @@ impl Happened {
         let kind = if self.version.is_deletion() { EventType::Delete } else { EventType::Put };
         let kv = Some(key_value(&self.key, &self.version, self.value.clone()));
         let kv = kv.map(|kv| match kind {
-            EventType::Delete => KeyValue {
-                key: kv.key,
-                mod_revision: kv.mod_revision,
-                ..KeyValue::default()
-            },
+            EventType::Delete => {
+                KeyValue { key: kv.key, mod_revision: kv.mod_revision, ..KeyValue::default() }
+            }
             EventType::Put => kv,
         });
         Event { r#type: kind.into(), kv, prev_kv }

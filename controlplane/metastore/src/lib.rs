@@ -14,6 +14,7 @@ pub mod record;
 pub mod refusal;
 pub mod replay;
 pub mod server;
+pub mod service;
 pub mod state;
 pub mod store;
 pub mod txn;

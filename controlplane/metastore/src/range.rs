@@ -105,11 +105,7 @@ fn passes(request: &RangeRequest, version: &Version) -> bool {
         (least == 0 || revision >= least) && (most == 0 || revision <= most)
     };
     within(version.mod_revision, request.min_mod_revision, request.max_mod_revision)
-        && within(
-            version.create_revision,
-            request.min_create_revision,
-            request.max_create_revision,
-        )
+        && within(version.create_revision, request.min_create_revision, request.max_create_revision)
 }
 
 /// Stable, so that equal ones stay in the order of their keys; another target without an order is ascending.

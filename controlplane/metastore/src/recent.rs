@@ -89,7 +89,8 @@ mod tests {
         assert_eq!(recent.value(b"key", &version).as_deref(), Some(b"xyz".as_slice()));
         assert_eq!(recent.value(b"other", &version), None);
         assert!(recent.at(5).is_none() && recent.at(8).is_none());
-        let from = |revision| recent.from(revision).map(|found| found.map(|one| one.revision).collect());
+        let from =
+            |revision| recent.from(revision).map(|found| found.map(|one| one.revision).collect());
         assert_eq!(from(5), None::<Vec<_>>);
         assert_eq!(from(7), Some(vec![7]));
         assert_eq!(from(8), Some(vec![]));

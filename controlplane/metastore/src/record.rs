@@ -9,12 +9,26 @@ use crate::mvcc::{Place, Revision, Version};
 /// One record of a group, read back.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
-    Txn { revision: Revision, writes: Vec<Write> },
-    LeaseGranted { id: i64, ttl_s: i64 },
-    LeaseRevoked { id: i64 },
-    Compacted { revision: Revision },
+    Txn {
+        revision: Revision,
+        writes: Vec<Write>,
+    },
+    LeaseGranted {
+        id: i64,
+        ttl_s: i64,
+    },
+    LeaseRevoked {
+        id: i64,
+    },
+    Compacted {
+        revision: Revision,
+    },
     /// The value of a version lies here now, because the log before it goes away.
-    Moved { key: Bytes, version: Version, value: Bytes },
+    Moved {
+        key: Bytes,
+        version: Version,
+        value: Bytes,
+    },
 }
 
 /// One write of a transaction. `at` is the offset of the value in the payload.
@@ -190,16 +204,15 @@ impl Reader<'_> {
                 let writes = (0..n_writes).map(|_| self.write()).collect::<Result<_, _>>()?;
                 Ok(Record::Txn { revision, writes })
             }
-            LEASE_GRANTED => {
-                Ok(Record::LeaseGranted { id: self.number()?, ttl_s: self.number()? })
-            }
+            LEASE_GRANTED => Ok(Record::LeaseGranted { id: self.number()?, ttl_s: self.number()? }),
             LEASE_REVOKED => Ok(Record::LeaseRevoked { id: self.number()? }),
             COMPACTED => Ok(Record::Compacted { revision: self.number()? }),
             MOVED => {
                 let key = self.sized()?;
                 let mut version = self.version()?;
                 let value = self.sized()?;
-                version.place = Place { lsn: (self.at - value.len()) as u64, length: length(&value) };
+                version.place =
+                    Place { lsn: (self.at - value.len()) as u64, length: length(&value) };
                 Ok(Record::Moved { key, version, value })
             }
             _ => Err(self.error("is of no kind that this version knows")),

@@ -133,7 +133,6 @@ impl<'a> Writing<'a> {
         self.happened.push(Happened::new(key, Version::deleted(at), Bytes::new(), previous));
     }
 
-
     /// `None` where nothing was written: no revision, and no byte in the log.
     pub fn finish(self) -> Option<Arc<Happening>> {
         if self.happened.is_empty() {

@@ -184,6 +184,11 @@ impl Store {
         &self.engine
     }
 
+    /// Whether writes are taken.
+    pub fn is_serving(&self) -> bool {
+        self.locked().ended.is_none()
+    }
+
     /// Nanoseconds of this process.
     pub fn now(&self) -> Nanos {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)

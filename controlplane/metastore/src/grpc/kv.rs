@@ -19,7 +19,7 @@ use crate::store::Committed;
 use crate::txn::{check, key_value};
 
 #[derive(Clone, Debug)]
-pub struct Kv(pub(super) Shared);
+pub(crate) struct Kv(pub(super) Shared);
 
 type Chunks = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + Send>>;
 

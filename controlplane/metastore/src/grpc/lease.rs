@@ -14,7 +14,7 @@ use super::Shared;
 use crate::refusal::Refusal;
 
 #[derive(Clone, Debug)]
-pub struct Leases(pub(super) Shared);
+pub(crate) struct Leases(pub(super) Shared);
 
 type Lives = Pin<Box<dyn Stream<Item = Result<LeaseKeepAliveResponse, Status>> + Send>>;
 

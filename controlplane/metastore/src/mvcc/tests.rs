@@ -19,9 +19,16 @@ fn history() -> Entry {
 fn a_key_is_what_was_written_last() {
     let entry = history();
     let at = |revision| entry.at(revision).map(|version| version.mod_revision);
-    for (revision, expected) in
-        [(0, None), (1, None), (2, Some(2)), (3, Some(2)), (5, Some(4)), (6, None), (7, None), (9, Some(8))]
-    {
+    for (revision, expected) in [
+        (0, None),
+        (1, None),
+        (2, Some(2)),
+        (3, Some(2)),
+        (5, Some(4)),
+        (6, None),
+        (7, None),
+        (9, Some(8)),
+    ] {
         assert_eq!(at(revision), expected, "at {revision}");
     }
     assert_eq!(entry.before(4).map(|version| version.mod_revision), Some(2));

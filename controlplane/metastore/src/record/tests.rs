@@ -28,7 +28,11 @@ fn written() -> (Vec<u8>, Vec<Record>) {
         Record::LeaseGranted { id: -3, ttl_s: 60 },
         Record::LeaseRevoked { id: i64::MAX },
         Record::Compacted { revision: 5 },
-        Record::Moved { key: "k".into(), version: Version { place, ..version }, value: "old".into() },
+        Record::Moved {
+            key: "k".into(),
+            version: Version { place, ..version },
+            value: "old".into(),
+        },
     ];
     (payload, records)
 }

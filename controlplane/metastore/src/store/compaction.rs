@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Sequencer, Store};
+use super::{Durable, Sequencer, Store};
 use crate::mvcc::Revision;
 use crate::record;
 use crate::refusal::Refusal;
@@ -13,6 +13,12 @@ const KEYS_AT_ONCE: usize = 32;
 impl Store {
     /// Nobody can ask for what was before `revision` any more, as soon as this has returned.
     pub async fn compact(&self, revision: Revision) -> Result<Revision, Refusal> {
+        let (newest, durable) = self.begin_compact(revision)?;
+        durable.wait().await?;
+        Ok(newest)
+    }
+
+    fn begin_compact(&self, revision: Revision) -> Result<(Revision, Durable), Refusal> {
         let mut sequencer = self.sequencer()?;
         if revision > sequencer.state.revision {
             return Err(Refusal::FutureRevision);
@@ -25,8 +31,7 @@ impl Store {
         let newest = sequencer.state.revision;
         let durable = sequencer.durable();
         self.wake(sequencer);
-        durable.wait().await?;
-        Ok(newest)
+        Ok((newest, durable))
     }
 
     /// Forgets some of what may be forgotten; whether there is more.

@@ -27,6 +27,12 @@ impl Store {
     /// Returns id, seconds and the store's revision. An id of 0 is chosen here.
     pub async fn grant(&self, id: i64, ttl_s: i64) -> Result<(i64, i64, Revision), Refusal> {
         let ttl_s = Leases::checked_ttl_s(ttl_s)?;
+        let (id, revision, durable) = self.begin_grant(id, ttl_s)?;
+        durable.wait().await?;
+        Ok((id, ttl_s, revision))
+    }
+
+    fn begin_grant(&self, id: i64, ttl_s: i64) -> Result<(i64, Revision, Durable), Refusal> {
         let now = self.now();
         let mut sequencer = self.sequencer()?;
         let id = if id == 0 { sequencer.free_id(now) } else { id };
@@ -35,18 +41,22 @@ impl Store {
         let revision = sequencer.state.revision;
         let durable = sequencer.durable();
         self.wake(sequencer);
-        durable.wait().await?;
-        Ok((id, ttl_s, revision))
+        Ok((id, revision, durable))
     }
 
     /// Deletes its keys.
     pub async fn revoke(&self, id: i64) -> Result<Revision, Refusal> {
+        let (revision, durable) = self.begin_revoke(id)?;
+        durable.wait().await?;
+        Ok(revision)
+    }
+
+    fn begin_revoke(&self, id: i64) -> Result<(Revision, Durable), Refusal> {
         let mut sequencer = self.sequencer()?;
         let durable = sequencer.revoke(id)?;
         let revision = sequencer.state.revision;
         self.wake(sequencer);
-        durable.wait().await?;
-        Ok(revision)
+        Ok((revision, durable))
     }
 
     /// Returns its seconds.

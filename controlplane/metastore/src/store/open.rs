@@ -52,7 +52,8 @@ impl Store {
         for group in engine.groups(from)? {
             let group = group?;
             let first = state.revision + 1;
-            let mut note = |revision, key: &bytes::Bytes| superseded.push_back((revision, key.clone()));
+            let mut note =
+                |revision, key: &bytes::Bytes| superseded.push_back((revision, key.clone()));
             replay::group(&mut state, (group.payload_at().0, &group.payload), 0, &mut note)?;
             if state.revision >= first {
                 groups.push_back((first, group.at));

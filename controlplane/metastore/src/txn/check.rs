@@ -98,9 +98,9 @@ fn apart(
     (puts, deletes): (&[Bytes], &[KeyRange]),
     (inner_puts, inner_deletes): (&[Bytes], &[KeyRange]),
 ) -> Result<(), Refusal> {
-    let twice = inner_puts.iter().any(|key| {
-        puts.contains(key) || deletes.iter().any(|range| range.contains(key))
-    });
+    let twice = inner_puts
+        .iter()
+        .any(|key| puts.contains(key) || deletes.iter().any(|range| range.contains(key)));
     let deleted = puts.iter().any(|key| inner_deletes.iter().any(|range| range.contains(key)));
     if twice || deleted { Err(Refusal::DuplicateKey) } else { Ok(()) }
 }

@@ -112,8 +112,18 @@ fn the_shapes_of_an_apiserver() {
         (when(mod_is("a", 0), vec![put("a", "v1")], vec![]), false, &[], 2),
         (when(mod_is("a", 0), vec![put("a", "v")], vec![get("a", "")]), false, &["[a=v1@2]@2"], 2),
         (when(mod_is("a", 2), vec![put("a", "v2")], vec![get("a", "")]), true, &["put@3"], 3),
-        (when(mod_is("a", 2), vec![delete("a", "")], vec![get("a", "")]), false, &["[a=v2@3]@3"], 3),
-        (when(mod_is("a", 3), vec![delete("a", "")], vec![get("a", "")]), true, &["deleted 1@4"], 4),
+        (
+            when(mod_is("a", 2), vec![delete("a", "")], vec![get("a", "")]),
+            false,
+            &["[a=v2@3]@3"],
+            3,
+        ),
+        (
+            when(mod_is("a", 3), vec![delete("a", "")], vec![get("a", "")]),
+            true,
+            &["deleted 1@4"],
+            4,
+        ),
         (when(mod_is("a", 3), vec![put("a", "v")], vec![get("a", "")]), false, &["[]@4"], 4),
         (when(mod_is("z", 0), vec![delete("z", "")], vec![]), true, &["deleted 0@4"], 4),
         (when(mod_is("a", 0), vec![put("a", "again")], vec![]), true, &["put@5"], 5),
@@ -141,7 +151,8 @@ fn a_transaction_sees_what_it_wrote() {
     let (response, revision) = store.then(ops).unwrap();
     let expected = ["[]@1", "put@2", "[a=1@2]@2", "put@2", "[a=1@2 b=2@2]@2", "[b=2@2]@2"];
     assert_eq!((said(&response).as_slice(), revision), (expected.map(str::to_owned).as_slice(), 2));
-    let (response, _) = store.then(vec![delete("a", "z"), get("a", "z"), delete("a", "z")]).unwrap();
+    let (response, _) =
+        store.then(vec![delete("a", "z"), get("a", "z"), delete("a", "z")]).unwrap();
     assert_eq!(said(&response), ["deleted 2@3", "[]@3", "deleted 0@3"]);
 }
 
@@ -240,7 +251,8 @@ fn comparisons() {
 fn what_was_there_before_is_told_to_who_asks() {
     let mut store = Store::default();
     store.then(vec![put("a", "1")]).unwrap();
-    let asks = PutRequest { key: "a".into(), value: "2".into(), prev_kv: true, ..Default::default() };
+    let asks =
+        PutRequest { key: "a".into(), value: "2".into(), prev_kv: true, ..Default::default() };
     let (response, _) = store.then(vec![op(Request::RequestPut(asks)), delete("b", "c")]).unwrap();
     let Some(Response::ResponsePut(answer)) = &response.responses[0].response else { panic!() };
     let previous = answer.prev_kv.as_ref().unwrap();

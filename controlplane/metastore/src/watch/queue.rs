@@ -12,13 +12,26 @@ use crate::mvcc::Revision;
 /// One answer in the making.
 #[derive(Clone, Debug)]
 pub enum Item {
-    Created { watch: i64, revision: Revision },
+    Created {
+        watch: i64,
+        revision: Revision,
+    },
     /// Events of one audience, none of them before `start`.
-    Events { watch: i64, start: Revision, batch: Arc<Batch> },
+    Events {
+        watch: i64,
+        start: Revision,
+        batch: Arc<Batch>,
+    },
     /// The watch reads on from the store: `next` is the first revision that it has not been handed.
-    Behind { watch: i64, next: Revision },
+    Behind {
+        watch: i64,
+        next: Revision,
+    },
     /// -1 is all watches of the stream.
-    Progress { watch: i64, revision: Revision },
+    Progress {
+        watch: i64,
+        revision: Revision,
+    },
     Over,
 }
 

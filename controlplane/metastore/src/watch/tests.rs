@@ -76,10 +76,7 @@ fn what_is_before_or_after_the_start() {
     hub.subscribe(id(0), &queue, range("a", ""), 3);
     hub.subscribe(id(1), &queue, range("a", ""), 6);
     hub.subscribe(id(2), &queue, range("a", ""), 8);
-    assert_eq!(
-        drained(&queue),
-        ["0 behind@3", "0 created@5", "1 created@5", "2 created@5"]
-    );
+    assert_eq!(drained(&queue), ["0 behind@3", "0 created@5", "1 created@5", "2 created@5"]);
     hub.publish(6, &[happening(6, &["a"])]);
     assert_eq!(drained(&queue), ["1 a@6"]);
     assert!(!hub.progress([id(1), id(0)].into_iter(), &queue), "one is behind");
