@@ -44,7 +44,7 @@ impl Store {
             let sequencer = self.sequencer().map_err(|_refusal| HistoryError::Ended)?;
             if let Some(recent) = sequencer.recent.from(next) {
                 let durable = recent.take_while(|one| one.revision <= committed.revision);
-                return Ok(limited(durable.map(|one| Ok(Arc::clone(one))))?);
+                return Ok(limited(durable.map(|one| as_kept(one, committed.compacted))));
             }
             let before = sequencer.groups.partition_point(|(first, _)| *first <= next);
             let group = before.checked_sub(1).and_then(|nth| sequencer.groups.get(nth));
@@ -79,20 +79,29 @@ impl Store {
     }
 }
 
-fn limited(
-    happenings: impl Iterator<Item = Result<Arc<Happening>, HistoryError>>,
-) -> Result<Vec<Arc<Happening>>, HistoryError> {
+fn limited(happenings: impl Iterator<Item = Arc<Happening>>) -> Vec<Arc<Happening>> {
     let mut bytes = 0;
     let mut some = Vec::new();
     for happening in happenings.take(MOST_HAPPENINGS) {
-        let happening = happening?;
         bytes += happening.bytes();
         some.push(happening);
         if bytes > MOST_BYTES {
             break;
         }
     }
-    Ok(some)
+    some
+}
+
+/// What was before the compacted revision is forgotten, also by those who have not let go of it yet: clients tell by a change without it
+/// that they came too late (Kubernetes' own tests do).
+fn as_kept(happening: &Arc<Happening>, compacted: Revision) -> Arc<Happening> {
+    if happening.revision > compacted {
+        return Arc::clone(happening);
+    }
+    let event =
+        |one: &Happened| Happened::new(one.key.clone(), one.version, one.value.clone(), None);
+    let events = happening.events.iter().map(event).collect();
+    Arc::new(Happening { revision: happening.revision, events })
 }
 
 fn happenings<'a>(
@@ -129,5 +138,6 @@ fn happened(committed: &Committed, revision: Revision, write: Write) -> Option<H
         None => return None,
     };
     let previous = entry.and_then(|entry| entry.before(revision)).copied();
+    let previous = previous.filter(|_| revision > committed.compacted);
     Some(Happened::new(key, version, value, previous))
 }
