@@ -153,7 +153,7 @@ func (it *server) dial(t testing.TB) (*kubernetes.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
-	if _, err := client.Get(ctx, "nothing"); err != nil {
+	if _, err := client.KV.Get(ctx, "nothing"); err != nil {
 		client.Close()
 		return nil, fmt.Errorf("no answer from %s: %w", it.endpoint.Host, err)
 	}
