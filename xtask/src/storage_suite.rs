@@ -14,7 +14,7 @@ use clap::ValueEnum;
 
 use crate::place;
 use crate::setup::versions::Versions;
-use crate::setup::{self, suite, versions};
+use crate::setup::{self, shelf, suite, versions};
 use crate::test::build::Profile;
 use gotest::{Failure, Tally};
 use ran::{Program, Ran};
@@ -74,19 +74,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (title, words) = server_of(args, &cache, &versions)?;
     let folder = suite::folder(&cache, &versions)?;
     let version = suite::version(&versions)?;
+    let out = place::target().join("storage-suite");
     let mut failed = false;
     for package in args.package.map_or_else(|| suite::PACKAGES.to_vec(), |one| vec![one.name()]) {
         println!("=== storage tests of Kubernetes {version}, {package}, against {title}");
-        let log = log_of(package)?;
+        let (log, scratch) = (out.join(format!("{package}.log")), scratch(&out, package)?);
         let program = Program {
             package,
             path: suite::program(&folder, package),
             folder: suite::sources(&folder, package),
             server: &words,
             log: &log,
+            scratch: &scratch,
         };
         let ran = ran::run(&program, args.run.as_deref(), &args.flags)?;
-        report(&ran, &program);
+        report(&ran, &program, &again(args));
         failed |= !ran.succeeded();
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -108,14 +110,28 @@ fn server_of(
     }
 }
 
-fn log_of(package: &str) -> anyhow::Result<PathBuf> {
-    let folder = place::target().join("storage-suite");
+/// An empty folder.
+fn scratch(out: &Path, package: &str) -> anyhow::Result<PathBuf> {
+    let folder = out.join(format!("{package}.servers"));
+    shelf::remove(&folder)?;
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-    Ok(folder.join(format!("{package}.log")))
+    Ok(folder)
+}
+
+/// The part of a command line that names the server.
+fn again(args: &Args) -> String {
+    match (&args.command, args.server) {
+        (Some(line), _) => {
+            let quoted = shlex::try_quote(line).unwrap_or_default();
+            format!(" --command {quoted}")
+        }
+        (None, Server::Etcd) => String::new(),
+        (None, Server::Berth) => " --server berth".to_owned(),
+    }
 }
 
 /// Failed tests with the ends of their output, then one closing line.
-fn report(ran: &Ran, program: &Program<'_>) {
+fn report(ran: &Ran, program: &Program<'_>, server: &str) {
     for failure in &ran.tally.failures {
         print!("{}", shown(failure));
     }
@@ -125,7 +141,7 @@ fn report(ran: &Ran, program: &Program<'_>) {
     if let Some(one) = ran.tally.failures.first() {
         let name = one.name.split('/').next().unwrap_or_default();
         println!(
-            "one of them again: cargo xtask storage-suite --package {} --run '^{name}$'",
+            "one of them again: cargo xtask storage-suite{server} --package {} --run '^{name}$'",
             program.package
         );
     }

@@ -125,8 +125,9 @@ func (it *server) spawn(words []string) error {
 	defer log.Close()
 	it.command = exec.Command(words[0], words[1:]...)
 	it.command.Stdout, it.command.Stderr = log, log
-	// A test binary that is killed, or that ends itself at its time limit, runs no clean-up.
-	it.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	// A test binary that is killed, or that ends itself at its time limit, runs no clean-up. The group is for programs
+	// that start others.
+	it.command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	if err := it.command.Start(); err != nil {
 		return err
 	}
@@ -190,7 +191,7 @@ func (it *server) end(t testing.TB) {
 }
 
 func (it *server) kill() {
-	_ = it.command.Process.Kill()
+	_ = syscall.Kill(-it.command.Process.Pid, syscall.SIGKILL)
 	<-it.ended
 }
 
@@ -202,6 +203,9 @@ func (it *server) lastLines() string {
 	text, err := os.ReadFile(it.log)
 	if err != nil {
 		return err.Error()
+	}
+	if len(text) == 0 {
+		return "nothing"
 	}
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
 	return string(bytes.Join(lines[max(0, len(lines)-shownLogLines):], []byte("\n")))

@@ -79,7 +79,11 @@ fn install(cache: &Path, versions: &Versions) -> anyhow::Result<()> {
     fs::write(&ours, TEST_SERVER).with_context(|| format!("write {}", ours.display()))?;
     for package in PACKAGES {
         let mut build = go::command(cache, versions);
-        build.current_dir(&source).env("CGO_ENABLED", "0").args(["test", "-c", "-vet=off"]).args(FLAGS);
+        build
+            .current_dir(&source)
+            .env("CGO_ENABLED", "0")
+            .args(["test", "-c", "-vet=off"])
+            .args(FLAGS);
         // Lines of a panic's stack need no debug information.
         build.args(["-ldflags", "-s -w", "-o"]).arg(program(&staging, package));
         shell::quiet(build.arg(format!("./pkg/storage/{package}")))

@@ -9,8 +9,10 @@ use std::mem;
 
 /// Enough for the assertion that failed and the server's last words.
 const SHOWN_LINES: usize = 40;
-/// How much of a panic: its message and the frames that matter. Other goroutines follow, often thousands of lines.
+/// How much of a panic: its message, and of the stacks of all goroutines, often thousands of lines, those of the tested code.
 const PANIC_LINES: usize = 20;
+const PANIC_MESSAGE_LINES: usize = 3;
+const TESTED_CODE: &str = "k8s.io/apiserver/";
 
 const FRAME: char = '\u{16}';
 /// The framework puts these around the message of an error.
@@ -68,18 +70,17 @@ struct Test {
 #[derive(Debug, Default)]
 struct Output {
     lines: VecDeque<String>,
-    room_after_panic: Option<usize>,
+    n_of_panic: usize,
 }
 
 impl Output {
     fn push(&mut self, line: &str) {
-        if line.starts_with("panic: ") || line.starts_with("fatal error: ") {
-            self.room_after_panic.get_or_insert(PANIC_LINES);
-        }
-        match &mut self.room_after_panic {
-            Some(0) => return,
-            Some(room) => *room -= 1,
-            None => {}
+        if self.n_of_panic > 0 || line.starts_with("panic: ") || line.starts_with("fatal error: ") {
+            let is_shown = self.n_of_panic < PANIC_MESSAGE_LINES || line.contains(TESTED_CODE);
+            if !is_shown || self.n_of_panic == PANIC_LINES {
+                return;
+            }
+            self.n_of_panic += 1;
         }
         if self.lines.len() == SHOWN_LINES {
             self.lines.pop_front();

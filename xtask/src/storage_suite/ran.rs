@@ -31,6 +31,8 @@ pub(super) struct Program<'a> {
     /// Words of a command line with placeholders.
     pub(super) server: &'a [String],
     pub(super) log: &'a Path,
+    /// For the data of servers; what a test that was cut off leaves stays until the next run.
+    pub(super) scratch: &'a Path,
 }
 
 #[derive(Debug)]
@@ -59,6 +61,7 @@ pub(super) fn run(
     command.current_dir(&program.folder).args(["-test.v=test2json", LIMIT]);
     command.args(only.map(|only| format!("-test.run={only}")));
     command.args(flags.iter().map(|flag| of_test_program(flag)));
+    command.env("TMPDIR", program.scratch);
     command.env(SERVER, serde_json::to_string(program.server).context("write a list of words")?);
     let (output, writer) = io::pipe().context("make a pipe")?;
     command.stdin(Stdio::null());
