@@ -37,6 +37,8 @@ const (
 	startLimit = 60 * time.Second
 	// Between closing a free port and the server's listening on it somebody else may take it.
 	startAttempts = 5
+	// etcd's own, which an interval of zero stands for.
+	usualProgressInterval = 10 * time.Minute
 	// What a failed test shows of the server's output.
 	shownLogLines = 30
 )
@@ -68,7 +70,7 @@ func RunEtcd(t testing.TB, config *embed.Config) *kubernetes.Client {
 		}
 		server.kill()
 		if attempt == startAttempts || !server.foundPortTaken() {
-			t.Fatalf("%q: %v\n%s", server.command.Args, err, server.lastLines())
+			t.Fatalf("%v; it said\n%s\nits command line is %q", err, server.lastLines(), server.command.Args)
 		}
 	}
 }
@@ -143,18 +145,31 @@ func (it *server) dial(t testing.TB) (*kubernetes.Client, error) {
 	if err := it.listens(); err != nil {
 		return nil, err
 	}
+	// The client's for as long as the test runs; it ends early only when there is nothing left to wait for.
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	answered := make(chan struct{})
+	defer close(answered)
+	go func() {
+		select {
+		case <-it.ended:
+			cancel()
+		case <-answered:
+		}
+	}()
 	client, err := kubernetes.New(clientv3.Config{
+		Context:     ctx,
 		Endpoints:   []string{it.endpoint.String()},
 		DialTimeout: startLimit,
 		DialOptions: []grpc.DialOption{grpc.WithBlock()},
 		Logger:      zaptest.NewLogger(t, zaptest.Level(zapcore.ErrorLevel)).Named("client"),
 	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("no connection to %s: %w", it.endpoint.Host, err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
-	defer cancel()
-	if _, err := client.KV.Get(ctx, "nothing"); err != nil {
+	limited, done := context.WithTimeout(ctx, startLimit)
+	defer done()
+	if _, err := client.KV.Get(limited, "nothing"); err != nil {
 		client.Close()
 		return nil, fmt.Errorf("no answer from %s: %w", it.endpoint.Host, err)
 	}
@@ -227,5 +242,8 @@ func freePorts(count int) ([]string, error) {
 
 // inSeconds is "1s" or "0.5s", for servers that read no minutes.
 func inSeconds(interval time.Duration) string {
+	if interval == 0 {
+		interval = usualProgressInterval
+	}
 	return strconv.FormatFloat(interval.Seconds(), 'f', -1, 64) + "s"
 }

@@ -16,11 +16,11 @@ fn counts(of: Counts) -> [u32; 3] {
 fn check(output: &str, whole: [u32; 3], parts: [u32; 3], failures: &[(&str, &[&str])]) {
     let tally = read(output);
     assert_eq!((counts(tally.whole), counts(tally.parts)), (whole, parts), "{output}");
-    let found: Vec<_> =
-        tally.failures.iter().map(|it| (it.name.as_str(), it.tail.clone())).collect();
-    let expected: Vec<_> =
-        failures.iter().map(|(name, tail)| (*name, tail.iter().map(ToString::to_string).collect()));
-    assert_eq!(found, expected.collect::<Vec<(_, Vec<String>)>>(), "{output}");
+    let owned = |tail: &[&str]| tail.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let expected: Vec<_> = failures.iter().map(|(name, tail)| (*name, owned(tail))).collect();
+    let found = tally.failures.iter().map(|it| (it.name.as_str(), it.tail.clone()));
+    let found: Vec<_> = found.collect();
+    assert_eq!(found, expected, "{output}");
 }
 
 #[test]
