@@ -137,7 +137,8 @@ impl Reader {
             line.strip_prefix("--- ").and_then(|rest| rest.split_once(": "))
         {
             self.ended(verdict, rest);
-        } else {
+        } else if !matches!(line, "PASS" | "FAIL") {
+            // The verdict on the whole program is its exit code.
             self.said(line);
         }
     }
