@@ -68,9 +68,11 @@ func RunEtcd(t testing.TB, config *embed.Config) *kubernetes.Client {
 			t.Cleanup(func() { server.end(t) })
 			return recorded(client)
 		}
+		state := server.state()
 		server.kill()
 		if attempt == startAttempts || !server.foundPortTaken() {
-			t.Fatalf("%v; it said\n%s\nits command line is %q", err, server.lastLines(), server.command.Args)
+			t.Fatalf("%v; the server %s and said\n%s\nits command line is %q",
+				err, state, server.lastLines(), server.command.Args)
 		}
 	}
 }
@@ -185,24 +187,38 @@ func (it *server) listens() error {
 		}
 		select {
 		case <-it.ended:
-			return fmt.Errorf("ended before it listened: %v", it.command.ProcessState)
+			return fmt.Errorf("nobody listened at %s", it.endpoint.Host)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	return fmt.Errorf("did not listen at %s within %v", it.endpoint.Host, startLimit)
+	return fmt.Errorf("nobody listened at %s within %v", it.endpoint.Host, startLimit)
 }
 
 // end kills the server: what it has stored is thrown away, so nothing is gained by a stop in good order.
 func (it *server) end(t testing.TB) {
-	select {
-	case <-it.ended:
-		t.Errorf("the server ended by itself: %v", it.command.ProcessState)
-	default:
+	if it.hasEnded() {
+		t.Errorf("the server %s", it.state())
 	}
 	it.kill()
 	if t.Failed() {
 		t.Logf("the server said at last:\n%s", it.lastLines())
 	}
+}
+
+func (it *server) hasEnded() bool {
+	select {
+	case <-it.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func (it *server) state() string {
+	if it.hasEnded() {
+		return fmt.Sprintf("ended by itself (%v)", it.command.ProcessState)
+	}
+	return "runs"
 }
 
 func (it *server) kill() {
