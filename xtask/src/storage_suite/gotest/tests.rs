@@ -1,3 +1,5 @@
+//! Tables of what a Go test program prints and what is read of it. Runs no such program.
+
 use super::{Counts, Failure, Reader, Tally};
 
 /// `^` stands for SYN.
