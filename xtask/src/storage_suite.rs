@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
 use crate::place;
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let folder = suite::folder(&cache, &versions)?;
     let version = suite::version(&versions)?;
     let out = place::target().join("storage-suite");
-    let mut failed = false;
+    let (mut failed, mut n_ran) = (false, 0);
     for package in args.package.map_or_else(|| suite::PACKAGES.to_vec(), |one| vec![one.name()]) {
         println!("=== storage tests of Kubernetes {version}, {package}, against {title}");
         let (log, scratch) = (out.join(format!("{package}.log")), scratch(&out, package)?);
@@ -90,7 +90,10 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let ran = ran::run(&program, args.run.as_deref(), &args.flags)?;
         report(&ran, &program, &again(args));
         failed |= !ran.succeeded();
+        n_ran += ran.tally.whole.sum();
     }
+    // One package may well have none of that name.
+    ensure!(n_ran > 0 || failed, "no test has such a name");
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

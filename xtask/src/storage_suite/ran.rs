@@ -81,7 +81,6 @@ pub(super) fn run(
         _ if !status.success() && tally.failures.is_empty() => {
             Some(format!("the test program ended with {status}"))
         }
-        _ if n_ran == 0 => Some("no test has such a name".to_owned()),
         _ => None,
     };
     Ok(Ran { tally, complaint, took: began.elapsed() })
