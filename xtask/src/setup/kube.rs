@@ -63,9 +63,18 @@ pub(crate) fn folder_of(cache: &Path, versions: &Versions, name: &str) -> anyhow
 
 /// Where Go keeps the sources that a component is built of; fetches them when they have gone.
 pub(crate) fn source_of(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<PathBuf> {
-    let module = module(versions, name)?;
+    source_of_required(cache, versions, name, &module(versions, name)?.module)
+}
+
+/// The same for a module that the component requires, in the version that its go.mod says.
+pub(super) fn source_of_required(
+    cache: &Path,
+    versions: &Versions,
+    name: &str,
+    required: &str,
+) -> anyhow::Result<PathBuf> {
     let mut ask = go::command(cache, versions);
-    ask.current_dir(source(name)).args(["mod", "download", "-json", &module.module]);
+    ask.current_dir(source(name)).args(["mod", "download", "-json", required]);
     let answer: Download = serde_json::from_str(&shell::output(&mut ask)?)
         .with_context(|| format!("read what {ask:?} says"))?;
     Ok(answer.dir)
@@ -102,7 +111,7 @@ fn key(source: &Path, module: &GoModule) -> anyhow::Result<u64> {
 }
 
 /// `readonly`: what is built is what go.mod and go.sum say, or nothing. `trimpath`: the same on every machine.
-const FLAGS: [&str; 3] = ["-mod=readonly", "-trimpath", "-buildvcs=false"];
+pub(super) const FLAGS: [&str; 3] = ["-mod=readonly", "-trimpath", "-buildvcs=false"];
 
 fn linker_flags(module: &GoModule) -> String {
     // Without symbol table and debug information, which nobody reads here and which double the size.

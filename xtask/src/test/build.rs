@@ -90,6 +90,15 @@ pub(crate) fn bench_servers() -> anyhow::Result<PathBuf> {
     find(&artifacts(&mut build)?, "bench-servers")
 }
 
+/// The program of the services.
+pub(crate) fn control_program(profile: Profile) -> anyhow::Result<PathBuf> {
+    let mut build = cargo_in(profile, "build");
+    build.args(["--message-format=json-render-diagnostics", "--bin", CONTROL_PROGRAM]);
+    find(&artifacts(&mut build)?, CONTROL_PROGRAM)
+}
+
+const CONTROL_PROGRAM: &str = "berth-control";
+
 /// What the test binary is called in the guest.
 pub(super) const TEST_BINARY: &str = "vmtest-it";
 
