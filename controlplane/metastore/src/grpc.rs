@@ -13,7 +13,6 @@ use std::time::Duration;
 
 use proto::etcd::etcdserverpb::auth_server::AuthServer;
 use proto::etcd::etcdserverpb::cluster_server::ClusterServer;
-use proto::etcd::etcdserverpb::kv_server::KvServer;
 use proto::etcd::etcdserverpb::lease_server::LeaseServer;
 use proto::etcd::etcdserverpb::maintenance_server::MaintenanceServer;
 use tonic::Status;
@@ -52,7 +51,7 @@ pub struct Shared {
 /// All services.
 #[derive(Clone, Debug)]
 pub struct Services {
-    pub(crate) kv: KvServer<kv::Kv>,
+    pub(crate) kv: kv::KvService,
     pub(crate) watch: watch::WatchService,
     pub(crate) lease: LeaseServer<lease::Leases>,
     pub(crate) cluster: ClusterServer<cluster::Cluster>,
@@ -62,12 +61,9 @@ pub struct Services {
 
 impl Services {
     pub fn new(store: Arc<Store>, settings: Settings) -> Services {
-        let most = settings.max_request_bytes + OVERHEAD_BYTES;
         let shared = Shared { store, settings: Arc::new(settings) };
         Services {
-            kv: KvServer::new(kv::Kv(shared.clone()))
-                .max_decoding_message_size(most)
-                .max_encoding_message_size(usize::MAX),
+            kv: kv::KvService::new(shared.clone()),
             watch: watch::WatchService(shared.clone()),
             lease: LeaseServer::new(lease::Leases(shared.clone())),
             cluster: ClusterServer::new(cluster::Cluster(shared.clone())),

@@ -1,7 +1,15 @@
 //! Service KV: requests are checked, become transactions or reads of the newest durable state, and are answered.
 
-use std::pin::Pin;
+mod body;
+mod chunks;
+mod cursor;
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use http_body_util::{BodyExt as _, Limited};
+use proto::etcd::etcdserverpb::kv_server::KvServer;
 use proto::etcd::etcdserverpb::request_op::Request as Op;
 use proto::etcd::etcdserverpb::response_op::Response as Answer;
 use proto::etcd::etcdserverpb::{
@@ -12,7 +20,8 @@ use proto::etcd::etcdserverpb::{
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::{Shared, unreadable};
+use self::cursor::Cursor;
+use super::{OVERHEAD_BYTES, Shared, unreadable};
 use crate::range::{self, Selection, Values as _};
 use crate::refusal::Refusal;
 use crate::store::Committed;
@@ -27,6 +36,7 @@ type Chunks = Pin<Box<dyn Stream<Item = Result<RangeStreamResponse, Status>> + S
 impl kv_server::Kv for Kv {
     type RangeStreamStream = Chunks;
 
+    /// Ranges in the order of their keys are answered by [`KvService`]; here are the others, which have to be sorted first.
     async fn range(
         &self,
         request: Request<RangeRequest>,
@@ -58,9 +68,9 @@ impl kv_server::Kv for Kv {
             return Err(Refusal::NotStreamable.into());
         }
         let committed = self.0.store.committed();
-        let selected = selected(&committed, &request)?;
         let header = self.0.store.header(committed.revision);
-        let chunks = super::kv::chunks::Chunks::new(committed, &request, selected, header);
+        let cursor = Cursor::new(committed, &request)?;
+        let chunks = chunks::Chunks::new(cursor, &request, header);
         Ok(Response::new(Box::pin(tokio_stream::iter(chunks))))
     }
 
@@ -138,4 +148,92 @@ fn selected(committed: &Committed, request: &RangeRequest) -> Result<Selection, 
     range::select(&view, request, committed).map_err(|error| unreadable(&error))
 }
 
-mod chunks;
+/// The whole service: ranges in the order of their keys are sent while they are read, everything else is as generated.
+#[derive(Clone, Debug)]
+pub(crate) struct KvService {
+    shared: Shared,
+    others: KvServer<Kv>,
+}
+
+type Answering =
+    Pin<Box<dyn Future<Output = Result<http::Response<tonic::body::Body>, Infallible>> + Send>>;
+
+impl KvService {
+    pub(super) fn new(shared: Shared) -> KvService {
+        let most = shared.settings.max_request_bytes + OVERHEAD_BYTES;
+        let others = KvServer::new(Kv(shared.clone()))
+            .max_decoding_message_size(most)
+            .max_encoding_message_size(usize::MAX);
+        KvService { shared, others }
+    }
+
+    fn begin(&self, request: &RangeRequest) -> Result<body::RangeBody, Status> {
+        let committed = self.shared.store.committed();
+        let header = self.shared.store.header(committed.revision);
+        let cursor = Cursor::new(committed, request)?;
+        body::RangeBody::new(cursor, request, header)
+    }
+
+    async fn range<B>(self, request: http::Request<B>) -> http::Response<tonic::body::Body>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let most = self.shared.settings.max_request_bytes + OVERHEAD_BYTES;
+        let body = match Limited::new(request.into_body(), most).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(_) => return Status::from(Refusal::RequestTooLarge).into_http(),
+        };
+        let request = match body::message::<RangeRequest>(body) {
+            Ok(request) => request,
+            Err(status) => return status.into_http(),
+        };
+        let checked = range::check(&request).map_err(Status::from);
+        if let Err(status) = checked {
+            return status.into_http();
+        }
+        if !range::is_plain(&request) {
+            let kv = Kv(self.shared.clone());
+            let answer = kv_server::Kv::range(&kv, Request::new(request)).await;
+            return match answer {
+                Ok(response) => answered(body::Whole::new(response.get_ref())),
+                Err(status) => status.into_http(),
+            };
+        }
+        match self.begin(&request) {
+            Ok(body) => answered(body),
+            Err(status) => status.into_http(),
+        }
+    }
+}
+
+fn answered(
+    body: impl http_body::Body<Data = bytes::Bytes, Error = Status> + Send + 'static,
+) -> http::Response<tonic::body::Body> {
+    let mut response = http::Response::new(tonic::body::Body::new(body));
+    let grpc = http::HeaderValue::from_static("application/grpc");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
+    response
+}
+
+impl<B> tower::Service<http::Request<B>> for KvService
+where
+    B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
+{
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Answering {
+        if request.uri().path() == "/etcdserverpb.KV/Range" {
+            let service = self.clone();
+            return Box::pin(async move { Ok(service.range(request).await) });
+        }
+        self.others.call(request)
+    }
+}
