@@ -92,10 +92,22 @@ fn turns<T>(servers: &[T], run: u32) -> impl Iterator<Item = &T> {
 #[expect(clippy::print_stdout, reason = "progress of a run of an hour")]
 fn told(row: Row) -> Row {
     let Row { workload, server, run, figures, skipped } = &row;
-    let chief = ["txns_per_s", "list_p50_ms", "range_p50_ms", "delivered_ratio", "during_p99_ms", "p50_ms", "p99_ms"];
-    let chief = chief.into_iter().filter_map(|name| Some(format!("{name} {:.2}", figures.get(name)?)));
+    let chief = [
+        "txns_per_s",
+        "list_p50_ms",
+        "range_p50_ms",
+        "delivered_ratio",
+        "during_p99_ms",
+        "p50_ms",
+        "p99_ms",
+    ];
+    let chief =
+        chief.into_iter().filter_map(|name| Some(format!("{name} {:.2}", figures.get(name)?)));
     let chief = chief.collect::<Vec<_>>().join(", ");
-    println!("run {run} {server:<6} {workload:<18} {chief}{}", skipped.as_deref().unwrap_or_default());
+    println!(
+        "run {run} {server:<6} {workload:<18} {chief}{}",
+        skipped.as_deref().unwrap_or_default()
+    );
     row
 }
 

@@ -36,7 +36,11 @@ impl Driven {
 }
 
 /// Until the time is up or no client finds work. `step` gets the number of its client. The first error ends all.
-pub(crate) async fn closed<F, S>(n_clients: usize, limit: Duration, step: F) -> anyhow::Result<Driven>
+pub(crate) async fn closed<F, S>(
+    n_clients: usize,
+    limit: Duration,
+    step: F,
+) -> anyhow::Result<Driven>
 where
     F: Fn(usize) -> S + Send + Sync + 'static,
     S: Future<Output = anyhow::Result<Step>> + Send,
@@ -90,7 +94,8 @@ mod tests {
     async fn clients_end_when_there_is_no_work() {
         let left = AtomicU64::new(100);
         let step = move |_client| {
-            let found = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1));
+            let found =
+                left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |it| it.checked_sub(1));
             std::future::ready(Ok(match found {
                 Err(_none) => Step::NoWork,
                 Ok(n) if n % 4 == 0 => Step::Lost,

@@ -54,7 +54,8 @@ impl Objects {
     pub(crate) fn key(&self, idx: Idx) -> Bytes {
         let idx = idx as u64;
         let (namespace, name) = (idx % N_NAMESPACES, idx * SCATTER % N_NAMES);
-        let key = format!("{}namespace-{namespace:04}/workload-5f6d8b7c-pod-{name:010}", self.prefix);
+        let key =
+            format!("{}namespace-{namespace:04}/workload-5f6d8b7c-pod-{name:010}", self.prefix);
         Bytes::from(key)
     }
 
@@ -130,7 +131,8 @@ mod tests {
         objects.restart_picks();
         let taken: Vec<_> = (0..701).map(|_| objects.take_new()).collect();
         assert_eq!((taken[699], taken[700], objects.n_taken()), (Some(699), None, 700));
-        let round = |objects: &Objects| (0..700).filter_map(|_| objects.pick()).collect::<BTreeSet<_>>();
+        let round =
+            |objects: &Objects| (0..700).filter_map(|_| objects.pick()).collect::<BTreeSet<_>>();
         assert_eq!(round(&objects).len(), 700);
         assert_eq!(round(&objects).len(), 700);
     }

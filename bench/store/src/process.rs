@@ -49,7 +49,11 @@ impl Process {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text).into_owned();
         let tail = text.char_indices().rev().nth(LOG_TAIL).map_or(0, |(start, _)| start);
-        anyhow::bail!("the server has ended with {status}; {} ends with\n{}", self.log.display(), &text[tail..])
+        anyhow::bail!(
+            "the server has ended with {status}; {} ends with\n{}",
+            self.log.display(),
+            &text[tail..]
+        )
     }
 
     /// As a power cut would, as far as a process can feel one.
@@ -87,7 +91,11 @@ pub(crate) fn cpu_of_self() -> anyhow::Result<Duration> {
 fn children(pid: u32) -> Vec<u32> {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let lists = threads.filter_map(|it| fs::read_to_string(it.ok()?.path().join("children")).ok());
-    lists.flat_map(|list| list.split_whitespace().filter_map(|it| it.parse().ok()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|list| {
+            list.split_whitespace().filter_map(|it| it.parse().ok()).collect::<Vec<_>>()
+        })
+        .collect()
 }
 
 pub(crate) fn rss_bytes(pid: u32) -> anyhow::Result<f64> {
@@ -118,7 +126,8 @@ pub(crate) fn disk_bytes(folder: &Path) -> anyhow::Result<f64> {
         let entry = entry?;
         let kind = entry.metadata()?;
         // Blocks are of 512 bytes, whatever the file system's are (stat(2)).
-        total += if kind.is_dir() { disk_bytes(&entry.path())? } else { kind.blocks() as f64 * 512.0 };
+        total +=
+            if kind.is_dir() { disk_bytes(&entry.path())? } else { kind.blocks() as f64 * 512.0 };
     }
     Ok(total)
 }

@@ -37,7 +37,9 @@ impl FromStr for Launch {
         let (kind, program) = text.split_once('=').unwrap_or((text, ""));
         let kinds = [Kind::Etcd, Kind::Kine, Kind::Berth];
         let kind = kinds.into_iter().find(|it| it.name() == kind);
-        let kind = kind.ok_or_else(|| format!("no server {text:?}; there are etcd=, kine= and berth=PROGRAM"))?;
+        let kind = kind.ok_or_else(|| {
+            format!("no server {text:?}; there are etcd=, kine= and berth=PROGRAM")
+        })?;
         Ok(Launch { kind, program: PathBuf::from(program) })
     }
 }
@@ -159,7 +161,8 @@ impl Server {
             match range(&endpoint).await {
                 Ok(()) => return Ok(()),
                 Err(error) if began.elapsed() > START_LIMIT => {
-                    return Err(error).with_context(|| format!("{} does not come up", self.launch.name()));
+                    return Err(error)
+                        .with_context(|| format!("{} does not come up", self.launch.name()));
                 }
                 Err(_not_yet) => tokio::time::sleep(ASK_AGAIN).await,
             }

@@ -151,7 +151,8 @@ fn berth(options: &Options) -> anyhow::Result<Option<PathBuf>> {
 fn package_of<'a>(graph: &'a Value, program: &str) -> Option<&'a str> {
     let is_it = |target: &Value| target["name"] == program && target["kind"][0] == "bin";
     let mut packages = graph["packages"].as_array()?.iter();
-    let package = packages.find(|it| it["targets"].as_array().is_some_and(|all| all.iter().any(is_it)))?;
+    let package =
+        packages.find(|it| it["targets"].as_array().is_some_and(|all| all.iter().any(is_it)))?;
     package["name"].as_str()
 }
 

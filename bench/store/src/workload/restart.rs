@@ -76,7 +76,8 @@ async fn found(subject: &Subject<'_>) -> anyhow::Result<HashMap<Bytes, i64>> {
         let Some(last) = answer.kvs.last() else { return Ok(found) };
         request.key = [&last.key[..], b"\0"].concat().into();
         // Copied, so that the answer's memory is not kept for its keys.
-        found.extend(answer.kvs.iter().map(|kv| (Bytes::copy_from_slice(&kv.key), kv.mod_revision)));
+        found
+            .extend(answer.kvs.iter().map(|kv| (Bytes::copy_from_slice(&kv.key), kv.mod_revision)));
         if !answer.more {
             return Ok(found);
         }

@@ -29,7 +29,11 @@ pub(crate) async fn run(subject: &mut Subject<'_>) -> anyhow::Result<Vec<Entry>>
     let least = objects.n_taken() as u64 * sizes.large_value_bytes as u64;
     while let Some(ended) = lists.join_next().await {
         let received = ended.context("a list ended early")??;
-        ensure!(received.n_bytes >= least, "a list of {} bytes, of {least} at least", received.n_bytes);
+        ensure!(
+            received.n_bytes >= least,
+            "a list of {} bytes, of {least} at least",
+            received.n_bytes
+        );
         first_bytes.record(received.first_byte);
         totals.record(received.took);
     }

@@ -1,6 +1,7 @@
 //! Create, update and delete in the shapes of an apiserver, by so many clients in a closed loop.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,15 +22,18 @@ pub(crate) async fn run(subject: &mut Subject<'_>, n_clients: usize) -> anyhow::
     let (pid, stretch) = (subject.pid(), subject.sizes.stretch);
     let create = {
         let clients = clients.clone();
-        measured(pid, drive::closed(n_clients, stretch, move |it| clients.clone().create(it))).await?
+        measured(pid, drive::closed(n_clients, stretch, move |it| clients.clone().create(it)))
+            .await?
     };
     let update = {
         let clients = clients.clone();
-        measured(pid, drive::closed(n_clients, stretch, move |it| clients.clone().update(it))).await?
+        measured(pid, drive::closed(n_clients, stretch, move |it| clients.clone().update(it)))
+            .await?
     };
     clients.objects.restart_picks();
     let delete =
-        measured(pid, drive::closed(n_clients, stretch, move |it| clients.clone().delete(it))).await?;
+        measured(pid, drive::closed(n_clients, stretch, move |it| clients.clone().delete(it)))
+            .await?;
     let named = [("create", create), ("update", update), ("delete", delete)];
     let entry = |(name, entry): (&str, Entry)| entry.named(format!("{name}/{n_clients}"));
     Ok(named.into_iter().map(entry).collect())
@@ -80,12 +84,19 @@ pub(crate) async fn rewrite(subject: &Subject<'_>, n: usize) -> anyhow::Result<D
 }
 
 /// Updates for as long as it takes, by so many clients.
-pub(crate) async fn keep_updating(clients: Clients, n_clients: usize, limit: Duration) -> anyhow::Result<Driven> {
+pub(crate) async fn keep_updating(
+    clients: Clients,
+    n_clients: usize,
+    limit: Duration,
+) -> anyhow::Result<Driven> {
     drive::closed(n_clients, limit, move |it| clients.clone().update(it)).await
 }
 
+static SEEDS: AtomicU64 = AtomicU64::new(1);
+
 thread_local! {
-    static RANDOM: RefCell<Random> = const { RefCell::new(Random::new(0x00be_a7)) };
+    static RANDOM: RefCell<Random> =
+        RefCell::new(Random::new(SEEDS.fetch_add(1, Ordering::Relaxed)));
 }
 
 fn value(n_bytes: usize) -> Bytes {

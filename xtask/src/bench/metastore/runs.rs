@@ -85,9 +85,7 @@ fn in_order<'a>(names: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
 
 #[cfg(test)]
 pub(super) fn example() -> Runs {
-    let row = |workload: &str, server: &str, run: u32, rate: f64, p99: f64| {
-        json!({"workload": workload, "server": server, "run": run, "txns_per_s": rate, "p99_ms": p99})
-    };
+    let row = |workload: &str, server: &str, run: u32, rate: f64, p99: f64| json!({"workload": workload, "server": server, "run": run, "txns_per_s": rate, "p99_ms": p99});
     let value = json!({"settings": {}, "rows": [
         row("create/1", "etcd", 1, 500.0, 20.0),
         row("create/1", "berth", 1, 900.0, 10.0),

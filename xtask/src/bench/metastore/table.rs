@@ -97,7 +97,8 @@ pub(super) fn rows(runs: &Runs) -> Vec<Row> {
             .filter_map(|server| Some((format!("{server}_{figure}"), median(server)?)))
             .collect();
         let figures: Vec<_> = figures.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        let bar = median(OURS).zip(median(THEIRS)).map(|(ours, theirs)| against(ours, theirs, sense));
+        let bar =
+            median(OURS).zip(median(THEIRS)).map(|(ours, theirs)| against(ours, theirs, sense));
         Some(Row::new(workload, &figures, bar))
     };
     runs.workloads().iter().filter_map(row).collect()

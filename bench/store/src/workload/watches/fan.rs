@@ -47,14 +47,15 @@ impl Fan {
     ) -> anyhow::Result<Fan> {
         let mut streams = JoinSet::new();
         for stream in 0..N_CONNECTIONS {
-            let n_here = n_watchers / N_CONNECTIONS
-                + usize::from(stream < n_watchers % N_CONNECTIONS);
+            let n_here =
+                n_watchers / N_CONNECTIONS + usize::from(stream < n_watchers % N_CONNECTIONS);
             if n_here == 0 {
                 continue;
             }
             let (orders, inbox) = mpsc::unbounded_channel();
             (0..n_here).for_each(|_| drop(orders.send(create(watched))));
-            let answers = connections.watch(stream).watch(UnboundedReceiverStream::new(inbox)).await;
+            let answers =
+                connections.watch(stream).watch(UnboundedReceiverStream::new(inbox)).await;
             let mut answers = answers.context("open a stream of watches")?.into_inner();
             wait_until_created(&mut answers, n_here).await?;
             let starts = Arc::clone(starts);
@@ -95,7 +96,8 @@ async fn wait_until_created(
     let mut n_created = 0;
     while n_created < n_watchers {
         let answer = tokio::time::timeout(SILENCE, answers.message()).await;
-        let answer = answer.with_context(|| format!("{n_created} watchers of {n_watchers} are there"))?;
+        let answer =
+            answer.with_context(|| format!("{n_created} watchers of {n_watchers} are there"))?;
         let answer = answer.context("create watchers")?.context("the stream has ended")?;
         ensure!(!answer.canceled, "a watcher is refused: {}", answer.cancel_reason);
         n_created += usize::from(answer.created);
@@ -114,7 +116,12 @@ async fn take_in(
     while seen.latencies.len() < n_expected {
         let Ok(answer) = tokio::time::timeout(SILENCE, answers.message()).await else { break };
         let Some(answer) = answer.context("watch")? else { bail!("the stream has ended") };
-        ensure!(!answer.canceled, "watcher {} is canceled: {}", answer.watch_id, answer.cancel_reason);
+        ensure!(
+            !answer.canceled,
+            "watcher {} is canceled: {}",
+            answer.watch_id,
+            answer.cancel_reason
+        );
         let now = Instant::now();
         let newest = newest.entry(answer.watch_id).or_insert(0);
         for event in &answer.events {
