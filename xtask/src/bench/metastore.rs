@@ -113,7 +113,8 @@ fn servers<'a>(
     options: &'a Options,
     machine: &mut Machine,
 ) -> anyhow::Result<Vec<(&'a str, PathBuf)>> {
-    setup::ensure(setup::Group::Store)?;
+    let built = options.servers.iter().map(String::as_str).filter(|name| *name != "berth");
+    setup::ensure_programs(&built.collect::<Vec<_>>())?;
     let (cache, versions) = (place::cache()?, versions::pinned()?);
     let mut found = Vec::new();
     for name in &options.servers {
