@@ -86,6 +86,13 @@ pub(crate) fn ensure_storage_suite(servers: &[&str]) -> anyhow::Result<()> {
     step::run_missing(&steps, |missing| machine::prepare(&versions.debian, missing))
 }
 
+/// Some of the programs that Go builds, for who needs no whole group.
+pub(crate) fn ensure_programs(names: &[&str]) -> anyhow::Result<()> {
+    let (cache, versions) = (place::cache()?, versions::pinned()?);
+    let steps = kube::steps(&cache, &versions, names);
+    step::run_missing(&steps, |missing| machine::prepare(&versions.debian, missing))
+}
+
 fn ensure_with(group: Group, kubernetes: &Kubernetes) -> anyhow::Result<()> {
     let cache = place::cache()?;
     let versions = versions::pinned()?;

@@ -101,6 +101,8 @@ fn source(name: &str) -> PathBuf {
 fn key(source: &Path, module: &GoModule) -> anyhow::Result<u64> {
     let mut hasher = DefaultHasher::new();
     (FLAGS, linker_flags(module), &module.tags, &module.programs).hash(&mut hasher);
+    // Only where there is one, so that the builds of all others stay what they are.
+    module.cgo.iter().for_each(|flags| flags.hash(&mut hasher));
     for file in ["go.mod", "go.sum", "kube/main.go"].map(|file| source.join(file)) {
         if file.exists() {
             let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
@@ -132,7 +134,9 @@ fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> 
     remove(&staging)?;
     for (program, package) in &module.programs {
         let mut build = go::command(cache, versions);
-        build.current_dir(source(name)).env("CGO_ENABLED", "0").arg("build").args(FLAGS);
+        let (cgo, c_flags) = module.cgo.as_deref().map_or(("0", ""), |flags| ("1", flags));
+        build.env("CGO_ENABLED", cgo).env("CGO_CFLAGS", c_flags);
+        build.current_dir(source(name)).arg("build").args(FLAGS);
         build.args(["-tags", &module.tags, "-ldflags", &linker_flags(module), "-o"]);
         shell::quiet(build.arg(staging.join(program)).arg(package))
             .with_context(|| format!("build {program}"))?;
