@@ -25,13 +25,27 @@ pub enum CheckpointError {
     NoVersion,
 }
 
+/// A state, and where the log has the revisions that can still be watched from.
+#[derive(Debug)]
+pub struct Checkpoint {
+    pub state: State,
+    /// Revision and place of some groups, ascending.
+    pub groups: Vec<(Revision, u64)>,
+}
+
 /// Everything but the keys of leases, which the versions name.
-pub fn write(state: &State, out: &mut dyn Write) -> io::Result<()> {
+pub fn write(checkpoint: &Checkpoint, out: &mut dyn Write) -> io::Result<()> {
+    let Checkpoint { state, groups } = checkpoint;
     out.write_all(&[VERSION])?;
     numbers(out, &[state.revision, state.compacted])?;
     length(out, state.leases.len())?;
     for (id, lease) in state.leases.iter() {
         numbers(out, &[id, lease.ttl_s])?;
+    }
+    length(out, groups.len())?;
+    for (revision, at) in groups {
+        numbers(out, &[*revision])?;
+        out.write_all(&at.to_le_bytes())?;
     }
     length(out, state.index.len())?;
     for (key, entry) in state.index.range(&KeyRange::all()) {
@@ -53,7 +67,7 @@ fn write_version(out: &mut dyn Write, version: &Version) -> io::Result<()> {
 }
 
 /// With every lease's whole time from `now` on.
-pub fn read(body: &mut dyn Read, now: Nanos) -> Result<State, CheckpointError> {
+pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointError> {
     let [version] = array(body)?;
     if version != VERSION {
         return Err(CheckpointError::UnknownVersion { found: version });
@@ -66,6 +80,10 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<State, CheckpointError> {
         let _ = leases.grant(id, ttl_s, now);
     }
     let mut state = State { revision, compacted, leases, ..State::default() };
+    let mut groups = Vec::new();
+    for _ in 0..read_length(body)? {
+        groups.push((number(body)?, u64::from_le_bytes(array(body)?)));
+    }
     for _ in 0..read_length(body)? {
         let mut key = vec![0; read_length(body)?];
         body.read_exact(&mut key)?;
@@ -76,7 +94,7 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<State, CheckpointError> {
         state.leases.attach(entry.newest().lease, &key);
         state.index.insert(key, entry);
     }
-    Ok(state)
+    Ok(Checkpoint { state, groups })
 }
 
 fn read_version(body: &mut dyn Read) -> Result<Version, CheckpointError> {

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use thiserror::Error;
@@ -82,12 +83,14 @@ pub async fn run(
         let server = Server { services: services.clone(), store: Arc::clone(&store) };
         tokio::spawn(server.serve(listener, stopping.clone()));
     }
+    let over = keep_up(&store)?;
     let (expiring, forgetting) = (expire(Arc::clone(&store)), forget(Arc::clone(&store)));
     let (expiring, forgetting) = (tokio::spawn(expiring), tokio::spawn(forgetting));
     let told = tokio::select! {
         () = shutdown => None,
         ended = &mut ended => Some(ended),
     };
+    over.store(true, Ordering::Relaxed);
     expiring.abort();
     forgetting.abort();
     store.close();
@@ -127,6 +130,15 @@ fn commit(store: &Arc<Store>) -> Result<oneshot::Receiver<Ended>, ServiceError> 
         })
         .map_err(ServiceError::Thread)?;
     Ok(ended)
+}
+
+/// Ends soon after it is told to; nobody waits for it.
+fn keep_up(store: &Arc<Store>) -> Result<Arc<AtomicBool>, ServiceError> {
+    let over = Arc::new(AtomicBool::new(false));
+    let (store, is_over) = (Arc::clone(store), Arc::clone(&over));
+    let thread = std::thread::Builder::new().name("metastore-upkeep".to_owned());
+    thread.spawn(move || store.keep_up(&is_over)).map_err(ServiceError::Thread)?;
+    Ok(over)
 }
 
 async fn expire(store: Arc<Store>) {

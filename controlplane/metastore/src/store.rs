@@ -7,6 +7,7 @@ mod compaction;
 mod history;
 mod leases;
 mod open;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
@@ -104,6 +105,9 @@ struct Sequencer {
     /// Where the log has the groups of the revisions that somebody may still watch from; one in a while.
     groups: VecDeque<(Revision, Lsn)>,
     pin: Pin,
+    /// Somebody waits for a state between two groups.
+    wants_snapshot: bool,
+    taken: Option<Box<upkeep::Snapshot>>,
     /// Why nothing is done any more.
     ended: Option<Refusal>,
     is_closing: bool,

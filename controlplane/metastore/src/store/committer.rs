@@ -1,11 +1,13 @@
 //! The thread that makes groups durable, one after the other, and tells everybody who waits. Owns what follows from an engine that does
 //! not do as asked: nothing is ever tried again and taken for done.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tracing::{error, warn};
 
+use super::upkeep::Snapshot;
 use super::{Committed, Group, Sequencer, Store};
 use crate::engine::{AppendError, Lsn};
 use crate::index::Index;
@@ -32,6 +34,8 @@ struct Leaving {
     index: Index<Entry>,
     revision: Revision,
     compacted: Revision,
+    /// For a checkpoint, when the group is durable.
+    snapshot: Option<Box<Snapshot>>,
 }
 
 impl Store {
@@ -70,11 +74,14 @@ impl Store {
         let following = Group::new(sequencer.group.end());
         let group = std::mem::replace(&mut sequencer.group, following);
         sequencer.is_writing = true;
+        let wants = std::mem::take(&mut sequencer.wants_snapshot);
+        let snapshot = wants.then(|| Box::new(sequencer.snapshot(sequencer.group.at)));
         Some(Leaving {
             group,
             index: sequencer.state.index.clone(),
             revision: sequencer.state.revision,
             compacted: sequencer.state.compacted,
+            snapshot,
         })
     }
 
@@ -106,7 +113,7 @@ impl Store {
     }
 
     fn publish(&self, leaving: Leaving) {
-        let Leaving { group, index, revision, compacted } = leaving;
+        let Leaving { group, index, revision, compacted, snapshot } = leaving;
         let pin = self.engine.pin();
         let committed = Arc::new(Committed { index, revision, compacted, pin: pin.clone() });
         let mut place = self.committed.write().unwrap_or_else(PoisonError::into_inner);
@@ -120,6 +127,9 @@ impl Store {
             sequencer.durable = revision;
             sequencer.is_writing = false;
             sequencer.pin = pin;
+            if snapshot.is_some() {
+                sequencer.taken = snapshot;
+            }
             sequencer.remember(revision, at, group.happenings.len());
             std::mem::take(&mut sequencer.waiting)
         };
@@ -151,9 +161,16 @@ const REMEMBER_EVERY_BYTES: u64 = 256 << 10;
 impl Sequencer {
     fn remember(&mut self, revision: Revision, at: Lsn, n_happenings: usize) {
         let first = revision + 1 - i64::try_from(n_happenings).unwrap_or_default();
-        let is_far = |(_, last): &(Revision, Lsn)| at.0 - last.0 >= REMEMBER_EVERY_BYTES;
-        if n_happenings > 0 && self.groups.back().is_none_or(is_far) {
-            self.groups.push_back((first, at));
+        if n_happenings > 0 {
+            remember(&mut self.groups, first, at);
         }
+    }
+}
+
+/// Not every group: one is found by reading on from the one before.
+pub(super) fn remember(groups: &mut VecDeque<(Revision, Lsn)>, first: Revision, at: Lsn) {
+    let is_far = |(_, last): &(Revision, Lsn)| at.0 - last.0 >= REMEMBER_EVERY_BYTES;
+    if groups.back().is_none_or(is_far) {
+        groups.push_back((first, at));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use thiserror::Error;
 use tracing::warn;
 
+use super::committer::remember;
 use super::{Committed, Group, Identity, Sequencer, Store};
 use crate::checkpoint::{self, CheckpointError};
 use crate::engine::{Engine, EngineError, Lsn};
@@ -39,16 +40,17 @@ impl Store {
     pub fn open(engine: Arc<dyn Engine>, options: &Options) -> Result<Store, OpenError> {
         let (epoch, _) = engine.claim()?;
         let (mut state, mut from) = (State::default(), Lsn(0));
+        let mut groups = VecDeque::new();
         let latest = engine.latest_checkpoint()?;
         for damaged in &latest.passed_over {
             warn!(error = %damaged, "A checkpoint is damaged, an older one takes its place");
         }
         if let Some(mut found) = latest.checkpoint {
-            state = checkpoint::read(&mut found.body.by_ref(), 0)?;
-            from = found.at;
+            let read = checkpoint::read(&mut found.body.by_ref(), 0)?;
+            (state, from) = (read.state, found.at);
+            groups.extend(read.groups.into_iter().map(|(revision, at)| (revision, Lsn(at))));
         }
         let mut superseded: VecDeque<_> = replay::superseded(&state).into();
-        let mut groups = VecDeque::new();
         for group in engine.groups(from)? {
             let group = group?;
             let first = state.revision + 1;
@@ -56,7 +58,7 @@ impl Store {
                 |revision, key: &bytes::Bytes| superseded.push_back((revision, key.clone()));
             replay::group(&mut state, (group.payload_at().0, &group.payload), 0, &mut note)?;
             if state.revision >= first {
-                groups.push_back((first, group.at));
+                remember(&mut groups, first, group.at);
             }
         }
         let began = Instant::now();
@@ -81,6 +83,8 @@ impl Store {
             superseded,
             groups,
             pin,
+            wants_snapshot: false,
+            taken: None,
             ended: None,
             is_closing: false,
         };
