@@ -258,32 +258,4 @@ impl io::Write for Counted<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIB: u64 = 1 << 20;
-
-    /// Bytes that live in each 4 MiB, from the oldest on.
-    #[track_caller]
-    fn check(living: &[u64], oldest_mib: u64, limit_mib: u64, expected_mib: Option<u64>) {
-        let oldest = oldest_mib * MIB;
-        let living: Living =
-            (oldest / GRAIN_BYTES..).zip(living.iter().map(|mib| mib * MIB)).collect();
-        let newest = Lsn(oldest + living.len() as u64 * GRAIN_BYTES);
-        let until = to_vacate(&living, (Lsn(oldest), newest), Lsn(limit_mib * MIB));
-        assert_eq!(until.map(|until| until.0 / MIB), expected_mib);
-    }
-
-    #[test]
-    fn the_oldest_part_goes_when_most_of_it_is_dead() {
-        check(&[0; 8], 0, 999, None);
-        check(&[4; 40], 0, 999, None);
-        check(&[0; 40], 0, 999, Some(160));
-        check(&[0; 40], 400, 9999, Some(560));
-        check(&[0; 40], 0, 100, Some(100));
-        check(&[0; 40], 0, 40, None);
-        check(&[[1; 20], [2; 20]].concat(), 0, 999, Some(160));
-        check(&[[4; 20], [0; 20]].concat(), 0, 999, Some(160));
-        check(&[[0; 20], [4; 20]].concat(), 0, 999, Some(156));
-    }
-}
+mod tests;
