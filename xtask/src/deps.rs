@@ -25,7 +25,7 @@ const HOST: [&str; 9] =
 /// What would give a pure crate a way to the outside.
 const IMPURE: [&str; 6] = ["tokio", "aya", "rustix", "tonic", "kube", "hyper"];
 /// Rooms of the control plane that are no service.
-const NOT_SERVICES: [&str; 4] = ["kit", "apimachinery", "testkit", "e2e"];
+const NOT_SERVICES: [&str; 5] = ["kit", "apimachinery", "control", "testkit", "e2e"];
 
 /// Tools that stand on tools.
 const TOOLS: [&str; 2] = ["xtask", "store-bench"];

@@ -227,6 +227,6 @@ fn kind() -> CustomResourceDefinition {
     }))
 }
 
-fn made_of<T: serde::de::DeserializeOwned>(value: Value) -> T {
+fn made_of<T: k8s_openapi::serde::de::DeserializeOwned>(value: Value) -> T {
     serde_json::from_value(value).unwrap()
 }
