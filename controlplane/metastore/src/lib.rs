@@ -7,6 +7,7 @@ pub mod grpc;
 pub mod happening;
 pub mod index;
 pub mod lease;
+pub mod metrics;
 pub mod mvcc;
 pub mod range;
 pub mod recent;

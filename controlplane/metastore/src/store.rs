@@ -26,6 +26,7 @@ use crate::engine::{Engine, Epoch, HEADER_BYTES, Lsn, Pin, ReadError};
 use crate::happening::Happening;
 use crate::index::Index;
 use crate::lease::Nanos;
+use crate::metrics::Metrics;
 use crate::mvcc::{Entry, Revision, Version, View};
 use crate::range::Values;
 use crate::recent::Recent;
@@ -45,6 +46,7 @@ pub struct Store {
     epoch: Epoch,
     pub hub: Hub,
     pub identity: Identity,
+    pub metrics: Metrics,
     began: Instant,
 }
 

@@ -1,7 +1,9 @@
-//! What probes, preflights and scrapers ask over plain HTTP: `/version`, `/health`, `/livez`, `/readyz`.
+//! What probes, preflights and scrapers ask over plain HTTP: `/version`, `/health`, `/livez`, `/readyz`, `/metrics`.
 
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
+use crate::metrics;
 use crate::store::Store;
 
 /// kubeadm compares it (its preflight `ExternalEtcdVersion`).
@@ -24,9 +26,17 @@ pub(super) fn answer(store: &Store, method: &Method, path: &str) -> Response<Str
             true => (StatusCode::OK, "ok\n".to_owned()),
             false => (StatusCode::SERVICE_UNAVAILABLE, "the log takes no more writes\n".to_owned()),
         },
-        _ => (StatusCode::NOT_FOUND, "there is /version, /health, /livez and /readyz\n".to_owned()),
+        "/metrics" => (StatusCode::OK, metrics::page(store)),
+        _ => (
+            StatusCode::NOT_FOUND,
+            "there is /version, /health, /livez, /readyz and /metrics\n".to_owned(),
+        ),
     };
     let mut response = Response::new(text);
+    if path == "/metrics" {
+        let text = HeaderValue::from_static(metrics::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, text);
+    }
     *response.status_mut() = status;
     response
 }

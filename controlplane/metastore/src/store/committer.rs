@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
@@ -42,11 +42,13 @@ impl Store {
     /// Runs until the store is closed or the engine fails.
     pub fn commit(&self) -> Ended {
         while let Some(leaving) = self.next() {
+            let began = Instant::now();
             if let Err(error) = self.append(&leaving.group) {
                 error!(error = %error, "The log takes no more writes: the store stops");
                 self.end(leaving.group, Refusal::TimedOut);
                 return Ended::Engine(error);
             }
+            self.metrics.appended(began.elapsed(), leaving.group.happenings.len());
             self.publish(leaving);
         }
         Ended::Closed

@@ -41,6 +41,7 @@ impl Store {
             if !sequencer.forget_one() {
                 return Ok(false);
             }
+            self.metrics.forgot_one();
         }
         Ok(true)
     }

@@ -37,6 +37,7 @@ impl Store {
         let mut sequencer = self.sequencer()?;
         let id = if id == 0 { sequencer.free_id(now) } else { id };
         sequencer.state.leases.grant(id, ttl_s, now)?;
+        self.metrics.lease_granted();
         record::lease_granted(&mut sequencer.group.payload, id, ttl_s);
         let revision = sequencer.state.revision;
         let durable = sequencer.durable();
@@ -54,6 +55,7 @@ impl Store {
     fn begin_revoke(&self, id: i64) -> Result<(Revision, Durable), Refusal> {
         let mut sequencer = self.sequencer()?;
         let durable = sequencer.revoke(id)?;
+        self.metrics.lease_ended();
         let revision = sequencer.state.revision;
         self.wake(sequencer);
         Ok((revision, durable))
@@ -90,6 +92,7 @@ impl Store {
         for id in &expired {
             // Nobody waits for it to be durable: a lease that comes back with a start ends again.
             let _ = sequencer.revoke(*id)?;
+            self.metrics.lease_ended();
         }
         self.wake(sequencer);
         Ok(expired.len())

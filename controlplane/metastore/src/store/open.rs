@@ -12,6 +12,7 @@ use super::committer::remember;
 use super::{Committed, Group, Identity, Sequencer, Store};
 use crate::checkpoint::{self, CheckpointError};
 use crate::engine::{Engine, EngineError, Lsn};
+use crate::metrics::Metrics;
 use crate::recent::Recent;
 use crate::replay::{self, ReplayError};
 use crate::state::State;
@@ -96,6 +97,7 @@ impl Store {
             epoch,
             hub,
             identity: options.identity,
+            metrics: Metrics::default(),
             began,
         })
     }
