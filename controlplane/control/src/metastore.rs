@@ -3,10 +3,12 @@
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metastore::grpc::Settings;
-use metastore::service::{self, Config, Deps, EngineUrl};
+use metastore::server::tls::{Certificates, Files};
+use metastore::service::{self, Config, Deps, EngineUrl, Listener};
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
@@ -29,6 +31,18 @@ pub(crate) struct Args {
     /// What clients are told to come back to; the listened ones when left out
     #[arg(long, value_name = "URLS", value_delimiter = ',')]
     advertise_client_urls: Vec<String>,
+    /// Certificate of the server, for https:// among the listened URLs; read again when it is renewed
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
+    /// Who signs the certificates of clients
+    #[arg(long, value_name = "FILE")]
+    trusted_ca_file: Option<PathBuf>,
+    /// Refuse clients without a certificate
+    #[arg(long, requires = "trusted_ca_file")]
+    client_cert_auth: bool,
     /// The name of the member
     #[arg(long, default_value = "default")]
     name: String,
@@ -79,7 +93,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 async fn serve(args: &Args) -> ExitCode {
-    let listeners = match listeners(&args.listen_client_urls).await {
+    let listeners = match listeners(args).await {
         Ok(listeners) => listeners,
         Err(why) => {
             error!("{why}");
@@ -119,25 +133,53 @@ fn config(args: &Args) -> Config {
     }
 }
 
-async fn listeners(urls: &[String]) -> Result<Vec<TcpListener>, String> {
+async fn listeners(args: &Args) -> Result<Vec<Listener>, String> {
+    let certificates = certificates(args)?;
     let mut listeners = Vec::new();
-    for url in urls {
-        let address = address(url)?;
-        let listener = TcpListener::bind(address).await;
-        listeners.push(listener.map_err(|error| format!("listen at {url}: {error}"))?);
+    for url in &args.listen_client_urls {
+        let (address, is_tls) = address(url)?;
+        let certificates = certificates.clone().filter(|_| is_tls);
+        if is_tls && certificates.is_none() {
+            return Err(format!(
+                "--listen-client-urls {url}: https:// needs --cert-file and --key-file"
+            ));
+        }
+        let socket = TcpListener::bind(address).await;
+        let socket = socket.map_err(|error| format!("listen at {url}: {error}"))?;
+        listeners.push(Listener { socket, certificates });
     }
     Ok(listeners)
 }
 
-fn address(url: &str) -> Result<SocketAddr, String> {
-    let host = url.strip_prefix("http://").ok_or_else(|| {
-        format!("--listen-client-urls {url}: http://ADDRESS:PORT is what can be listened to")
-    })?;
+fn certificates(args: &Args) -> Result<Option<Arc<Certificates>>, String> {
+    let (Some(certificate), Some(key)) = (&args.cert_file, &args.key_file) else { return Ok(None) };
+    let files = Files {
+        certificate: certificate.clone(),
+        key: key.clone(),
+        authority: args.trusted_ca_file.clone(),
+        needs_client: args.client_cert_auth,
+    };
+    let loaded = Certificates::load(files).map_err(|error| kit::chain(&error).to_string())?;
+    Ok(Some(Arc::new(loaded)))
+}
+
+/// And whether it is one of TLS.
+fn address(url: &str) -> Result<(SocketAddr, bool), String> {
+    let (host, is_tls) = match url.split_once("://") {
+        Some(("http", host)) => (host, false),
+        Some(("https", host)) => (host, true),
+        _ => {
+            let allowed = "http://ADDRESS:PORT and https://ADDRESS:PORT can be listened to";
+            return Err(format!("--listen-client-urls {url}: {allowed}"));
+        }
+    };
     let mut addresses = host
         .trim_end_matches('/')
         .to_socket_addrs()
         .map_err(|error| format!("--listen-client-urls {url}: {error}"))?;
-    addresses.next().ok_or_else(|| format!("--listen-client-urls {url}: no address of that name"))
+    let address = addresses.next();
+    let address = address.ok_or_else(|| format!("--listen-client-urls {url}: no such address"))?;
+    Ok((address, is_tls))
 }
 
 fn engine_url(text: &str) -> Result<EngineUrl, String> {

@@ -1,6 +1,7 @@
 //! The listener: HTTP/2 with gRPC for clients, HTTP/1 for probes and scrapers, on one port. Owns connections and which path goes where.
 
 mod pages;
+pub mod tls;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -11,12 +12,15 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tower::Service as _;
 use tracing::{debug, warn};
 
+use self::tls::Certificates;
 use crate::grpc::Services;
 use crate::store::Store;
 
@@ -24,6 +28,8 @@ use crate::store::Store;
 const WINDOW_BYTES: u32 = 8 << 20;
 /// One for each watch of each client behind one connection.
 const MOST_STREAMS: u32 = 1 << 20;
+/// Longer than any client takes to say who it is.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(7200);
 
 /// What a connection needs.
@@ -31,6 +37,8 @@ const KEEPALIVE_EVERY: Duration = Duration::from_secs(7200);
 pub struct Server {
     pub services: Services,
     pub store: Arc<Store>,
+    /// `None` is plain HTTP.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 impl Server {
@@ -64,6 +72,23 @@ impl Server {
         if let Err(error) = stream.set_nodelay(true) {
             debug!(%error, %peer, "A connection keeps its delay");
         }
+        let Some(certificates) = self.certificates.clone() else {
+            return self.serve_on(stream, peer, &mut stopping).await;
+        };
+        let accepting = TlsAcceptor::from(certificates.current()).accept(stream);
+        match tokio::time::timeout(HANDSHAKE_LIMIT, accepting).await {
+            Ok(Ok(stream)) => self.serve_on(stream, peer, &mut stopping).await,
+            Ok(Err(error)) => debug!(%error, %peer, "A client is not let in"),
+            Err(_) => debug!(%peer, "A client does not say who it is"),
+        }
+    }
+
+    async fn serve_on(
+        self,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        peer: SocketAddr,
+        stopping: &mut watch::Receiver<bool>,
+    ) {
         let service = hyper::service::service_fn(move |request| self.clone().answer(request));
         let mut builder = Builder::new(TokioExecutor::new());
         builder
@@ -77,7 +102,7 @@ impl Server {
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = stopped(&mut stopping) => {
+            () = stopped(stopping) => {
                 connection.as_mut().graceful_shutdown();
                 let limit = Duration::from_secs(1);
                 tokio::time::timeout(limit, connection).await.unwrap_or(Ok(()))

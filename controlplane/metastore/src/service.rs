@@ -17,6 +17,7 @@ use crate::engine::memory::MemoryEngine;
 use crate::engine::{Engine, EngineError};
 use crate::grpc::{Services, Settings};
 use crate::server::Server;
+use crate::server::tls::Certificates;
 use crate::store::{Ended, Identity, OpenError, Options, Store};
 
 /// Where a store is kept.
@@ -42,7 +43,15 @@ pub struct Config {
 /// What is given to the service.
 #[derive(Debug)]
 pub struct Deps {
-    pub listeners: Vec<TcpListener>,
+    pub listeners: Vec<Listener>,
+}
+
+/// Where clients come in.
+#[derive(Debug)]
+pub struct Listener {
+    pub socket: TcpListener,
+    /// `None` is plain HTTP.
+    pub certificates: Option<Arc<Certificates>>,
 }
 
 #[derive(Debug, Error)]
@@ -80,8 +89,9 @@ pub async fn run(
     let (stop, stopping) = watch::channel(false);
     let services = Services::new(Arc::clone(&store), config.settings);
     for listener in deps.listeners {
-        let server = Server { services: services.clone(), store: Arc::clone(&store) };
-        tokio::spawn(server.serve(listener, stopping.clone()));
+        let Listener { socket, certificates } = listener;
+        let server = Server { services: services.clone(), store: Arc::clone(&store), certificates };
+        tokio::spawn(server.serve(socket, stopping.clone()));
     }
     let over = keep_up(&store)?;
     let (expiring, forgetting) = (expire(Arc::clone(&store)), forget(Arc::clone(&store)));
