@@ -55,11 +55,30 @@ pub fn threads_cpu(pid: u32) -> Result<BTreeMap<String, Micros>> {
 
 /// Resident memory of a process.
 pub fn process_rss(pid: u32) -> Result<Bytes> {
-    let path = format!("/proc/{pid}/status");
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
-    let kib = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = kib.and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
-    Ok(Bytes(kib.with_context(|| format!("{path} has no VmRSS"))? * 1024))
+    let kib = line_of(&format!("/proc/{pid}/status"), "VmRSS:")?;
+    Ok(Bytes(kib * 1024))
+}
+
+/// The most that was ever resident of a process.
+pub fn process_peak(pid: u32) -> Result<Bytes> {
+    let kib = line_of(&format!("/proc/{pid}/status"), "VmHWM:")?;
+    Ok(Bytes(kib * 1024))
+}
+
+/// What a process has caused to be written to disks.
+pub fn process_written(pid: u32) -> Result<Bytes> {
+    line_of(&format!("/proc/{pid}/io"), "write_bytes:").map(Bytes)
+}
+
+/// The number behind `name` at the beginning of a line.
+fn line_of(path: &str, name: &str) -> Result<u64> {
+    let text = fs::read_to_string(path).with_context(|| format!("reading {path}"))?;
+    number_behind(&text, name).with_context(|| format!("{path} has no number behind {name}"))
+}
+
+fn number_behind(text: &str, name: &str) -> Option<u64> {
+    let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+    rest.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Time a thread was runnable but not running: second number of its `schedstat`.
@@ -123,6 +142,17 @@ mod tests {
         let thread = std::thread::Builder::new().name("a-named-one".to_owned());
         let own = thread.spawn(look).expect("a thread").join().expect("its answer");
         assert!(own.contains_key("a-named-one"), "{own:?}");
+    }
+
+    #[test]
+    fn a_number_is_that_of_its_own_line() {
+        let io = "wchar: 1\nwrite_bytes: 4096\ncancelled_write_bytes: 7\n";
+        assert_eq!(number_behind(io, "write_bytes:"), Some(4096));
+        assert_eq!(number_behind("VmHWM:\t  300 kB\n", "VmHWM:"), Some(300));
+        assert_eq!(number_behind("VmHWM:\n", "VmHWM:"), None);
+        assert_eq!(number_behind(io, "read_bytes:"), None);
+        process_peak(std::process::id()).unwrap();
+        process_written(std::process::id()).unwrap();
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The messages that Berth's programs exchange and those of a container runtime and a kubelet, generated from `proto/**` by `cargo xtask codegen`
-//! and committed. Knows no inner type of any program: conversions live at each program's edge.
+//! The messages that Berth's programs exchange and those of a container runtime, a kubelet and etcd, generated from `proto/**` by
+//! `cargo xtask codegen` and committed. Knows no inner type of any program: conversions live at each program's edge.
 
 #[expect(clippy::allow_attributes_without_reason, reason = "tonic writes bare allows")]
 #[expect(clippy::clone_on_ref_ptr, reason = "tonic clones its Arcs with a dot")]
@@ -18,6 +18,9 @@ pub mod podresources;
 
 #[path = "gen/ttrpc.rs"]
 pub mod ttrpc;
+
+#[cfg(feature = "etcd")]
+pub mod etcd;
 
 pub mod delta;
 mod json;

@@ -8,6 +8,7 @@ mod dry_run;
 mod example;
 mod figure;
 mod guest;
+mod metastore;
 mod picture;
 mod probe;
 pub(crate) mod row;
@@ -30,6 +31,8 @@ pub(crate) struct Args {
     /// Also write the result to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    metastore: metastore::Options,
 }
 
 /// Facts about the machine the numbers are from.
@@ -39,34 +42,39 @@ type Machine = BTreeMap<String, Value>;
 struct Bench {
     name: &'static str,
     about: &'static str,
-    run: fn(&mut Machine) -> anyhow::Result<Vec<Row>>,
+    run: fn(&Args, &mut Machine) -> anyhow::Result<Vec<Row>>,
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "suppression",
         about: "first long wait to last read-back in the 2-CPU VM (7 minutes)",
-        run: guest::suppression,
+        run: |_, machine| guest::suppression(machine),
     },
     Bench {
         name: "dry-run",
         about: "first long wait to the last Step on this machine, nothing written, needs root (2 minutes)",
-        run: dry_run::run,
+        run: |_, machine| dry_run::run(machine),
     },
     Bench {
         name: "probe",
         about: "what the BPF programs cost per context switch on this machine, needs root (1 minute)",
-        run: probe::run,
+        run: |_, machine| probe::run(machine),
     },
     Bench {
         name: "advisor",
         about: "the deciding functions at 512 CPUs and 300 workloads (2 minutes)",
-        run: advisor::run,
+        run: |_, machine| advisor::run(machine),
     },
     Bench {
         name: "footprint",
         about: "memory and CPU of the agent at 100 cgroups in the VM (2 minutes)",
-        run: guest::footprint,
+        run: |_, machine| guest::footprint(machine),
+    },
+    Bench {
+        name: "metastore",
+        about: "etcd, kine and Berth's metastore under the load of apiservers, in turns (2 hours; --quick 2 minutes)",
+        run: |args, machine| metastore::run(&args.metastore, machine),
     },
 ];
 
@@ -76,13 +84,13 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
         bail!("no benchmark {:?}; there are\n{}", args.name, list.collect::<Vec<_>>().join("\n"));
     };
     let mut machine = machine();
-    let rows = (bench.run)(&mut machine).with_context(|| format!("bench {}", bench.name))?;
+    let rows = (bench.run)(args, &mut machine).with_context(|| format!("bench {}", bench.name))?;
     let result = json!({
         "machine": machine,
         "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
     });
     let text = serde_json::to_string_pretty(&result).context("encode the result")? + "\n";
-    let folder = place::repo().join("bench/results");
+    let folder = results(args.metastore.is_quick());
     write(&folder.join(format!("{}.json", bench.name)), &text)?;
     write(
         &folder.join(format!("{}.svg", bench.name)),
@@ -94,6 +102,11 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     println!("\n{}", table::render(&row::table(&rows)));
     println!("written: {}", folder.join(format!("{}.json", bench.name)).display());
     Ok(())
+}
+
+/// Where results are kept; those of a quick run are none.
+fn results(is_quick: bool) -> PathBuf {
+    if is_quick { place::target().join("bench-quick") } else { place::repo().join("bench/results") }
 }
 
 fn machine() -> Machine {

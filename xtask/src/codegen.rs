@@ -12,10 +12,16 @@ use anyhow::{Context, Result, bail, ensure};
 const PROTOS: &[&str] = &[
     "berth/v1/agent.proto",
     "berth/v1/node.proto",
+    "etcd/authpb/auth.proto",
+    "etcd/etcdserverpb/rpc.proto",
+    "etcd/mvccpb/kv.proto",
     "kubelet/podresources/v1/podresources.proto",
     "nri/v1alpha1/nri.proto",
     "ttrpc/ttrpc.proto",
 ];
+
+/// Packages whose `bytes` are `Bytes`: a key or a value shares the buffer that it came in.
+const SHARED_BYTES: &[&str] = &[".authpb", ".etcdserverpb", ".mvccpb"];
 
 /// Fields that hold an enum, and the function in `proto/src/json.rs` that writes its name.
 const ENUM_FIELDS: &[(&str, &str)] = &[
@@ -97,6 +103,9 @@ fn generate() -> Result<BTreeMap<String, String>> {
         .type_attribute("berth.v1.NodeReport.content", "#[derive(serde::Serialize)]")
         // The same value is the same bytes, whichever run wrote it.
         .btree_map(".nri");
+    for package in SHARED_BYTES {
+        builder = builder.bytes(package);
+    }
     for (field, function) in ENUM_FIELDS {
         let attribute = format!("#[serde(serialize_with = \"crate::json::{function}\")]");
         builder = builder.field_attribute(field, attribute);

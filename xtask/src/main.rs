@@ -17,6 +17,7 @@ mod place;
 mod plot;
 mod setup;
 mod soak;
+mod storage_suite;
 mod test;
 mod tidy;
 mod vm;
@@ -54,6 +55,8 @@ enum Command {
     Image(image::Args),
     /// Long forms of tests
     Soak(soak::Args),
+    /// Kubernetes' own tests of its storage layer against any server with etcd's API
+    StorageSuite(storage_suite::Args),
     /// Regenerate the protobuf code in proto/
     Codegen(codegen::Args),
 }
@@ -73,6 +76,7 @@ fn run() -> anyhow::Result<ExitCode> {
         Command::Vm(args) => return vm::run(&args),
         Command::Test(args) => return test::run(&args),
         Command::Soak(args) => return soak::run(&args),
+        Command::StorageSuite(args) => return storage_suite::run(&args),
         Command::Kube(args) => return kube::run(&args),
         Command::Setup(args) => setup::run(&args),
         Command::Ebpf(args) => ebpf::run(&args),

@@ -10,6 +10,7 @@ pub(crate) mod packages;
 pub(crate) mod qemu;
 pub(crate) mod shelf;
 pub(crate) mod shell;
+pub(crate) mod suite;
 pub(crate) mod versions;
 
 mod debs;
@@ -75,6 +76,21 @@ pub(crate) fn ensure(group: Group) -> anyhow::Result<()> {
 /// The group `Kube` with another Kubernetes than the usual one.
 pub(crate) fn ensure_nodes(kubernetes: &Kubernetes) -> anyhow::Result<()> {
     ensure_with(Group::Kube, kubernetes)
+}
+
+/// The tests of Kubernetes' storage layer, and these components as servers for them.
+pub(crate) fn ensure_storage_suite(servers: &[&str]) -> anyhow::Result<()> {
+    let (cache, versions) = (place::cache()?, versions::pinned()?);
+    let mut steps = kube::steps(&cache, &versions, servers);
+    steps.push(suite::step(&cache, &versions));
+    step::run_missing(&steps, |missing| machine::prepare(&versions.debian, missing))
+}
+
+/// Some of the programs that Go builds, for who needs no whole group.
+pub(crate) fn ensure_programs(names: &[&str]) -> anyhow::Result<()> {
+    let (cache, versions) = (place::cache()?, versions::pinned()?);
+    let steps = kube::steps(&cache, &versions, names);
+    step::run_missing(&steps, |missing| machine::prepare(&versions.debian, missing))
 }
 
 fn ensure_with(group: Group, kubernetes: &Kubernetes) -> anyhow::Result<()> {

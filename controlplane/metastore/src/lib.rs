@@ -1,2 +1,22 @@
 //! A metadata store with the API of etcd, for apiservers: a log with one fdatasync for a group of writes, an ordered index in memory that
 //! counts, and watches that lose nothing. Owns the service; the program that starts it is `berth-control`.
+
+pub mod checkpoint;
+pub mod engine;
+pub mod grpc;
+pub mod happening;
+pub mod index;
+pub mod lease;
+pub mod metrics;
+pub mod mvcc;
+pub mod range;
+pub mod recent;
+pub mod record;
+pub mod refusal;
+pub mod replay;
+pub mod server;
+pub mod service;
+pub mod state;
+pub mod store;
+pub mod txn;
+pub mod watch;

@@ -1,4 +1,4 @@
-//! A whole control plane of one test: etcd, apiserver, controller manager, scheduler. For tests in which pods come to run.
+//! A whole control plane of one test: a store, apiserver, controller manager, scheduler. For tests in which pods come to run.
 
 use std::time::Duration;
 
@@ -9,9 +9,9 @@ use kube::{Api, Client};
 use crate::apiserver::Apiserver;
 use crate::bench::Bench;
 use crate::controllers::{Controllers, Scheduler};
-use crate::etcd::Etcd;
 use crate::node::{Node, Settings};
 use crate::ready::eventually;
+use crate::store::Store;
 
 /// It ends from the last field to the first one's store when it is dropped.
 #[derive(Debug)]
@@ -19,18 +19,18 @@ pub struct Cluster {
     scheduler: Scheduler,
     controllers: Controllers,
     apiserver: Apiserver,
-    etcd: Option<Etcd>,
+    store: Option<Store>,
 }
 
 /// The controller that makes accounts starts within seconds.
 const ACCOUNT_LIMIT: Duration = Duration::from_secs(60);
 
 impl Cluster {
-    /// On an etcd of its own. Returns when pods of the namespace `default` are let in.
+    /// On a store of its own. Returns when pods of the namespace `default` are let in.
     pub async fn start(bench: &Bench) -> anyhow::Result<Cluster> {
-        let etcd = Etcd::start(bench).await?;
-        let endpoint = etcd.endpoint().to_owned();
-        Self::build(bench, Some(etcd), &endpoint).await
+        let store = Store::start(bench).await?;
+        let endpoint = store.endpoint().to_owned();
+        Self::build(bench, Some(store), &endpoint).await
     }
 
     /// On a store that somebody else keeps.
@@ -38,7 +38,7 @@ impl Cluster {
         Self::build(bench, None, endpoint).await
     }
 
-    async fn build(bench: &Bench, etcd: Option<Etcd>, endpoint: &str) -> anyhow::Result<Cluster> {
+    async fn build(bench: &Bench, store: Option<Store>, endpoint: &str) -> anyhow::Result<Cluster> {
         let apiserver = Apiserver::start(bench, endpoint).await?;
         // Both at once: each takes a second or two.
         let (controllers, scheduler) = tokio::try_join!(
@@ -46,7 +46,7 @@ impl Cluster {
             Scheduler::start(bench, &apiserver)
         )?;
         wait_for_account(&apiserver.client().await?).await?;
-        Ok(Cluster { scheduler, controllers, apiserver, etcd })
+        Ok(Cluster { scheduler, controllers, apiserver, store })
     }
 
     /// One more node.
@@ -66,7 +66,7 @@ impl Cluster {
     /// Resident memory of each component in KiB, by its name.
     pub fn memory_kib(&self) -> Vec<(&'static str, u64)> {
         let all = [
-            ("etcd", self.etcd.as_ref().and_then(Etcd::memory_kib)),
+            self.store.as_ref().map_or(("store", None), Store::memory_kib),
             ("kube-apiserver", self.apiserver.memory_kib()),
             ("kube-controller-manager", self.controllers.memory_kib()),
             ("kube-scheduler", self.scheduler.memory_kib()),

@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! let bench = Bench::of_test()?;                                   log folder of this test, programs
-//! let etcd = Etcd::start(&bench).await?;                           returns when it is ready
-//! let apiserver = Apiserver::start(&bench, etcd.endpoint()).await?;
+//! let store = Store::start(&bench).await?;                         an etcd or a metastore of ours; returns when it is ready
+//! let apiserver = Apiserver::start(&bench, store.endpoint()).await?;
 //! let client = apiserver.client()?;
 //! ```
 //!
@@ -21,6 +21,7 @@ mod containerd;
 mod controllers;
 mod etcd;
 mod kubeconfig;
+mod metastore;
 mod namespace;
 mod node;
 mod pki;
@@ -30,6 +31,7 @@ mod programs;
 mod promtool;
 mod ready;
 mod shared;
+mod store;
 
 pub use apiserver::Apiserver;
 pub use bench::Bench;
@@ -38,9 +40,11 @@ pub use containerd::Containerd;
 pub use controllers::{Controllers, Scheduler};
 pub use etcd::Etcd;
 pub use kubeconfig::Kubeconfig;
+pub use metastore::Metastore;
 pub use namespace::Namespace;
 pub use node::{Node, NodeFile, Output, Settings, Shape, Shell, Start, Timings};
 pub use pki::{HOST_OF_GUESTS, Identity, Pki};
 pub use promtool::promtool;
 pub use ready::eventually;
 pub use shared::{Shared, shared};
+pub use store::Store;

@@ -12,9 +12,9 @@ use tokio::sync::OnceCell;
 
 use crate::apiserver::Apiserver;
 use crate::bench::{Bench, LOGS};
-use crate::etcd::Etcd;
 use crate::kubeconfig::Kubeconfig;
 use crate::process;
+use crate::store::Store;
 
 /// Names the administrator's kubeconfig of a server that somebody else has started.
 const KUBECONFIG: &str = "BERTH_E2E_KUBECONFIG";
@@ -33,16 +33,16 @@ pub async fn shared() -> anyhow::Result<Shared> {
         return Ok(Shared { kubeconfig: Kubeconfig::at(&path), logs });
     }
     // Never dropped: the kernel ends the servers together with this process.
-    static OWN: OnceCell<(Bench, Etcd, Apiserver)> = OnceCell::const_new();
+    static OWN: OnceCell<(Bench, Store, Apiserver)> = OnceCell::const_new();
     let (bench, _, apiserver) = OWN.get_or_try_init(start).await?;
     Ok(Shared { kubeconfig: apiserver.kubeconfig().clone(), logs: bench.folder().to_owned() })
 }
 
-async fn start() -> anyhow::Result<(Bench, Etcd, Apiserver)> {
+async fn start() -> anyhow::Result<(Bench, Store, Apiserver)> {
     let bench = Bench::of_test()?;
-    let etcd = Etcd::start(&bench).await?;
-    let apiserver = Apiserver::start(&bench, etcd.endpoint()).await?;
-    Ok((bench, etcd, apiserver))
+    let store = Store::start(&bench).await?;
+    let apiserver = Apiserver::start(&bench, store.endpoint()).await?;
+    Ok((bench, store, apiserver))
 }
 
 impl Shared {

@@ -15,13 +15,18 @@ const PROGRAMS: [&str; 5] = ["berth-load", "berth-demo", "berth-bench", "berth-a
 /// Builds them; answers name and path of every executable.
 pub(crate) fn programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
     println!("build: berth-agent, berth and the loads (profile ci)");
+    of(&["bench", "agent", "cli"], "ci")
+}
+
+/// Those of other packages.
+pub(crate) fn of(packages: &[&str], profile: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo()).args(["build", "--profile", "ci", "--bins"]);
-    cargo.args(["-p", "bench", "-p", "agent", "-p", "cli"]);
+    cargo.current_dir(place::repo()).args(["build", "--profile", profile, "--bins"]);
+    cargo.args(packages.iter().flat_map(|package| ["-p", package]));
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let output =
         cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo could not build the programs of the demo");
+    ensure!(output.status.success(), "cargo could not build the programs of {packages:?}");
     Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 

@@ -63,9 +63,18 @@ pub(crate) fn folder_of(cache: &Path, versions: &Versions, name: &str) -> anyhow
 
 /// Where Go keeps the sources that a component is built of; fetches them when they have gone.
 pub(crate) fn source_of(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<PathBuf> {
-    let module = module(versions, name)?;
+    source_of_required(cache, versions, name, &module(versions, name)?.module)
+}
+
+/// The same for a module that the component requires, in the version that its go.mod says.
+pub(super) fn source_of_required(
+    cache: &Path,
+    versions: &Versions,
+    name: &str,
+    required: &str,
+) -> anyhow::Result<PathBuf> {
     let mut ask = go::command(cache, versions);
-    ask.current_dir(source(name)).args(["mod", "download", "-json", &module.module]);
+    ask.current_dir(source(name)).args(["mod", "download", "-json", required]);
     let answer: Download = serde_json::from_str(&shell::output(&mut ask)?)
         .with_context(|| format!("read what {ask:?} says"))?;
     Ok(answer.dir)
@@ -92,6 +101,8 @@ fn source(name: &str) -> PathBuf {
 fn key(source: &Path, module: &GoModule) -> anyhow::Result<u64> {
     let mut hasher = DefaultHasher::new();
     (FLAGS, linker_flags(module), &module.tags, &module.programs).hash(&mut hasher);
+    // Only where there is one, so that the builds of all others stay what they are.
+    module.cgo.iter().for_each(|flags| flags.hash(&mut hasher));
     for file in ["go.mod", "go.sum", "kube/main.go"].map(|file| source.join(file)) {
         if file.exists() {
             let text = fs::read(&file).with_context(|| format!("read {}", file.display()))?;
@@ -102,7 +113,7 @@ fn key(source: &Path, module: &GoModule) -> anyhow::Result<u64> {
 }
 
 /// `readonly`: what is built is what go.mod and go.sum say, or nothing. `trimpath`: the same on every machine.
-const FLAGS: [&str; 3] = ["-mod=readonly", "-trimpath", "-buildvcs=false"];
+pub(super) const FLAGS: [&str; 3] = ["-mod=readonly", "-trimpath", "-buildvcs=false"];
 
 fn linker_flags(module: &GoModule) -> String {
     // Without symbol table and debug information, which nobody reads here and which double the size.
@@ -123,7 +134,9 @@ fn install(cache: &Path, versions: &Versions, name: &str) -> anyhow::Result<()> 
     remove(&staging)?;
     for (program, package) in &module.programs {
         let mut build = go::command(cache, versions);
-        build.current_dir(source(name)).env("CGO_ENABLED", "0").arg("build").args(FLAGS);
+        let (cgo, c_flags) = module.cgo.as_deref().map_or(("0", ""), |flags| ("1", flags));
+        build.env("CGO_ENABLED", cgo).env("CGO_CFLAGS", c_flags);
+        build.current_dir(source(name)).arg("build").args(FLAGS);
         build.args(["-tags", &module.tags, "-ldflags", &linker_flags(module), "-o"]);
         shell::quiet(build.arg(staging.join(program)).arg(package))
             .with_context(|| format!("build {program}"))?;

@@ -90,7 +90,7 @@ fn named(minor: &str, versions: &Versions) -> anyhow::Result<String> {
 }
 
 /// Fails for a name that a typing mistake made.
-pub(super) fn module<'a>(versions: &'a Versions, name: &str) -> anyhow::Result<&'a GoModule> {
+pub(crate) fn module<'a>(versions: &'a Versions, name: &str) -> anyhow::Result<&'a GoModule> {
     versions.kube.get(name).with_context(|| format!("no {name} in xtask/versions.toml"))
 }
 

@@ -68,6 +68,8 @@ pub(crate) struct GoModule {
     pub(crate) version: String,
     #[serde(default)]
     pub(crate) tags: String,
+    /// For the C compiler, where part of the module is C.
+    pub(crate) cgo: Option<String>,
     /// Variable, value.
     #[serde(default)]
     pub(crate) stamps: BTreeMap<String, String>,

@@ -81,14 +81,23 @@ pub(super) fn guest_files() -> anyhow::Result<Vec<(PathBuf, String)>> {
     Ok(files)
 }
 
-/// The program that keeps the apiserver which tests of the e2e tier share; with it the agent and its CLI, which those tests find beside
-/// themselves.
+/// The program that keeps the apiserver which tests of the e2e tier share; with it the agent, its CLI and the control plane, which
+/// those tests find beside themselves.
 pub(crate) fn bench_servers() -> anyhow::Result<PathBuf> {
     let mut build = cargo("build");
     build.args(["--message-format=json-render-diagnostics", "-p", "testkit"]);
-    build.args(["-p", "agent", "-p", "cli", "--bins"]);
+    build.args(["-p", "agent", "-p", "cli", "-p", "control", "--bins"]);
     find(&artifacts(&mut build)?, "bench-servers")
 }
+
+/// The program of the services.
+pub(crate) fn control_program(profile: Profile) -> anyhow::Result<PathBuf> {
+    let mut build = cargo_in(profile, "build");
+    build.args(["--message-format=json-render-diagnostics", "--bin", CONTROL_PROGRAM]);
+    find(&artifacts(&mut build)?, CONTROL_PROGRAM)
+}
+
+const CONTROL_PROGRAM: &str = "berth-control";
 
 /// What the test binary is called in the guest.
 pub(super) const TEST_BINARY: &str = "vmtest-it";

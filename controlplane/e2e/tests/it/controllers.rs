@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, PostParams, PropagationPolicy};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use testkit::{Apiserver, Bench, Controllers, Etcd, Namespace, eventually};
+use testkit::{Apiserver, Bench, Controllers, Namespace, Store, eventually};
 
 /// Controllers answer within a second; this is for two cores that do something else.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -16,8 +16,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_deployment_makes_pods_and_takes_them_along() {
     let bench = Bench::of_test().unwrap();
-    let etcd = Etcd::start(&bench).await.unwrap();
-    let apiserver = Apiserver::start(&bench, etcd.endpoint()).await.unwrap();
+    let store = Store::start(&bench).await.unwrap();
+    let apiserver = Apiserver::start(&bench, store.endpoint()).await.unwrap();
     let _manager = Controllers::start(&bench, &apiserver).await.unwrap();
     let client = apiserver.client().await.unwrap();
     let namespace = Namespace::create(&client, "deployment").await.unwrap();

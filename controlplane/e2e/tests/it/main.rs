@@ -27,6 +27,7 @@ mod daemonset;
 mod faults;
 mod kinds;
 mod knobs;
+mod metastore;
 mod node;
 mod node_agent;
 mod nri;

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::PostParams;
 use serde_json::json;
-use testkit::{Apiserver, Bench, Etcd, Namespace, Scheduler, eventually};
+use testkit::{Apiserver, Bench, Namespace, Scheduler, Store, eventually};
 
 /// A pod is bound within milliseconds; this is for two cores that do something else.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -14,8 +14,8 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_pod_goes_to_the_node_that_has_room() {
     let bench = Bench::of_test().unwrap();
-    let etcd = Etcd::start(&bench).await.unwrap();
-    let apiserver = Apiserver::start(&bench, etcd.endpoint()).await.unwrap();
+    let store = Store::start(&bench).await.unwrap();
+    let apiserver = Apiserver::start(&bench, store.endpoint()).await.unwrap();
     let _scheduler = Scheduler::start(&bench, &apiserver).await.unwrap();
     let client = apiserver.client().await.unwrap();
     let namespace = Namespace::create(&client, "schedule").await.unwrap();

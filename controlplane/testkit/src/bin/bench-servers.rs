@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand};
-use testkit::{Apiserver, Bench, Cluster, Etcd, Node, Settings, Shape, Shell};
+use testkit::{Apiserver, Bench, Cluster, Node, Settings, Shape, Shell, Store};
 use tokio::io::AsyncReadExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -67,9 +67,9 @@ async fn main() -> anyhow::Result<()> {
 
 async fn keep_servers(bench: &Bench) -> anyhow::Result<()> {
     let began = Instant::now();
-    let etcd = Etcd::start(bench).await?;
-    let apiserver = Apiserver::start(bench, etcd.endpoint()).await?;
-    let memory = [("etcd", etcd.memory_kib()), ("kube-apiserver", apiserver.memory_kib())];
+    let store = Store::start(bench).await?;
+    let apiserver = Apiserver::start(bench, store.endpoint()).await?;
+    let memory = [store.memory_kib(), ("kube-apiserver", apiserver.memory_kib())];
     tell(memory.into_iter().map(|(name, kib)| (name, kib.unwrap_or(0))), began);
     println!("kubeconfig {}", apiserver.kubeconfig().path().display());
     tokio::select! {

@@ -1,0 +1,119 @@
+//! Service Maintenance: what a server says of itself, hashes that compare two stores, and a whole store as a stream.
+
+mod hash;
+
+use std::pin::Pin;
+
+use proto::etcd::etcdserverpb::{
+    AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest,
+    DowngradeResponse, HashKvRequest, HashKvResponse, HashRequest, HashResponse, MoveLeaderRequest,
+    MoveLeaderResponse, SnapshotRequest, SnapshotResponse, StatusRequest, StatusResponse,
+    maintenance_server,
+};
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::{Shared, unreadable};
+use crate::range;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Maintenance(pub(super) Shared);
+
+/// The etcd whose calls and order of events this server has: clients turn features on by it.
+pub(crate) const VERSION: &str = "3.7.3";
+pub(crate) const STORAGE_VERSION: &str = "3.7.0";
+
+#[tonic::async_trait]
+impl maintenance_server::Maintenance for Maintenance {
+    type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
+
+    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+        let Shared { store, settings } = &self.0;
+        let committed = store.committed();
+        let size = store.engine().size();
+        let index = u64::try_from(committed.revision).unwrap_or_default();
+        let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        Ok(Response::new(StatusResponse {
+            header: Some(store.header(committed.revision)),
+            version: VERSION.to_owned(),
+            db_size: bytes(size.bytes_on_disk),
+            leader: store.identity.member,
+            raft_index: index,
+            raft_term: store.epoch().0,
+            raft_applied_index: index,
+            db_size_in_use: bytes(size.bytes_in_use),
+            storage_version: STORAGE_VERSION.to_owned(),
+            db_size_quota: bytes(settings.quota_bytes),
+            ..StatusResponse::default()
+        }))
+    }
+
+    /// None is ever raised; asking for the list is no error.
+    async fn alarm(&self, _: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+        let header = Some(self.header());
+        Ok(Response::new(AlarmResponse { header, alarms: Vec::new() }))
+    }
+
+    /// Nothing has to stand still for the log to give room back.
+    async fn defragment(
+        &self,
+        _: Request<DefragmentRequest>,
+    ) -> Result<Response<DefragmentResponse>, Status> {
+        let header = Some(self.header());
+        Ok(Response::new(DefragmentResponse { header }))
+    }
+
+    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        let committed = self.0.store.committed();
+        let hash = hash::at(&committed, committed.revision).map_err(|error| unreadable(&error))?;
+        Ok(Response::new(HashResponse { header: Some(self.header()), hash }))
+    }
+
+    async fn hash_kv(
+        &self,
+        request: Request<HashKvRequest>,
+    ) -> Result<Response<HashKvResponse>, Status> {
+        let committed = self.0.store.committed();
+        let asked = proto::etcd::etcdserverpb::RangeRequest {
+            revision: request.into_inner().revision,
+            ..Default::default()
+        };
+        let revision = range::revision_of(&asked, committed.revision, committed.compacted)?;
+        let hash = hash::at(&committed, revision).map_err(|error| unreadable(&error))?;
+        Ok(Response::new(HashKvResponse {
+            header: Some(self.0.store.header(committed.revision)),
+            hash,
+            compact_revision: committed.compacted,
+            hash_revision: revision,
+        }))
+    }
+
+    async fn snapshot(
+        &self,
+        _: Request<SnapshotRequest>,
+    ) -> Result<Response<Self::SnapshotStream>, Status> {
+        Err(Status::unimplemented(
+            "etcdserver: a snapshot in etcd's file format is not made here; copy the keys with a range",
+        ))
+    }
+
+    async fn move_leader(
+        &self,
+        _: Request<MoveLeaderRequest>,
+    ) -> Result<Response<MoveLeaderResponse>, Status> {
+        Err(Status::unimplemented("etcdserver: this store has one member, which leads"))
+    }
+
+    async fn downgrade(
+        &self,
+        _: Request<DowngradeRequest>,
+    ) -> Result<Response<DowngradeResponse>, Status> {
+        Err(Status::unimplemented("etcdserver: this store has no older format to go back to"))
+    }
+}
+
+impl Maintenance {
+    fn header(&self) -> proto::etcd::etcdserverpb::ResponseHeader {
+        self.0.store.header(self.0.store.committed().revision)
+    }
+}

@@ -1,0 +1,146 @@
+//! The newest state of the store, and the one way in which it changes: a transaction that is being written. Pure; bytes for the log come
+//! out beside what happened, and a revision is given only where something changed.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::happening::{Happened, Happening};
+use crate::index::Index;
+use crate::lease::Leases;
+use crate::mvcc::{Entry, Place, Revision, Version, View};
+use crate::record::TxnWriter;
+
+/// Everything that a start has to know again.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub index: Index<Entry>,
+    pub revision: Revision,
+    /// Revisions below are forgotten; 0 before the first compaction.
+    pub compacted: Revision,
+    pub leases: Leases,
+}
+
+impl Default for State {
+    /// An empty store is at revision 1, as etcd's is.
+    fn default() -> State {
+        State { index: Index::default(), revision: 1, compacted: 0, leases: Leases::default() }
+    }
+}
+
+impl State {
+    pub fn view(&self) -> View<'_> {
+        View { index: &self.index, revision: self.revision, is_newest: true }
+    }
+
+    /// One write, as the log has it too. Returns what the key was.
+    pub fn put(&mut self, key: &Bytes, version: Version) -> Option<Version> {
+        let before = self.push(key, version);
+        let lease_before = before.map_or(0, |before| before.lease);
+        if lease_before != version.lease {
+            self.leases.detach(lease_before, key);
+        }
+        self.leases.attach(version.lease, key);
+        before
+    }
+
+    pub fn delete(&mut self, key: &Bytes, at: Revision) -> Option<Version> {
+        let before = self.push(key, Version::deleted(at));
+        if let Some(before) = &before {
+            self.leases.detach(before.lease, key);
+        }
+        before
+    }
+
+    /// The version that a put makes of what the key is now.
+    pub fn next_version(&self, key: &[u8], at: Revision, lease: i64, place: Place) -> Version {
+        let before = self.index.get(key).map(Entry::newest).filter(|before| !before.is_deletion());
+        let (create_revision, number) =
+            before.map_or((at, 1), |before| (before.create_revision, before.number + 1));
+        Version { mod_revision: at, create_revision, number, lease, place }
+    }
+
+    fn push(&mut self, key: &Bytes, version: Version) -> Option<Version> {
+        let before = self.index.update(key, |entry| {
+            let before = *entry.newest();
+            entry.push(version);
+            before
+        });
+        if before.is_none() {
+            self.index.insert(key, Entry::new(version));
+        }
+        before.filter(|before| !before.is_deletion())
+    }
+}
+
+/// A transaction that is being written: into the state, and into the payload of a group.
+#[derive(Debug)]
+pub struct Writing<'a> {
+    state: &'a mut State,
+    record: TxnWriter<'a>,
+    /// Where the payload begins in the log.
+    payload_lsn: u64,
+    happened: Vec<Happened>,
+}
+
+impl<'a> Writing<'a> {
+    pub fn begin(state: &'a mut State, payload: &'a mut Vec<u8>, payload_lsn: u64) -> Writing<'a> {
+        let record = TxnWriter::begin(payload, state.revision + 1);
+        Writing { state, record, payload_lsn, happened: Vec::new() }
+    }
+
+    /// The revision of what is written.
+    pub fn number(&self) -> Revision {
+        self.state.revision + 1
+    }
+
+    /// The revision that an answer has: the new one once something was written.
+    pub fn revision(&self) -> Revision {
+        if self.happened.is_empty() { self.state.revision } else { self.number() }
+    }
+
+    pub fn view(&self) -> View<'_> {
+        View { index: &self.state.index, revision: self.revision(), is_newest: true }
+    }
+
+    pub fn current(&self, key: &[u8]) -> Option<Version> {
+        self.view().get(key).copied()
+    }
+
+    /// What this transaction itself has put there.
+    pub fn written(&self, key: &[u8]) -> Option<Bytes> {
+        let of_key = |one: &&Happened| *one.key == *key && !one.version.is_deletion();
+        self.happened.iter().rev().find(of_key).map(|one| one.value.clone())
+    }
+
+    pub fn put(&mut self, key: &[u8], value: &[u8], lease: i64) {
+        let at = self.record.put(key, lease, value);
+        let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+        let place = Place { lsn: self.payload_lsn + at as u64, length };
+        let version = self.state.next_version(key, self.number(), lease, place);
+        let key = Bytes::copy_from_slice(key);
+        let previous = self.state.put(&key, version);
+        // A copy of its own: the request's buffer would stay as long as the event does.
+        let value = Bytes::copy_from_slice(value);
+        self.happened.push(Happened::new(key, version, value, previous));
+    }
+
+    /// Of a key that exists.
+    pub fn delete(&mut self, key: &[u8]) {
+        self.record.delete(key);
+        let (key, at) = (Bytes::copy_from_slice(key), self.number());
+        let previous = self.state.delete(&key, at);
+        self.happened.push(Happened::new(key, Version::deleted(at), Bytes::new(), previous));
+    }
+
+    /// `None` where nothing was written: no revision, and no byte in the log.
+    pub fn finish(self) -> Option<Arc<Happening>> {
+        if self.happened.is_empty() {
+            self.record.cancel();
+            return None;
+        }
+        self.record.finish();
+        self.state.revision += 1;
+        Some(Arc::new(Happening { revision: self.state.revision, events: self.happened }))
+    }
+}

@@ -1,0 +1,73 @@
+//! Forgetting: what a client has declared forgotten goes from the index, a little at a time, so that no writer waits for it.
+
+use bytes::Bytes;
+
+use super::{Durable, Sequencer, Store};
+use crate::mvcc::Revision;
+use crate::record;
+use crate::refusal::Refusal;
+
+/// Keys that are looked at while the lock is held: some tens of microseconds.
+const KEYS_AT_ONCE: usize = 32;
+
+impl Store {
+    /// Nobody can ask for what was before `revision` any more, as soon as this has returned.
+    pub async fn compact(&self, revision: Revision) -> Result<Revision, Refusal> {
+        let (newest, durable) = self.begin_compact(revision)?;
+        durable.wait().await?;
+        Ok(newest)
+    }
+
+    fn begin_compact(&self, revision: Revision) -> Result<(Revision, Durable), Refusal> {
+        let mut sequencer = self.sequencer()?;
+        if revision > sequencer.state.revision {
+            return Err(Refusal::FutureRevision);
+        }
+        if revision <= sequencer.state.compacted {
+            return Err(Refusal::Compacted);
+        }
+        sequencer.state.compacted = revision;
+        record::compacted(&mut sequencer.group.payload, revision);
+        let newest = sequencer.state.revision;
+        let durable = sequencer.durable();
+        self.wake(sequencer);
+        Ok((newest, durable))
+    }
+
+    /// Forgets some of what may be forgotten; whether there is more.
+    pub fn forget_some(&self) -> Result<bool, Refusal> {
+        let mut sequencer = self.sequencer()?;
+        for _ in 0..KEYS_AT_ONCE {
+            if !sequencer.forget_one() {
+                return Ok(false);
+            }
+            self.metrics.forgot_one();
+        }
+        Ok(true)
+    }
+}
+
+impl Sequencer {
+    fn forget_one(&mut self) -> bool {
+        let compacted = self.state.compacted;
+        while self.groups.get(1).is_some_and(|(first, _)| *first <= compacted) {
+            self.groups.pop_front();
+        }
+        match self.superseded.front() {
+            Some((revision, _)) if *revision <= compacted => {}
+            _ => return false,
+        }
+        let Some((_, key)) = self.superseded.pop_front() else { return false };
+        self.forget(&key, compacted);
+        true
+    }
+
+    fn forget(&mut self, key: &Bytes, compacted: Revision) {
+        let index = &mut self.state.index;
+        let Some(entry) = index.get(key) else { return };
+        match entry.compact(compacted) {
+            None => drop(index.remove(key)),
+            Some(left) => drop(index.update(key, |entry| *entry = left)),
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! Opening a store: the newest checkpoint, the log behind it, and a writer that no other one precedes.
+
+use std::collections::VecDeque;
+use std::io::Read as _;
+use std::sync::{Arc, Condvar, Mutex, RwLock};
+use std::time::Instant;
+
+use thiserror::Error;
+use tracing::warn;
+
+use super::committer::remember;
+use super::{Committed, Group, Identity, Sequencer, Store};
+use crate::checkpoint::{self, CheckpointError};
+use crate::engine::{Engine, EngineError, Lsn};
+use crate::metrics::Metrics;
+use crate::recent::Recent;
+use crate::replay::{self, ReplayError};
+use crate::state::State;
+use crate::watch::Hub;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub identity: Identity,
+    /// How much of what happened last is kept in memory for watchers.
+    pub recent_bytes: usize,
+}
+
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+}
+
+impl Store {
+    /// Reads everything back. No other process writes from here on.
+    pub fn open(engine: Arc<dyn Engine>, options: &Options) -> Result<Store, OpenError> {
+        let (epoch, _) = engine.claim()?;
+        let (mut state, mut from) = (State::default(), Lsn(0));
+        let mut groups = VecDeque::new();
+        let latest = engine.latest_checkpoint()?;
+        for damaged in &latest.passed_over {
+            warn!(error = %damaged, "A checkpoint is damaged, an older one takes its place");
+        }
+        if let Some(mut found) = latest.checkpoint {
+            let read = checkpoint::read(&mut found.body.by_ref(), 0)?;
+            (state, from) = (read.state, found.at);
+            groups.extend(read.groups.into_iter().map(|(revision, at)| (revision, Lsn(at))));
+        }
+        let mut superseded: VecDeque<_> = replay::superseded(&state).into();
+        for group in engine.groups(from)? {
+            let group = group?;
+            let first = state.revision + 1;
+            let mut note =
+                |revision, key: &bytes::Bytes| superseded.push_back((revision, key.clone()));
+            replay::group(&mut state, (group.payload_at().0, &group.payload), 0, &mut note)?;
+            if state.revision >= first {
+                remember(&mut groups, first, group.at);
+            }
+        }
+        let began = Instant::now();
+        // Nobody could keep anything alive meanwhile.
+        state.leases.renew_all(0);
+        let head = engine.size().head;
+        let pin = engine.pin();
+        let committed = Committed {
+            index: state.index.clone(),
+            revision: state.revision,
+            compacted: state.compacted,
+            pin: pin.clone(),
+        };
+        let hub = Hub::new(state.revision);
+        let sequencer = Sequencer {
+            durable: state.revision,
+            state,
+            recent: Recent::new(options.recent_bytes),
+            group: Group::new(head),
+            waiting: Vec::new(),
+            is_writing: false,
+            superseded,
+            groups,
+            pin,
+            wants_snapshot: false,
+            taken: None,
+            ended: None,
+            is_closing: false,
+        };
+        Ok(Store {
+            sequencer: Mutex::new(sequencer),
+            work: Condvar::new(),
+            committed: RwLock::new(Arc::new(committed)),
+            engine,
+            epoch,
+            hub,
+            identity: options.identity,
+            metrics: Metrics::default(),
+            began,
+        })
+    }
+}

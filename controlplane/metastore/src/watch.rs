@@ -1,0 +1,168 @@
+//! Who watches what: hands each published transaction to the watchers of its keys, in order and without a copy for each. Owns which
+//! watchers are up to date; what a stream makes of its queue is `grpc::watch`'s, and what happened before is the store's.
+//!
+//! A watcher that does not take what it is given is no longer handed anything: it reads on from the store until it is up to date again, so
+//! that a slow client costs a bounded amount of memory and loses nothing.
+
+mod audience;
+mod queue;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use audience::Audiences;
+pub use queue::{Batch, Item, Matched, Queue};
+
+use crate::happening::Happening;
+use crate::index::KeyRange;
+use crate::mvcc::Revision;
+
+/// One for a store.
+#[derive(Debug)]
+pub struct Hub {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Watchers that are up to date have everything until here in their queues.
+    published: Revision,
+    audiences: Audiences,
+    watchers: HashMap<WatcherId, Watcher>,
+    is_over: bool,
+}
+
+/// A watch of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WatcherId {
+    pub stream: u64,
+    pub watch: i64,
+}
+
+#[derive(Debug)]
+struct Watcher {
+    queue: Arc<Queue>,
+    range: KeyRange,
+    /// Nothing before it is wanted.
+    start: Revision,
+    is_current: bool,
+}
+
+impl Hub {
+    pub fn new(published: Revision) -> Hub {
+        let audiences = Audiences::default();
+        let inner = Inner { published, audiences, watchers: HashMap::new(), is_over: false };
+        Hub { inner: Mutex::new(inner) }
+    }
+
+    pub fn published(&self) -> Revision {
+        self.locked().published
+    }
+
+    pub fn n_watchers(&self) -> usize {
+        self.locked().watchers.len()
+    }
+
+    /// From `start` on, or from now on where it is 0. The queue is told that it was created, and where it has to read on from the store
+    /// first.
+    pub fn subscribe(&self, id: WatcherId, queue: &Arc<Queue>, range: KeyRange, start: Revision) {
+        let mut inner = self.locked();
+        let published = inner.published;
+        let start = if start == 0 { published + 1 } else { start };
+        let is_current = start > published;
+        queue.push(Item::Created { watch: id.watch, revision: published });
+        if !is_current {
+            queue.push(Item::Behind { watch: id.watch, next: start });
+        }
+        inner.audiences.add(&range, id);
+        let queue = Arc::clone(queue);
+        inner.watchers.insert(id, Watcher { queue, range, start, is_current });
+    }
+
+    /// Whether it was there.
+    pub fn unsubscribe(&self, id: WatcherId) -> bool {
+        let mut inner = self.locked();
+        let Some(watcher) = inner.watchers.remove(&id) else { return false };
+        inner.audiences.remove(&watcher.range, id);
+        true
+    }
+
+    /// The next transactions, in order, all of them durable.
+    pub fn publish(&self, revision: Revision, happenings: &[Arc<Happening>]) {
+        let mut inner = self.locked();
+        let Inner { audiences, watchers, .. } = &mut *inner;
+        for (members, batch) in audiences.matching(revision, happenings) {
+            for id in members {
+                if let Some(watcher) = watchers.get_mut(id).filter(|one| one.is_current) {
+                    watcher.hand(*id, &batch);
+                }
+            }
+        }
+        inner.published = revision;
+    }
+
+    /// Says how far the watches of a stream are, once for all of them, behind everything that they have been handed. False while one of
+    /// them is not up to date, or waits for a revision that has not come.
+    pub fn progress(&self, ids: impl Iterator<Item = WatcherId>, queue: &Queue) -> bool {
+        let inner = self.locked();
+        let is_there = |id: WatcherId| {
+            let watcher = inner.watchers.get(&id);
+            watcher.is_some_and(|one| one.is_current && one.start <= inner.published + 1)
+        };
+        let mut ids = ids;
+        let all = ids.all(is_there);
+        if all {
+            queue.push(Item::Progress { watch: -1, revision: inner.published });
+        }
+        all
+    }
+
+    /// The same for one watch.
+    pub fn progress_of(&self, id: WatcherId, queue: &Queue) {
+        let inner = self.locked();
+        let is_there = inner
+            .watchers
+            .get(&id)
+            .is_some_and(|one| one.is_current && one.start <= inner.published + 1);
+        if is_there {
+            queue.push(Item::Progress { watch: id.watch, revision: inner.published });
+        }
+    }
+
+    /// A watcher has read everything until `revision`; whether it is handed the rest from now on. If not, there is more to read.
+    pub fn is_up_to_date(&self, id: WatcherId, revision: Revision) -> bool {
+        let mut inner = self.locked();
+        let is_now = revision >= inner.published;
+        if let Some(watcher) = inner.watchers.get_mut(&id) {
+            watcher.is_current = is_now;
+        }
+        is_now
+    }
+
+    /// Nothing is published any more.
+    pub fn end(&self) {
+        let mut inner = self.locked();
+        inner.is_over = true;
+        inner.watchers.values().for_each(|watcher| watcher.queue.push(Item::Over));
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Watcher {
+    fn hand(&mut self, id: WatcherId, batch: &Arc<Batch>) {
+        let WatcherId { watch, .. } = id;
+        let Some(first) = batch.first_from(self.start) else { return };
+        if self.queue.is_full() {
+            self.is_current = false;
+            self.queue.push(Item::Behind { watch, next: first });
+        } else {
+            self.queue.push(Item::Events { watch, start: self.start, batch: Arc::clone(batch) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
