@@ -109,12 +109,14 @@ impl Store {
         let Leaving { group, index, revision, compacted } = leaving;
         let pin = self.engine.pin();
         let committed = Arc::new(Committed { index, revision, compacted, pin: pin.clone() });
-        let mut place = self.committed.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *place, committed);
-        drop(place);
         // Dropped late: a whole tree may go with it.
+        let mut before = committed;
+        let swap = || {
+            let mut place = self.committed.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut *place, &mut before);
+        };
+        self.hub.publish_with(revision, &group.happenings, swap);
         let at = group.at;
-        self.hub.publish(revision, &group.happenings);
         let waiting = {
             let mut sequencer = self.locked();
             sequencer.durable = revision;
