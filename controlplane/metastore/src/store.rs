@@ -242,6 +242,7 @@ impl Store {
         let mut sequencer = self.sequencer.lock().unwrap_or_else(PoisonError::into_inner);
         if is_poisoned {
             sequencer.ended.get_or_insert(Refusal::Stopped);
+            self.work.notify_all();
         }
         sequencer
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{error, warn};
 
-use super::{Committed, Group, Sequencer, Store};
+use super::{Committed, Group, Sequencer, Store, Waiter};
 use crate::engine::{AppendError, Lsn};
 use crate::index::Index;
 use crate::mvcc::{Entry, Revision};
@@ -19,6 +19,8 @@ pub enum Ended {
     Closed,
     /// Somebody else writes now, or the engine takes no more. The process must end: what it holds may not be what is there.
     Engine(AppendError),
+    /// Somebody panicked in the middle of a change; what is in memory may be half of it.
+    Panicked,
 }
 
 /// Between two tries at a group that is certainly not in the log.
@@ -37,13 +39,19 @@ struct Leaving {
 impl Store {
     /// Runs until the store is closed or the engine fails.
     pub fn commit(&self) -> Ended {
+        let _last_word = LastWord(self);
         while let Some(leaving) = self.next() {
             if let Err(error) = self.append(&leaving.group) {
                 error!(error = %error, "The log takes no more writes: the store stops");
-                self.end(leaving.group, Refusal::TimedOut);
+                self.end(leaving.group.waiters, Refusal::TimedOut);
                 return Ended::Engine(error);
             }
             self.publish(leaving);
+        }
+        if self.sequencer.is_poisoned() {
+            error!("A thread panicked in the middle of a change: the store stops");
+            self.end(Vec::new(), Refusal::TimedOut);
+            return Ended::Panicked;
         }
         Ended::Closed
     }
@@ -60,11 +68,14 @@ impl Store {
     /// Waits for a group with something in it; the next one begins behind it.
     fn next(&self) -> Option<Leaving> {
         let sequencer = self.locked();
-        let is_idle =
-            |sequencer: &mut Sequencer| sequencer.group.payload.is_empty() && !sequencer.is_closing;
+        let is_idle = |sequencer: &mut Sequencer| {
+            let is_going_on = !sequencer.is_closing && !self.sequencer.is_poisoned();
+            sequencer.group.payload.is_empty() && is_going_on
+        };
         let waited = self.work.wait_while(sequencer, is_idle);
         let mut sequencer = waited.unwrap_or_else(PoisonError::into_inner);
-        if sequencer.group.payload.is_empty() {
+        // A record may have been left unfinished: a log with one could never be read again.
+        if sequencer.group.payload.is_empty() || self.sequencer.is_poisoned() {
             return None;
         }
         let following = Group::new(sequencer.group.end());
@@ -133,7 +144,7 @@ impl Store {
     }
 
     /// Nobody is told that his write is not there: it may be.
-    fn end(&self, group: Group, refusal: Refusal) {
+    fn end(&self, waiters: Vec<Waiter>, refusal: Refusal) {
         let mut sequencer = self.locked();
         sequencer.ended = Some(refusal);
         sequencer.is_writing = false;
@@ -141,8 +152,19 @@ impl Store {
         let forming = std::mem::take(&mut sequencer.group.waiters);
         drop(sequencer);
         self.hub.end();
-        for waiter in group.waiters.into_iter().chain(waiting).chain(forming) {
+        for waiter in waiters.into_iter().chain(waiting).chain(forming) {
             let _ = waiter.send(Err(refusal));
+        }
+    }
+}
+
+/// Whoever waits hears of a committer that panics.
+struct LastWord<'a>(&'a Store);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end(Vec::new(), Refusal::TimedOut);
         }
     }
 }
