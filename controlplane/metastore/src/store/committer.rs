@@ -105,15 +105,28 @@ impl Store {
                 }
                 AppendError::Uncertain { source } if n_tries < MOST_TRIES => {
                     warn!(error = %source, n_tries, "Whether a group is written is looked up");
-                    match self.engine.size().head {
-                        head if head == group.end() => return Ok(()),
-                        head if head == group.at => std::thread::sleep(PAUSE),
-                        head => return Err(AppendError::Gap { expected: head, at: group.at }),
+                    if self.is_in_log(group)? {
+                        return Ok(());
                     }
+                    std::thread::sleep(PAUSE);
                 }
                 error => return Err(error),
             }
         }
+    }
+
+    /// Not by the length of the log: another writer may have put as much there.
+    fn is_in_log(&self, group: &Group) -> Result<bool, AppendError> {
+        let head = self.engine.size().head;
+        if head == group.at {
+            return Ok(false);
+        }
+        let found = self.engine.groups(group.at).ok();
+        let found = found.and_then(|mut groups| groups.next()).and_then(Result::ok);
+        let is_it = found.is_some_and(|found| {
+            found.at == group.at && found.epoch == self.epoch && found.payload == group.payload
+        });
+        if is_it { Ok(true) } else { Err(AppendError::Gap { expected: head, at: group.at }) }
     }
 
     fn publish(&self, leaving: Leaving) {
