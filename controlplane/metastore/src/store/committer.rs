@@ -24,8 +24,8 @@ pub enum Ended {
 }
 
 /// Between two tries at a group that is certainly not in the log.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Longer than any client waits.
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
+/// With the pauses, longer than any client waits.
 const MOST_TRIES: u32 = 100;
 
 /// A group on its way, and the state that it makes durable.
