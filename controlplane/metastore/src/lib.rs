@@ -18,5 +18,7 @@ pub mod server;
 pub mod service;
 pub mod state;
 pub mod store;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
 pub mod txn;
 pub mod watch;

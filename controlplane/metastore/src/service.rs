@@ -113,7 +113,9 @@ pub async fn run(
     match told {
         Ok(Ended::Closed) => Ok(store.engine().close()?),
         Ok(Ended::Engine(error)) => Err(ServiceError::Stopped(error.to_string())),
-        Err(_) => Err(ServiceError::Stopped("the committer panicked".to_owned())),
+        Ok(Ended::Panicked) | Err(_) => {
+            Err(ServiceError::Stopped("a thread panicked in the middle of a change".to_owned()))
+        }
     }
 }
 

@@ -117,6 +117,9 @@ struct Sequencer {
 
 type Waiter = oneshot::Sender<Result<(), Refusal>>;
 
+/// So much may wait for the log. An engine takes groups of 256 MiB, and no request is nearly as large as the rest.
+const MOST_FORMING_BYTES: usize = 64 << 20;
+
 /// Writes that become durable together.
 #[derive(Debug)]
 struct Group {
@@ -205,23 +208,31 @@ impl Store {
     pub async fn txn(&self, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
         let (response, durable) = self.begin_txn(request)?;
         durable.wait().await?;
-        response.map_err(|error| {
-            tracing::error!(error = %error, "A value of the log cannot be read");
-            Refusal::Corrupt
+        response.map_err(|error| match error {
+            TxnError::Refused(refusal) => refusal,
+            TxnError::Value(error) => {
+                tracing::error!(error = %error, "A value of the log cannot be read");
+                Refusal::Corrupt
+            }
         })
     }
 
-    fn begin_txn(
-        &self,
-        request: &TxnRequest,
-    ) -> Result<(Result<TxnResponse, ReadError>, Durable), Refusal> {
+    /// When all that was read of the newest state is durable: only then may it be told.
+    pub async fn settled(&self) -> Result<(), Refusal> {
+        let durable = self.sequencer()?.durable();
+        durable.wait().await
+    }
+
+    fn begin_txn(&self, request: &TxnRequest) -> Result<(txn::Done<ReadError>, Durable), Refusal> {
         let mut sequencer = self.sequencer()?;
         let Sequencer { state, recent, group, pin, .. } = &mut *sequencer;
+        if group.payload.len() > MOST_FORMING_BYTES {
+            return Err(Refusal::TooManyRequests);
+        }
         let values = Newest { recent, pin };
         let path = match txn::decide(state, request, &values) {
             Ok(path) => path,
-            Err(TxnError::Refused(refusal)) => return Err(refusal),
-            Err(TxnError::Value(error)) => return Ok((Err(error), Durable(None))),
+            Err(error) => return Ok((Err(error), sequencer.durable())),
         };
         let payload_lsn = group.payload_lsn();
         let mut writing = Writing::begin(state, &mut group.payload, payload_lsn);
@@ -231,7 +242,8 @@ impl Store {
         let durable = sequencer.changed(happening);
         self.wake(sequencer);
         let header = Some(self.header(revision));
-        Ok((response.map(|response| TxnResponse { header, ..response }), durable))
+        let response = response.map(|response| TxnResponse { header, ..response });
+        Ok((response.map_err(TxnError::Value), durable))
     }
 
     fn sequencer(&self) -> Result<MutexGuard<'_, Sequencer>, Refusal> {
@@ -248,6 +260,7 @@ impl Store {
         let mut sequencer = self.sequencer.lock().unwrap_or_else(PoisonError::into_inner);
         if is_poisoned {
             sequencer.ended.get_or_insert(Refusal::Stopped);
+            self.work.notify_all();
         }
         sequencer
     }
@@ -287,3 +300,6 @@ impl Sequencer {
         Durable(Some(answer))
     }
 }
+
+#[cfg(test)]
+mod tests;

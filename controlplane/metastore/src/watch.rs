@@ -89,7 +89,19 @@ impl Hub {
 
     /// The next transactions, in order, all of them durable.
     pub fn publish(&self, revision: Revision, happenings: &[Arc<Happening>]) {
+        self.publish_with(revision, happenings, || {});
+    }
+
+    /// `make_readable` lets everybody read them. Nobody is told how far a watcher is between that and its events: a watcher that has read
+    /// them from the store would be handed them again.
+    pub fn publish_with(
+        &self,
+        revision: Revision,
+        happenings: &[Arc<Happening>],
+        make_readable: impl FnOnce(),
+    ) {
         let mut inner = self.locked();
+        make_readable();
         let Inner { audiences, watchers, .. } = &mut *inner;
         for (members, batch) in audiences.matching(revision, happenings) {
             for id in members {

@@ -20,10 +20,14 @@ pub enum Fault {
     NotWritten,
     UncertainLanded,
     UncertainLost,
+    /// Another writer claims the log and puts something as long there; what became of this group is said to be uncertain.
+    Overtaken,
     /// It works, after a while.
     Slow(Duration),
     /// This and all later writes.
     Broken,
+    /// A defect.
+    Panic,
 }
 
 #[derive(Debug)]
@@ -65,6 +69,15 @@ impl FaultyEngine {
     }
 }
 
+impl FaultyEngine {
+    fn overtake(&self, length: usize) -> Result<(), AppendError> {
+        let claimed = self.inner.claim();
+        let (epoch, head) =
+            claimed.map_err(|error| AppendError::NotWritten { source: io::Error::other(error) })?;
+        self.inner.append(epoch, head, &[&vec![0; length]]).map(drop)
+    }
+}
+
 impl Engine for FaultyEngine {
     fn epoch(&self) -> Epoch {
         self.inner.epoch()
@@ -92,7 +105,12 @@ impl Engine for FaultyEngine {
                 self.inner.append(epoch, at, payload)?;
                 return Err(AppendError::Uncertain { source: scripted() });
             }
+            Fault::Overtaken => {
+                self.overtake(payload.iter().map(|piece| piece.len()).sum())?;
+                return Err(AppendError::Uncertain { source: scripted() });
+            }
             Fault::Broken => return Err(AppendError::Broken { source: scripted() }),
+            Fault::Panic => panic!("a fault of the script"),
         }
         self.inner.append(epoch, at, payload)
     }

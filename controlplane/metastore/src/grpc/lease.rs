@@ -47,15 +47,9 @@ impl lease_server::Lease for Leases {
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Lives>, Status> {
         let shared = self.0.clone();
-        let answers = request.into_inner().map(move |request| {
-            let id = request?.id;
-            let ttl = match shared.store.keep_alive(id) {
-                Ok(ttl) => ttl,
-                Err(Refusal::LeaseNotFound) => 0,
-                Err(refusal) => return Err(refusal.into()),
-            };
-            let header = Some(shared.store.header(shared.store.committed().revision));
-            Ok(LeaseKeepAliveResponse { header, id, ttl })
+        let answers = request.into_inner().then(move |request| {
+            let shared = shared.clone();
+            async move { kept_alive(&shared, request?.id).await }
         });
         Ok(Response::new(Box::pin(answers)))
     }
@@ -66,7 +60,9 @@ impl lease_server::Lease for Leases {
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
         let LeaseTimeToLiveRequest { id, keys: with_keys } = request.into_inner();
         let header = Some(self.0.store.header(self.0.store.committed().revision));
-        let response = match self.0.store.lease(id)? {
+        let known = self.0.store.lease(id)?;
+        self.0.store.settled().await?;
+        let response = match known {
             None => LeaseTimeToLiveResponse { header, id, ttl: -1, ..Default::default() },
             Some(known) => LeaseTimeToLiveResponse {
                 header,
@@ -85,7 +81,19 @@ impl lease_server::Lease for Leases {
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
         let header = Some(self.0.store.header(self.0.store.committed().revision));
         let ids = self.0.store.leases()?;
+        self.0.store.settled().await?;
         let leases = ids.into_iter().map(|id| LeaseStatus { id }).collect();
         Ok(Response::new(LeaseLeasesResponse { header, leases }))
     }
+}
+
+async fn kept_alive(shared: &Shared, id: i64) -> Result<LeaseKeepAliveResponse, Status> {
+    let ttl = match shared.store.keep_alive(id) {
+        Ok(ttl) => ttl,
+        Err(Refusal::LeaseNotFound) => 0,
+        Err(refusal) => return Err(refusal.into()),
+    };
+    shared.store.settled().await?;
+    let header = Some(shared.store.header(shared.store.committed().revision));
+    Ok(LeaseKeepAliveResponse { header, id, ttl })
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, warn};
 
 use super::upkeep::Snapshot;
-use super::{Committed, Group, Sequencer, Store};
+use super::{Committed, Group, Sequencer, Store, Waiter};
 use crate::engine::{AppendError, Lsn};
 use crate::index::Index;
 use crate::mvcc::{Entry, Revision};
@@ -21,11 +21,13 @@ pub enum Ended {
     Closed,
     /// Somebody else writes now, or the engine takes no more. The process must end: what it holds may not be what is there.
     Engine(AppendError),
+    /// Somebody panicked in the middle of a change; what is in memory may be half of it.
+    Panicked,
 }
 
 /// Between two tries at a group that is certainly not in the log.
-const PAUSE: Duration = Duration::from_millis(100);
-/// Longer than any client waits.
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
+/// With the pauses, longer than any client waits.
 const MOST_TRIES: u32 = 100;
 
 /// A group on its way, and the state that it makes durable.
@@ -41,15 +43,21 @@ struct Leaving {
 impl Store {
     /// Runs until the store is closed or the engine fails.
     pub fn commit(&self) -> Ended {
+        let _last_word = LastWord(self);
         while let Some(leaving) = self.next() {
             let began = Instant::now();
             if let Err(error) = self.append(&leaving.group) {
                 error!(error = %error, "The log takes no more writes: the store stops");
-                self.end(leaving.group, Refusal::TimedOut);
+                self.end(leaving.group.waiters, Refusal::TimedOut);
                 return Ended::Engine(error);
             }
             self.metrics.appended(began.elapsed(), leaving.group.happenings.len());
             self.publish(leaving);
+        }
+        if self.sequencer.is_poisoned() {
+            error!("A thread panicked in the middle of a change: the store stops");
+            self.end(Vec::new(), Refusal::TimedOut);
+            return Ended::Panicked;
         }
         Ended::Closed
     }
@@ -66,11 +74,14 @@ impl Store {
     /// Waits for a group with something in it; the next one begins behind it.
     fn next(&self) -> Option<Leaving> {
         let sequencer = self.locked();
-        let is_idle =
-            |sequencer: &mut Sequencer| sequencer.group.payload.is_empty() && !sequencer.is_closing;
+        let is_idle = |sequencer: &mut Sequencer| {
+            let is_going_on = !sequencer.is_closing && !self.sequencer.is_poisoned();
+            sequencer.group.payload.is_empty() && is_going_on
+        };
         let waited = self.work.wait_while(sequencer, is_idle);
         let mut sequencer = waited.unwrap_or_else(PoisonError::into_inner);
-        if sequencer.group.payload.is_empty() {
+        // A record may have been left unfinished: a log with one could never be read again.
+        if sequencer.group.payload.is_empty() || self.sequencer.is_poisoned() {
             return None;
         }
         let following = Group::new(sequencer.group.end());
@@ -103,27 +114,42 @@ impl Store {
                 }
                 AppendError::Uncertain { source } if n_tries < MOST_TRIES => {
                     warn!(error = %source, n_tries, "Whether a group is written is looked up");
-                    match self.engine.size().head {
-                        head if head == group.end() => return Ok(()),
-                        head if head == group.at => std::thread::sleep(PAUSE),
-                        head => return Err(AppendError::Gap { expected: head, at: group.at }),
+                    if self.is_in_log(group)? {
+                        return Ok(());
                     }
+                    std::thread::sleep(PAUSE);
                 }
                 error => return Err(error),
             }
         }
     }
 
+    /// Not by the length of the log: another writer may have put as much there.
+    fn is_in_log(&self, group: &Group) -> Result<bool, AppendError> {
+        let head = self.engine.size().head;
+        if head == group.at {
+            return Ok(false);
+        }
+        let found = self.engine.groups(group.at).ok();
+        let found = found.and_then(|mut groups| groups.next()).and_then(Result::ok);
+        let is_it = found.is_some_and(|found| {
+            found.at == group.at && found.epoch == self.epoch && found.payload == group.payload
+        });
+        if is_it { Ok(true) } else { Err(AppendError::Gap { expected: head, at: group.at }) }
+    }
+
     fn publish(&self, leaving: Leaving) {
         let Leaving { group, index, revision, compacted, snapshot } = leaving;
         let pin = self.engine.pin();
         let committed = Arc::new(Committed { index, revision, compacted, pin: pin.clone() });
-        let mut place = self.committed.write().unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *place, committed);
-        drop(place);
         // Dropped late: a whole tree may go with it.
+        let mut before = committed;
+        let swap = || {
+            let mut place = self.committed.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::swap(&mut *place, &mut before);
+        };
+        self.hub.publish_with(revision, &group.happenings, swap);
         let at = group.at;
-        self.hub.publish(revision, &group.happenings);
         let waiting = {
             let mut sequencer = self.locked();
             sequencer.durable = revision;
@@ -143,7 +169,7 @@ impl Store {
     }
 
     /// Nobody is told that his write is not there: it may be.
-    fn end(&self, group: Group, refusal: Refusal) {
+    fn end(&self, waiters: Vec<Waiter>, refusal: Refusal) {
         let mut sequencer = self.locked();
         sequencer.ended = Some(refusal);
         sequencer.is_writing = false;
@@ -151,8 +177,19 @@ impl Store {
         let forming = std::mem::take(&mut sequencer.group.waiters);
         drop(sequencer);
         self.hub.end();
-        for waiter in group.waiters.into_iter().chain(waiting).chain(forming) {
+        for waiter in waiters.into_iter().chain(waiting).chain(forming) {
             let _ = waiter.send(Err(refusal));
+        }
+    }
+}
+
+/// Whoever waits hears of a committer that panics.
+struct LastWord<'a>(&'a Store);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end(Vec::new(), Refusal::TimedOut);
         }
     }
 }

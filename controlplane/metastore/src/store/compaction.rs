@@ -6,6 +6,7 @@ use super::{Durable, Sequencer, Store};
 use crate::mvcc::Revision;
 use crate::record;
 use crate::refusal::Refusal;
+use crate::state::State;
 
 /// Keys that are looked at while the lock is held: some tens of microseconds.
 const KEYS_AT_ONCE: usize = 32;
@@ -15,20 +16,18 @@ impl Store {
     pub async fn compact(&self, revision: Revision) -> Result<Revision, Refusal> {
         let (newest, durable) = self.begin_compact(revision)?;
         durable.wait().await?;
-        Ok(newest)
+        newest
     }
 
-    fn begin_compact(&self, revision: Revision) -> Result<(Revision, Durable), Refusal> {
+    fn begin_compact(
+        &self,
+        revision: Revision,
+    ) -> Result<(Result<Revision, Refusal>, Durable), Refusal> {
         let mut sequencer = self.sequencer()?;
-        if revision > sequencer.state.revision {
-            return Err(Refusal::FutureRevision);
+        let newest = sequencer.state.compact(revision);
+        if newest.is_ok() {
+            record::compacted(&mut sequencer.group.payload, revision);
         }
-        if revision <= sequencer.state.compacted {
-            return Err(Refusal::Compacted);
-        }
-        sequencer.state.compacted = revision;
-        record::compacted(&mut sequencer.group.payload, revision);
-        let newest = sequencer.state.revision;
         let durable = sequencer.durable();
         self.wake(sequencer);
         Ok((newest, durable))
@@ -44,6 +43,20 @@ impl Store {
             self.metrics.forgot_one();
         }
         Ok(true)
+    }
+}
+
+impl State {
+    /// Returns the newest revision.
+    fn compact(&mut self, revision: Revision) -> Result<Revision, Refusal> {
+        if revision > self.revision {
+            return Err(Refusal::FutureRevision);
+        }
+        if revision <= self.compacted {
+            return Err(Refusal::Compacted);
+        }
+        self.compacted = revision;
+        Ok(self.revision)
     }
 }
 

@@ -15,6 +15,9 @@ use crate::state::Writing;
 /// So many leases end in one turn; the lock is let go between two turns.
 const MOST_AT_ONCE: usize = 64;
 
+/// What becomes of it is known, and is told when what it follows from is durable: a refusal too.
+type Begun<T> = Result<(Result<T, Refusal>, Durable), Refusal>;
+
 /// What is known of a lease.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Known {
@@ -27,38 +30,44 @@ impl Store {
     /// Returns id, seconds and the store's revision. An id of 0 is chosen here.
     pub async fn grant(&self, id: i64, ttl_s: i64) -> Result<(i64, i64, Revision), Refusal> {
         let ttl_s = Leases::checked_ttl_s(ttl_s)?;
-        let (id, revision, durable) = self.begin_grant(id, ttl_s)?;
+        let (granted, durable) = self.begin_grant(id, ttl_s)?;
         durable.wait().await?;
+        let (id, revision) = granted?;
         Ok((id, ttl_s, revision))
     }
 
-    fn begin_grant(&self, id: i64, ttl_s: i64) -> Result<(i64, Revision, Durable), Refusal> {
+    fn begin_grant(&self, id: i64, ttl_s: i64) -> Begun<(i64, Revision)> {
         let now = self.now();
         let mut sequencer = self.sequencer()?;
         let id = if id == 0 { sequencer.free_id(now) } else { id };
-        sequencer.state.leases.grant(id, ttl_s, now)?;
-        self.metrics.lease_granted();
-        record::lease_granted(&mut sequencer.group.payload, id, ttl_s);
+        let granted = sequencer.state.leases.grant(id, ttl_s, now);
+        if granted.is_ok() {
+            self.metrics.lease_granted();
+            record::lease_granted(&mut sequencer.group.payload, id, ttl_s);
+        }
         let revision = sequencer.state.revision;
         let durable = sequencer.durable();
         self.wake(sequencer);
-        Ok((id, revision, durable))
+        Ok((granted.map(|()| (id, revision)), durable))
     }
 
     /// Deletes its keys.
     pub async fn revoke(&self, id: i64) -> Result<Revision, Refusal> {
         let (revision, durable) = self.begin_revoke(id)?;
         durable.wait().await?;
-        Ok(revision)
+        revision
     }
 
-    fn begin_revoke(&self, id: i64) -> Result<(Revision, Durable), Refusal> {
+    fn begin_revoke(&self, id: i64) -> Begun<Revision> {
         let mut sequencer = self.sequencer()?;
-        let durable = sequencer.revoke(id)?;
+        let durable = match sequencer.revoke(id) {
+            Ok(durable) => durable,
+            Err(refusal) => return Ok((Err(refusal), sequencer.durable())),
+        };
         self.metrics.lease_ended();
         let revision = sequencer.state.revision;
         self.wake(sequencer);
-        Ok((revision, durable))
+        Ok((Ok(revision), durable))
     }
 
     /// Returns its seconds.

@@ -1,0 +1,225 @@
+//! Whether answers that overlap in time fit one order in which each operation happens at one moment between its call and its answer: the
+//! search of Wing and Gong with Lowe's memory of what was tried. Owns the search and the model, a few keys with values; an operation
+//! without an answer may have happened at any later time, or never.
+//!
+//! Values are written once, so that a value says who wrote it. Revisions that were answered must rise along the order.
+
+use std::collections::HashSet;
+
+use thiserror::Error;
+
+use crate::mvcc::Revision;
+
+/// Of one attempt; no two write the same.
+pub type Value = u64;
+
+/// A key by its number, and what it is; `None` is not there.
+pub type Cell = (usize, Option<Value>);
+
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Ticks of one clock for all clients.
+    pub called: u64,
+    pub call: Call,
+    /// `None`: nobody knows.
+    pub answer: Option<Answer>,
+}
+
+/// If all of `guard` is so, all of `then` is written.
+#[derive(Clone, Debug, Default)]
+pub struct Call {
+    pub guard: Vec<Cell>,
+    pub then: Vec<Cell>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub at: u64,
+    pub succeeded: bool,
+    pub revision: Revision,
+    /// What was there before anything was written.
+    pub seen: Vec<Cell>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Nonlinear {
+    #[error("no order explains operation {nth}; the longest one has {n_explained} operations")]
+    NoOrder { nth: usize, n_explained: usize },
+    #[error("undecided after {n_tried} states")]
+    Undecided { n_tried: usize },
+}
+
+/// More than any history of ours needs by a factor of a hundred.
+const MOST_STATES: usize = 4_000_000;
+
+/// `n_keys` keys that are not there at the beginning.
+pub fn check(n_keys: usize, operations: &[Operation]) -> Result<(), Nonlinear> {
+    let start = State { cells: vec![None; n_keys], revision: 0 };
+    Search::new(operations, start).run()
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct State {
+    cells: Vec<Option<Value>>,
+    /// The highest that an operation was answered with so far.
+    revision: Revision,
+}
+
+impl State {
+    fn is(&self, (key, value): &Cell) -> bool {
+        self.cells[*key] == *value
+    }
+
+    /// The state after the operation, if it can happen here. One without an answer that changes nothing need not happen at all.
+    fn after(&self, operation: &Operation) -> Option<State> {
+        let Operation { call, answer, .. } = operation;
+        let holds = call.guard.iter().all(|cell| self.is(cell));
+        let changes = holds && call.then.iter().any(|cell| cell.1.is_some() || !self.is(cell));
+        let mut next = self.clone();
+        match answer {
+            None if !changes => return None,
+            None => {}
+            Some(answer) => {
+                let least = self.revision + i64::from(changes);
+                let fits = holds == answer.succeeded && answer.revision >= least;
+                if !fits || !answer.seen.iter().all(|cell| self.is(cell)) {
+                    return None;
+                }
+                next.revision = answer.revision;
+            }
+        }
+        if holds {
+            call.then.iter().for_each(|(key, value)| next.cells[*key] = *value);
+        }
+        Some(next)
+    }
+}
+
+/// Calls and answers in the order of time, as a list from which those of operations that have happened are taken out.
+struct Search<'a> {
+    operations: &'a [Operation],
+    /// Which operation, and whether it is its answer; the first element is the list's head.
+    events: Vec<(usize, bool)>,
+    next: Vec<usize>,
+    previous: Vec<usize>,
+    call_at: Vec<usize>,
+    answer_at: Vec<Option<usize>>,
+    happened: Vec<u64>,
+    state: State,
+    tried: HashSet<(Vec<u64>, State)>,
+    /// Operations in the order that is tried, each with the state before.
+    order: Vec<(usize, State)>,
+    n_answers_left: usize,
+}
+
+const HEAD: usize = 0;
+
+impl<'a> Search<'a> {
+    fn new(operations: &'a [Operation], state: State) -> Search<'a> {
+        let calls = operations.iter().enumerate().map(|(nth, one)| (one.called, nth, false));
+        let answers = operations.iter().enumerate();
+        let answers = answers.filter_map(|(nth, one)| Some((one.answer.as_ref()?.at, nth, true)));
+        let mut timed: Vec<(u64, usize, bool)> = calls.chain(answers).collect();
+        timed.sort_unstable();
+        let head = (usize::MAX, false);
+        let events: Vec<_> =
+            std::iter::once(head).chain(timed.iter().map(|event| (event.1, event.2))).collect();
+        let mut call_at = vec![HEAD; operations.len()];
+        let mut answer_at = vec![None; operations.len()];
+        for (place, (nth, is_answer)) in events.iter().enumerate().skip(1) {
+            match is_answer {
+                true => answer_at[*nth] = Some(place),
+                false => call_at[*nth] = place,
+            }
+        }
+        let n_events = events.len();
+        Search {
+            operations,
+            events,
+            next: (1..=n_events).collect(),
+            previous: (0..=n_events).map(|place| place.saturating_sub(1)).collect(),
+            call_at,
+            n_answers_left: answer_at.iter().flatten().count(),
+            answer_at,
+            happened: vec![0; operations.len().div_ceil(64)],
+            state,
+            tried: HashSet::new(),
+            order: Vec::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<(), Nonlinear> {
+        let mut place = self.next[HEAD];
+        let mut furthest = (0, 0);
+        while self.n_answers_left > 0 {
+            let event = self.events.get(place).copied();
+            if let Some((nth, false)) = event {
+                place = if self.happens(nth) { self.next[HEAD] } else { self.next[place] };
+            } else {
+                // An answer of something that has not happened, or nothing is left to try.
+                let (stuck, _) = event.unwrap_or(furthest_event(&self));
+                if self.order.len() >= furthest.1 {
+                    furthest = (stuck, self.order.len());
+                }
+                let (nth, n_explained) = furthest;
+                let last = self.take_back().ok_or(Nonlinear::NoOrder { nth, n_explained })?;
+                place = self.next[self.call_at[last]];
+            }
+            if self.tried.len() > MOST_STATES {
+                return Err(Nonlinear::Undecided { n_tried: self.tried.len() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it can be the next, and was not tried here before.
+    fn happens(&mut self, nth: usize) -> bool {
+        let Some(after) = self.state.after(&self.operations[nth]) else { return false };
+        self.happened[nth / 64] ^= 1 << (nth % 64);
+        if !self.tried.insert((self.happened.clone(), after.clone())) {
+            self.happened[nth / 64] ^= 1 << (nth % 64);
+            return false;
+        }
+        self.order.push((nth, std::mem::replace(&mut self.state, after)));
+        self.unlink(self.call_at[nth]);
+        if let Some(answer) = self.answer_at[nth] {
+            self.unlink(answer);
+            self.n_answers_left -= 1;
+        }
+        true
+    }
+
+    fn take_back(&mut self) -> Option<usize> {
+        let (nth, state) = self.order.pop()?;
+        self.state = state;
+        self.happened[nth / 64] ^= 1 << (nth % 64);
+        if let Some(answer) = self.answer_at[nth] {
+            self.link(answer);
+            self.n_answers_left += 1;
+        }
+        self.link(self.call_at[nth]);
+        Some(nth)
+    }
+
+    fn unlink(&mut self, place: usize) {
+        let (before, after) = (self.previous[place], self.next[place]);
+        self.next[before] = after;
+        self.previous[after] = before;
+    }
+
+    /// In the reverse order of `unlink`.
+    fn link(&mut self, place: usize) {
+        let (before, after) = (self.previous[place], self.next[place]);
+        self.next[before] = place;
+        self.previous[after] = place;
+    }
+}
+
+/// What to name when only calls are left.
+fn furthest_event(search: &Search<'_>) -> (usize, bool) {
+    let first = search.next[HEAD];
+    search.events.get(first).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;
