@@ -22,9 +22,9 @@ use crate::refusal::Refusal;
 use crate::store::HistoryError;
 use crate::watch::{Item, Matched, Queue, WatcherId};
 
-/// The words are part of the protocol, as those of refusals.
-const DUPLICATE_ID: &str = "etcdserver: mvcc: duplicate watch ID provided on the WatchStream";
-const EMPTY_RANGE: &str = "etcdserver: mvcc: watcher range is empty";
+/// The words are part of the protocol, as those of refusals, though without a name in front.
+const DUPLICATE_ID: &str = "mvcc: duplicate watch ID provided on the WatchStream";
+const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 
 /// Of this process.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
@@ -108,12 +108,12 @@ impl Stream {
     }
 
     async fn create(&mut self, request: WatchCreateRequest) -> Result<(), Over> {
+        if request.start_revision < 0 {
+            return self.refuse(&Refusal::Compacted.to_string()).await;
+        }
         let range = watched(&request);
         if range.is_empty() {
             return self.refuse(EMPTY_RANGE).await;
-        }
-        if request.start_revision < 0 {
-            return self.refuse(&Refusal::Compacted.to_string()).await;
         }
         let Some(id) = self.id(request.watch_id) else { return self.refuse(DUPLICATE_ID).await };
         let has = |filter: FilterType| request.filters.contains(&filter.into());

@@ -62,6 +62,14 @@ impl Answer {
         self
     }
 
+    /// etcd 3.7 leaves the leases out where only keys are asked for; 3.6 did not, and this store does not.
+    pub(super) fn without_leases(mut self) -> Answer {
+        if let Answer::Range(range) = &mut self {
+            range.kvs.iter_mut().for_each(|kv| kv.lease = 0);
+        }
+        self
+    }
+
     fn header(&mut self) -> Option<&mut ResponseHeader> {
         let header = match self {
             Answer::Put(response) => &mut response.header,

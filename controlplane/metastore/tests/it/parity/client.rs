@@ -100,7 +100,9 @@ async fn kept_alive(lease: &mut LeaseClient<Channel>, id: i64) -> Answer {
         Err(status) => Answer::refused(&status),
         Ok(answers) => match answers.into_inner().message().await {
             Err(status) => Answer::refused(&status),
-            Ok(answer) => Answer::KeepAlive(answer.expect("one answer to one request")).comparable(),
+            Ok(answer) => {
+                Answer::KeepAlive(answer.expect("one answer to one request")).comparable()
+            }
         },
     }
 }

@@ -39,7 +39,8 @@ impl Etcd {
             .args(["--unsafe-no-fsync", "--log-level=fatal"])
             .stdin(Stdio::null())
             .spawn();
-        let process = process.unwrap_or_else(|error| panic!("start {}: {error}", program.display()));
+        let process =
+            process.unwrap_or_else(|error| panic!("start {}: {error}", program.display()));
         let etcd = Etcd { process, url, _folder: folder };
         etcd.ready().await;
         etcd

@@ -1,8 +1,8 @@
 //! One step of a sequence.
 
 use proto::etcd::etcdserverpb::{
-    CompactionRequest, DeleteRangeRequest, HashKvRequest, LeaseGrantRequest, LeaseTimeToLiveRequest,
-    PutRequest, RangeRequest, TxnRequest, WatchCreateRequest,
+    CompactionRequest, DeleteRangeRequest, HashKvRequest, LeaseGrantRequest,
+    LeaseTimeToLiveRequest, PutRequest, RangeRequest, TxnRequest, WatchCreateRequest,
 };
 
 use super::relative::Known;
@@ -62,7 +62,9 @@ impl Op {
                 Op::Compact(CompactionRequest { revision, physical: *physical })
             }
             Op::HashKv(HashKvRequest { revision }) => {
-                Op::HashKv(HashKvRequest { revision: known.absolute(*revision) })
+                // etcd hashes nothing at revisions below zero, this store what is newest.
+                let revision = known.absolute(*revision).max(0);
+                Op::HashKv(HashKvRequest { revision })
             }
             Op::Watch(stream, request) => {
                 let start_revision = known.absolute(request.start_revision);

@@ -72,7 +72,8 @@ impl Ours {
         let config = Config { engine, segment_bytes, recent_bytes, settings };
         let (stop, stopping) = oneshot::channel();
         let shutdown = async move { drop(stopping.await) };
-        let ended = tokio::spawn(service::run(config, Deps { listeners: vec![listener] }, shutdown));
+        let ended =
+            tokio::spawn(service::run(config, Deps { listeners: vec![listener] }, shutdown));
         Ours { url, kept, folder, progress_every, stop, ended }
     }
 }

@@ -8,7 +8,7 @@ use proto::etcd::etcdserverpb::{RangeRequest, TxnRequest};
 const NEWEST: i64 = 1 << 50;
 const COMPACTED: i64 = 1 << 51;
 /// Offsets are smaller.
-const REACH: i64 = 1 << 20;
+const REACH: u64 = 1 << 20;
 
 pub(super) fn newest(offset: i64) -> i64 {
     NEWEST + offset
@@ -28,8 +28,8 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn absolute(&self, revision: i64) -> i64 {
         match revision {
-            _ if (revision - NEWEST).abs() < REACH => self.newest + revision - NEWEST,
-            _ if (revision - COMPACTED).abs() < REACH => self.compacted + revision - COMPACTED,
+            _ if revision.abs_diff(NEWEST) < REACH => self.newest + revision - NEWEST,
+            _ if revision.abs_diff(COMPACTED) < REACH => self.compacted + revision - COMPACTED,
             _ => revision,
         }
     }

@@ -34,12 +34,23 @@ pub(super) struct Heard {
 /// What a watch is told, however it is divided into responses.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Seen {
-    Created { revision: i64 },
-    NotCreated { revision: i64, reason: String },
+    Created {
+        revision: i64,
+    },
+    NotCreated {
+        revision: i64,
+        reason: String,
+    },
     Event(Event),
-    Canceled { revision: i64, reason: String },
+    Canceled {
+        revision: i64,
+        reason: String,
+    },
     /// At whatever revision the server found out.
-    Lost { compacted: i64, reason: String },
+    Lost {
+        compacted: i64,
+        reason: String,
+    },
 }
 
 pub(super) type Views = (BTreeMap<i64, Vec<Seen>>, Option<(Code, String)>);
@@ -58,7 +69,8 @@ impl Stream {
             tell.send_modify(|heard| heard.ended = ended);
         });
         let mut stream = Stream { requests, heard, n_created: 0 };
-        let fence = WatchCreateRequest { key: FENCE.into(), watch_id: FENCE_ID, ..Default::default() };
+        let fence =
+            WatchCreateRequest { key: FENCE.into(), watch_id: FENCE_ID, ..Default::default() };
         stream.create(fence).await;
         stream
     }
