@@ -101,7 +101,7 @@ fn runner(settings: &Settings, seed: u64) -> TestRunner {
         cases: settings.sequences,
         failure_persistence: None,
         max_shrink_iters: 2000,
-        max_shrink_time: 90_000,
+        max_shrink_time: 40_000,
         ..Config::default()
     };
     let mut bytes = [0; 32];

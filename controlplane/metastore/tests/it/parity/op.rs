@@ -62,8 +62,9 @@ impl Op {
                 Op::Compact(CompactionRequest { revision, physical: *physical })
             }
             Op::HashKv(HashKvRequest { revision }) => {
-                // etcd hashes nothing at revisions below zero, this store what is newest.
-                let revision = known.absolute(*revision).max(0);
+                // etcd has hashes from its compactions, with what was compacted before each, and hashes nothing at revisions below zero.
+                let revision = known.absolute(*revision);
+                let revision = if revision > known.compacted { revision } else { known.newest + 1 };
                 Op::HashKv(HashKvRequest { revision })
             }
             Op::Watch(stream, request) => {

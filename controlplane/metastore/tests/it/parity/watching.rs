@@ -99,6 +99,18 @@ impl Stream {
         self.say(RequestUnion::ProgressRequest(WatchProgressRequest {})).await;
     }
 
+    /// Its start was compacted before it was up to date. etcd goes on to count it among the watches of the stream until the client cancels
+    /// it: its id is not free, and nobody is told progress. This store has forgotten it.
+    pub(super) fn has_lost(&self, watch_id: i64) -> bool {
+        self.lost().contains(&watch_id)
+    }
+
+    pub(super) fn lost(&self) -> Vec<i64> {
+        let heard = self.heard.borrow();
+        let lost = heard.responses.iter().filter(|one| one.compact_revision != 0);
+        lost.map(|one| one.watch_id).collect()
+    }
+
     pub(super) fn n_heard(&self) -> usize {
         self.heard.borrow().responses.len()
     }
