@@ -88,10 +88,10 @@ impl Stream {
 
     /// Returns when it is answered, which only a watch that is there is.
     pub(super) async fn cancel(&mut self, watch_id: i64) {
-        let is_there = is_there(&self.heard.borrow(), watch_id);
+        let (is_there, n_canceled) = canceled(&self.heard.borrow(), watch_id);
         self.say(RequestUnion::CancelRequest(WatchCancelRequest { watch_id })).await;
         if is_there {
-            self.until(PATIENCE, |heard| !self::is_there(heard, watch_id)).await;
+            self.until(PATIENCE, |heard| canceled(heard, watch_id).1 > n_canceled).await;
         }
     }
 
@@ -99,16 +99,9 @@ impl Stream {
         self.say(RequestUnion::ProgressRequest(WatchProgressRequest {})).await;
     }
 
-    /// Its start was compacted before it was up to date. etcd goes on to count it among the watches of the stream until the client cancels
-    /// it: its id is not free, and nobody is told progress. This store has forgotten it.
-    pub(super) fn has_lost(&self, watch_id: i64) -> bool {
-        self.lost().contains(&watch_id)
-    }
-
-    pub(super) fn lost(&self) -> Vec<i64> {
-        let heard = self.heard.borrow();
-        let lost = heard.responses.iter().filter(|one| one.compact_revision != 0);
-        lost.map(|one| one.watch_id).collect()
+    /// The start of one of its watches was compacted, and etcd tells nobody progress any more until the client cancels that watch.
+    pub(super) fn has_lost(&self) -> bool {
+        self.heard.borrow().responses.iter().any(|one| one.compact_revision != 0)
     }
 
     pub(super) fn n_heard(&self) -> usize {
@@ -161,6 +154,18 @@ impl Stream {
     }
 }
 
+/// What is not the same, as text.
+pub(super) fn different(etcd: &Stream, ours: &Stream) -> (String, String) {
+    let ((mut etcd, etcd_end), (mut ours, ours_end)) = (etcd.views(), ours.views());
+    let same: Vec<i64> =
+        etcd.iter().filter(|(id, seen)| ours.get(id) == Some(seen)).map(|(id, _)| *id).collect();
+    for id in same {
+        etcd.remove(&id);
+        ours.remove(&id);
+    }
+    (format!("{etcd:?} {etcd_end:?}"), format!("{ours:?} {ours_end:?}"))
+}
+
 async fn listen(
     mut responses: tonic::Streaming<WatchResponse>,
     tell: &watch::Sender<Heard>,
@@ -174,9 +179,14 @@ async fn listen(
     }
 }
 
-fn is_there(heard: &Heard, watch_id: i64) -> bool {
+/// Whether there is a watch that can be canceled, also one that is lost, and how often it was.
+fn canceled(heard: &Heard, watch_id: i64) -> (bool, usize) {
     let of_it = heard.responses.iter().filter(|one| one.watch_id == watch_id);
-    of_it.fold(false, |is_there, one| (is_there || one.created) && !one.canceled)
+    of_it.fold((false, 0), |(is_there, n), one| match (one.created, one.canceled) {
+        (true, canceled) => (is_there || !canceled, n),
+        (false, true) if one.compact_revision == 0 => (false, n + 1),
+        (false, _) => (is_there, n),
+    })
 }
 
 fn progress_in(heard: &Heard, first: usize) -> Option<i64> {
