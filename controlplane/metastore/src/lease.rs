@@ -118,6 +118,10 @@ impl Leases {
         over.take(most).map(|(_, id)| *id).collect()
     }
 
+    pub fn in_order_of_end(&self) -> impl Iterator<Item = i64> {
+        self.ends.iter().map(|(_, id)| *id)
+    }
+
     /// When the next one ends.
     pub fn next_end(&self) -> Option<Nanos> {
         self.ends.first().map(|(at, _)| *at)
