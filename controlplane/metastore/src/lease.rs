@@ -65,11 +65,10 @@ impl Leases {
 
     /// How long a lease lasts that is asked for so many seconds.
     pub fn checked_ttl_s(ttl_s: i64) -> Result<i64, Refusal> {
-        match ttl_s {
-            ..MIN_TTL_S => Ok(MIN_TTL_S),
-            ..=MAX_TTL_S => Ok(ttl_s),
-            _ => Err(Refusal::LeaseTtlTooLarge),
+        if ttl_s > MAX_TTL_S {
+            return Err(Refusal::LeaseTtlTooLarge);
         }
+        Ok(ttl_s.max(MIN_TTL_S))
     }
 
     /// `ttl_s` is checked already.
