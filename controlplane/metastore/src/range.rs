@@ -37,6 +37,33 @@ pub fn check(request: &RangeRequest) -> Result<(), Refusal> {
     if known { Ok(()) } else { Err(Refusal::InvalidSortOption) }
 }
 
+/// What a stream of parts cannot be: sorted, but for the order of the keys, or filtered. A target without an order passes, as in etcd.
+pub fn check_stream(request: &RangeRequest) -> Result<(), Refusal> {
+    check(request)?;
+    let is_in_order = match request.sort_order() {
+        SortOrder::None => true,
+        SortOrder::Ascend => request.sort_target() == SortTarget::Key,
+        SortOrder::Descend => false,
+    };
+    match (is_in_order, is_filtered(request)) {
+        (false, _) => Err(Refusal::SortedStream),
+        (true, true) => Err(Refusal::FilteredStream),
+        (true, false) => Ok(()),
+    }
+}
+
+/// The same inside a transaction, where one that is below zero is below what was forgotten, as in etcd.
+pub fn revision_in_txn(
+    request: &RangeRequest,
+    newest: Revision,
+    compacted: Revision,
+) -> Result<Revision, Refusal> {
+    match request.revision {
+        revision if revision < 0 && compacted > 0 => Err(Refusal::Compacted),
+        _ => revision_of(request, newest, compacted),
+    }
+}
+
 /// The revision that a request is about, in a store of which `compacted` was forgotten.
 pub fn revision_of(
     request: &RangeRequest,
@@ -52,7 +79,7 @@ pub fn revision_of(
 }
 
 /// Whether the keys come as they lie in the index, so that no more than `limit` of them need to be looked at.
-pub fn is_plain(request: &RangeRequest) -> bool {
+fn is_plain(request: &RangeRequest) -> bool {
     is_in_order(request) && !is_filtered(request)
 }
 
@@ -74,7 +101,10 @@ pub fn select<V: Values>(
         let more = keys.len() < usize::try_from(count).unwrap_or(usize::MAX);
         return Ok(Selection { keys, more, count });
     }
-    let mut keys: Vec<_> = existing.filter(|(_, version)| passes(request, version)).collect();
+    // One more than the limit says whether there is more.
+    let most = if is_cut_first(request) { limit.saturating_add(1) } else { usize::MAX };
+    let existing = existing.filter(|(_, version)| passes(request, version)).take(most);
+    let mut keys: Vec<_> = existing.collect();
     sort(&mut keys, request, values)?;
     let more = keys.len() > limit;
     keys.truncate(limit);
@@ -87,6 +117,11 @@ fn is_in_order(request: &RangeRequest) -> bool {
         SortOrder::None | SortOrder::Ascend => by_key,
         SortOrder::Descend => false,
     }
+}
+
+/// Another target without an order sorts what the first keys of the range are, and not the whole range: one of them more than the limit.
+fn is_cut_first(request: &RangeRequest) -> bool {
+    request.sort_order() == SortOrder::None && !is_filtered(request)
 }
 
 fn is_filtered(request: &RangeRequest) -> bool {
@@ -139,3 +174,6 @@ fn sort<V: Values>(
 fn ordered<T: Ord>(one: &T, other: &T, descends: bool) -> Ordering {
     if descends { Reverse(one).cmp(&Reverse(other)) } else { one.cmp(other) }
 }
+
+#[cfg(test)]
+mod tests;

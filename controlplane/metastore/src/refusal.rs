@@ -52,9 +52,11 @@ pub enum Refusal {
     PermissionDenied,
     #[error("etcdserver: authentication is not enabled")]
     AuthNotEnabled,
-    /// A stream of a range has no order but the keys', and no filter (etcd 3.7).
-    #[error("etcdserver: range stream does not support sorting or revision filters")]
-    NotStreamable,
+    /// A stream of a range has no order but the keys' (etcd 3.7; without its name in front, as there).
+    #[error("RangeStream does not support custom sort orders")]
+    SortedStream,
+    #[error("RangeStream does not support revision filters")]
+    FilteredStream,
 }
 
 /// gRPC's codes, as far as they are used.
@@ -93,7 +95,7 @@ impl Refusal {
             Refusal::Stopped | Refusal::TimedOut | Refusal::NoLeader => Code::Unavailable,
             Refusal::Corrupt => Code::DataLoss,
             Refusal::PermissionDenied => Code::PermissionDenied,
-            Refusal::NotStreamable => Code::Unimplemented,
+            Refusal::SortedStream | Refusal::FilteredStream => Code::Unimplemented,
         }
     }
 }

@@ -53,10 +53,7 @@ impl kv_server::Kv for Kv {
         request: Request<RangeRequest>,
     ) -> Result<Response<Chunks>, Status> {
         let request = request.into_inner();
-        range::check(&request)?;
-        if !range::is_plain(&request) || request.sort_order != 0 {
-            return Err(Refusal::NotStreamable.into());
-        }
+        range::check_stream(&request)?;
         let committed = self.0.store.committed();
         let selected = selected(&committed, &request)?;
         let header = self.0.store.header(committed.revision);
