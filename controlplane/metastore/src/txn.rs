@@ -71,7 +71,7 @@ fn choose<V: Values>(
             Some(Request::RequestTxn(inner)) => choose(state, inner, values, path)?,
             Some(Request::RequestPut(put)) => check::against_state(state, put)?,
             Some(Request::RequestRange(request)) => {
-                range::revision_of(request, state.revision, state.compacted)?;
+                range::revision_in_txn(request, state.revision, state.compacted)?;
             }
             Some(Request::RequestDeleteRange(_)) | None => {}
         }
@@ -107,11 +107,15 @@ fn is_true<V: Values>(state: &State, compare: &Compare, values: &V) -> Result<bo
     Ok(holds(compare, &absent, None))
 }
 
-/// A comparison without a value is one with zero or nothing, as in etcd.
+/// A comparison without a value is one with zero or nothing, as in etcd. What is unknown there is equal, and an unknown result holds.
 fn holds(compare: &Compare, version: &Version, value: Option<&Bytes>) -> bool {
     let union = compare.target_union.as_ref();
     let wanted = |number: Option<i64>| number.unwrap_or_default();
-    let order = match compare.target() {
+    let Ok(result) = CompareResult::try_from(compare.result) else { return true };
+    let Ok(target) = CompareTarget::try_from(compare.target) else {
+        return matches!(result, CompareResult::Equal);
+    };
+    let order = match target {
         CompareTarget::Version => version.number.cmp(&wanted(match union {
             Some(TargetUnion::Version(number)) => Some(*number),
             _ => None,
@@ -136,7 +140,7 @@ fn holds(compare: &Compare, version: &Version, value: Option<&Bytes>) -> bool {
             value.cloned().unwrap_or_default().cmp(&wanted)
         }
     };
-    match compare.result() {
+    match result {
         CompareResult::Equal => order.is_eq(),
         CompareResult::NotEqual => order.is_ne(),
         CompareResult::Greater => order.is_gt(),

@@ -1,6 +1,8 @@
 //! What is wrong with a request before anything is looked up: missing keys, contradictions, too many operations, a key that is written
 //! twice. Pure. Source: `server/etcdserver/api/v3rpc/key.go` of etcd 3.7, as observed.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use proto::etcd::etcdserverpb::request_op::Request;
 use proto::etcd::etcdserverpb::{DeleteRangeRequest, PutRequest, RequestOp, TxnRequest};
@@ -33,9 +35,10 @@ pub fn txn(request: &TxnRequest, max_ops: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Of the operations that there may be, a transaction inside has what the longest list of the outer one has left.
 fn shape(request: &TxnRequest, max_ops: usize) -> Result<(), Refusal> {
-    let n_ops = [request.compare.len(), request.success.len(), request.failure.len()];
-    if n_ops.iter().any(|n| *n > max_ops) {
+    let longest = request.compare.len().max(request.success.len()).max(request.failure.len());
+    if longest > max_ops {
         return Err(Refusal::TooManyOps);
     }
     if request.compare.iter().any(|compare| compare.key.is_empty()) {
@@ -46,74 +49,78 @@ fn shape(request: &TxnRequest, max_ops: usize) -> Result<(), Refusal> {
             Some(Request::RequestRange(request)) => range::check(request)?,
             Some(Request::RequestPut(request)) => put(request)?,
             Some(Request::RequestDeleteRange(request)) => delete(request)?,
-            Some(Request::RequestTxn(inner)) => shape(inner, max_ops)?,
+            Some(Request::RequestTxn(inner)) => shape(inner, max_ops - longest)?,
             None => return Err(Refusal::KeyNotFound),
         }
     }
     Ok(())
 }
 
-/// Keys that one branch puts, and ranges that it deletes.
-type Written = (Vec<Bytes>, Vec<KeyRange>);
+/// Keys that one branch puts, and ranges that it deletes, with those of the transactions inside.
+#[derive(Default)]
+struct Written {
+    puts: BTreeSet<Bytes>,
+    deletes: Vec<KeyRange>,
+}
 
-/// No key is put twice, or put and deleted, on any way through the transaction.
+/// No key is put twice, or put and deleted, on any way through the transaction. etcd overlooks two such ways, which are refused here: a
+/// deletion of all keys from one on, and one in a transaction that is behind the one that puts.
 fn written(ops: &[RequestOp]) -> Result<Written, Refusal> {
-    let (mut puts, mut deletes): Written = (Vec::new(), Vec::new());
-    for op in ops {
-        match &op.request {
-            Some(Request::RequestDeleteRange(request)) => {
-                let (key, end) = (request.key.clone(), request.range_end.clone());
-                deletes.push(KeyRange::of_request(key, end));
-            }
-            Some(Request::RequestPut(request)) => puts.push(request.key.clone()),
-            Some(Request::RequestTxn(inner)) => {
-                let (then, otherwise) = (written(&inner.success)?, written(&inner.failure)?);
-                // Only one of both is taken, so that they may write the same key.
-                for (inner_puts, inner_deletes) in [&then, &otherwise] {
-                    apart((&puts, &deletes), (inner_puts, inner_deletes))?;
-                }
-                for (inner_puts, inner_deletes) in [then, otherwise] {
-                    let new = inner_puts.into_iter().filter(|key| !puts.contains(key));
-                    let new: Vec<Bytes> = new.collect();
-                    puts.extend(new);
-                    deletes.extend(inner_deletes);
-                }
-            }
-            Some(Request::RequestRange(_)) | None => {}
+    let mut written = Written::default();
+    let requests = || ops.iter().filter_map(|op| op.request.as_ref());
+    for request in requests() {
+        if let Request::RequestDeleteRange(request) = request {
+            let (key, end) = (request.key.clone(), request.range_end.clone());
+            written.deletes.push(KeyRange::of_request(key, end));
         }
     }
-    distinct(&puts)?;
-    let both = |key: &Bytes| deletes.iter().any(|range| range.contains(key));
-    if puts.iter().any(both) { Err(Refusal::DuplicateKey) } else { Ok((puts, deletes)) }
+    for request in requests() {
+        if let Request::RequestTxn(inner) = request {
+            // Only one of both is taken, so that they may write the same key.
+            let (then, otherwise) =
+                (self::written(&inner.success)?, self::written(&inner.failure)?);
+            written.is_apart_from(&then)?;
+            written.is_apart_from(&otherwise)?;
+            for inner in [then, otherwise] {
+                written.puts.extend(inner.puts);
+                written.deletes.extend(inner.deletes);
+            }
+        }
+    }
+    for request in requests() {
+        if let Request::RequestPut(request) = request
+            && (written.deletes(&request.key) || !written.puts.insert(request.key.clone()))
+        {
+            return Err(Refusal::DuplicateKey);
+        }
+    }
+    Ok(written)
 }
 
-fn distinct(puts: &[Bytes]) -> Result<(), Refusal> {
-    let mut sorted: Vec<&Bytes> = puts.iter().collect();
-    sorted.sort_unstable();
-    let is_twice = sorted.windows(2).any(|pair| matches!(pair, [one, other] if one == other));
-    if is_twice { Err(Refusal::DuplicateKey) } else { Ok(()) }
-}
+impl Written {
+    fn deletes(&self, key: &Bytes) -> bool {
+        self.deletes.iter().any(|range| range.contains(key))
+    }
 
-fn apart(
-    (puts, deletes): (&[Bytes], &[KeyRange]),
-    (inner_puts, inner_deletes): (&[Bytes], &[KeyRange]),
-) -> Result<(), Refusal> {
-    let twice = inner_puts
-        .iter()
-        .any(|key| puts.contains(key) || deletes.iter().any(|range| range.contains(key)));
-    let deleted = puts.iter().any(|key| inner_deletes.iter().any(|range| range.contains(key)));
-    if twice || deleted { Err(Refusal::DuplicateKey) } else { Ok(()) }
+    fn is_apart_from(&self, inner: &Written) -> Result<(), Refusal> {
+        let is_twice = |key: &Bytes| self.puts.contains(key) || self.deletes(key);
+        let is_deleted = |key: &Bytes| inner.deletes(key);
+        match inner.puts.iter().any(is_twice) || self.puts.iter().any(is_deleted) {
+            true => Err(Refusal::DuplicateKey),
+            false => Ok(()),
+        }
+    }
 }
 
 /// What only the state can say of a put: a key whose value or lease is kept must exist, and a lease must.
 pub fn against_state(state: &State, request: &PutRequest) -> Result<(), Refusal> {
-    let keeps = request.ignore_value || request.ignore_lease;
-    if keeps && state.view().get(&request.key).is_none() {
-        return Err(Refusal::KeyNotFound);
-    }
     let has_lease = request.lease != 0;
     if has_lease && !state.leases.exists(request.lease) {
         return Err(Refusal::LeaseNotFound);
+    }
+    let keeps = request.ignore_value || request.ignore_lease;
+    if keeps && state.view().get(&request.key).is_none() {
+        return Err(Refusal::KeyNotFound);
     }
     Ok(())
 }
