@@ -109,9 +109,11 @@ impl Hub {
             let watcher = inner.watchers.get(&id);
             watcher.is_some_and(|one| one.is_current && one.start <= inner.published + 1)
         };
-        let mut ids = ids;
+        let mut ids = ids.peekable();
+        // Nobody who watches nothing is told how far it is.
+        let has_some = ids.peek().is_some();
         let all = ids.all(is_there);
-        if all {
+        if all && has_some {
             queue.push(Item::Progress { watch: -1, revision: inner.published });
         }
         all

@@ -1,6 +1,6 @@
 //! One stream: takes what the client asks for, sends what its queue holds, and reads on from the store for watches that are behind.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,9 +22,9 @@ use crate::refusal::Refusal;
 use crate::store::HistoryError;
 use crate::watch::{Item, Matched, Queue, WatcherId};
 
-/// The words are part of the protocol, as those of refusals.
-const DUPLICATE_ID: &str = "etcdserver: mvcc: duplicate watch ID provided on the WatchStream";
-const EMPTY_RANGE: &str = "etcdserver: mvcc: watcher range is empty";
+/// The words are part of the protocol, as those of refusals, though without a name in front.
+const DUPLICATE_ID: &str = "mvcc: duplicate watch ID provided on the WatchStream";
+const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 
 /// Of this process.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
@@ -39,6 +39,8 @@ struct Stream {
     number: u64,
     queue: Arc<Queue>,
     watches: HashMap<i64, Watch>,
+    /// What they wanted to hear of was forgotten. Their numbers are given to no other watch until the client lets go of them.
+    lost: HashSet<i64>,
     next_id: i64,
     answers: Answers,
     /// The revision of a header never falls.
@@ -68,6 +70,7 @@ pub(super) async fn run(shared: Shared, mut requests: Streaming<WatchRequest>, a
         number: STREAMS.fetch_add(1, Ordering::Relaxed),
         queue: Arc::clone(&queue),
         watches: HashMap::new(),
+        lost: HashSet::new(),
         next_id: 0,
         answers: answers.clone(),
         last_header: 0,
@@ -108,12 +111,12 @@ impl Stream {
     }
 
     async fn create(&mut self, request: WatchCreateRequest) -> Result<(), Over> {
+        if request.start_revision < 0 {
+            return self.refuse(&Refusal::Compacted.to_string()).await;
+        }
         let range = watched(&request);
         if range.is_empty() {
             return self.refuse(EMPTY_RANGE).await;
-        }
-        if request.start_revision < 0 {
-            return self.refuse(&Refusal::Compacted.to_string()).await;
         }
         let Some(id) = self.id(request.watch_id) else { return self.refuse(DUPLICATE_ID).await };
         let has = |filter: FilterType| request.filters.contains(&filter.into());
@@ -134,10 +137,11 @@ impl Stream {
 
     /// The client's, if nothing has it; else the next that is free.
     fn id(&mut self, wanted: i64) -> Option<i64> {
+        let is_taken = |id: &i64| self.watches.contains_key(id) || self.lost.contains(id);
         if wanted != 0 {
-            return (!self.watches.contains_key(&wanted)).then_some(wanted);
+            return (!is_taken(&wanted)).then_some(wanted);
         }
-        while self.watches.contains_key(&self.next_id) {
+        while is_taken(&self.next_id) {
             self.next_id += 1;
         }
         self.next_id += 1;
@@ -157,10 +161,11 @@ impl Stream {
     }
 
     async fn cancel(&mut self, id: i64) -> Result<(), Over> {
-        if self.watches.remove(&id).is_none() {
+        if self.watches.remove(&id).is_some() {
+            self.shared.store.hub.unsubscribe(self.watcher(id));
+        } else if !self.lost.remove(&id) {
             return Ok(());
         }
-        self.shared.store.hub.unsubscribe(self.watcher(id));
         let revision = self.shared.store.hub.published();
         let response = WatchResponse { watch_id: id, canceled: true, ..WatchResponse::default() };
         self.send(revision, response).await
@@ -273,6 +278,7 @@ impl Stream {
     /// What it wanted to hear of is forgotten: the client begins anew, with a list.
     async fn lost(&mut self, id: i64, compacted: Revision) -> Result<(), Over> {
         self.watches.remove(&id);
+        self.lost.insert(id);
         self.shared.store.hub.unsubscribe(self.watcher(id));
         let revision = self.shared.store.hub.published();
         let response = WatchResponse {
