@@ -118,6 +118,10 @@ impl Leases {
         over.take(most).map(|(_, id)| *id).collect()
     }
 
+    pub fn in_order_of_end(&self) -> impl Iterator<Item = i64> {
+        self.ends.iter().map(|(_, id)| *id)
+    }
+
     /// When the next one ends.
     pub fn next_end(&self) -> Option<Nanos> {
         self.ends.first().map(|(at, _)| *at)
@@ -168,6 +172,7 @@ mod tests {
     fn leases_end_in_the_order_of_their_time() {
         let mut leases = leases(&[(1, 10), (2, 5), (3, 20)]);
         assert_eq!(leases.next_end(), Some(5 * SECOND));
+        assert_eq!(leases.in_order_of_end().collect::<Vec<_>>(), [2, 1, 3]);
         assert_eq!(leases.expired(5 * SECOND - 1, 9), []);
         assert_eq!(leases.expired(20 * SECOND, 9), [2, 1, 3]);
         assert_eq!(leases.expired(20 * SECOND, 1), [2]);

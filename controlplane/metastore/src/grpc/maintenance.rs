@@ -83,7 +83,8 @@ impl maintenance_server::Maintenance for Maintenance {
         Ok(Response::new(HashKvResponse {
             header: Some(self.0.store.header(committed.revision)),
             hash,
-            compact_revision: committed.compacted,
+            // Of a store that was never compacted, as etcd has it.
+            compact_revision: if committed.compacted == 0 { -1 } else { committed.compacted },
             hash_revision: revision,
         }))
     }

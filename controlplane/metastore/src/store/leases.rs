@@ -75,11 +75,9 @@ impl Store {
         }))
     }
 
-    /// Ascending.
+    /// Those that end first are first.
     pub fn leases(&self) -> Result<Vec<i64>, Refusal> {
-        let mut ids: Vec<i64> = self.sequencer()?.state.leases.iter().map(|(id, _)| id).collect();
-        ids.sort_unstable();
-        Ok(ids)
+        Ok(self.sequencer()?.state.leases.in_order_of_end().collect())
     }
 
     /// Ends those whose time is over; how many there were. To be called again at once where it was as many as are ended at once.
