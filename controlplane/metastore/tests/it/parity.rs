@@ -9,10 +9,10 @@
 //! BERTH_PARITY_SEEDS=100..120 BERTH_PARITY_SEQUENCES=200 BERTH_ETCD=PATH/etcd cargo test -p metastore --test it engine
 //! ```
 //!
-//! A difference is shown with the shortest sequence that has it; its seed is in the message. What is not compared: `cluster_id`, `member_id`
-//! and `raft_term` of a header, ids of leases that the server chose, seconds that are left to a lease, hashes, and how events are divided
-//! into responses. There are never more than twelve keys, so that the sort of etcd (insertion up to twelve, unstable above) leaves equal
-//! ones in the order of their keys, as this store always does.
+//! A difference is shown with the shortest sequence that has it; its seed is in the message. What is not compared: `cluster_id`,
+//! `member_id` and `raft_term` of a header, ids of leases that the server chose, seconds that are left to a lease, hashes, and how events
+//! are divided into responses. There are never more than twelve keys, so that the sort of etcd (insertion up to twelve, unstable above)
+//! leaves equal ones in the order of their keys, as this store always does.
 
 mod answer;
 mod cases;
@@ -24,6 +24,7 @@ mod ours;
 mod pair;
 mod relative;
 mod settings;
+mod tally;
 mod watching;
 
 use std::cell::RefCell;
@@ -34,8 +35,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 use op::Op;
 use ours::Kept;
-use pair::{Pair, Tally};
+use pair::Pair;
 use settings::Settings;
+use tally::Tally;
 
 #[test]
 fn the_memory_engine_answers_as_etcd() {

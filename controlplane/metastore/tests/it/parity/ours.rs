@@ -29,6 +29,10 @@ pub(super) struct Ours {
     ended: JoinHandle<Result<(), ServiceError>>,
 }
 
+/// Of what happened last, and of what waits for a stream, the store with a log keeps so little that watches read on from the log.
+const RECENT_BYTES_BY_LOG: usize = 2 << 10;
+const STREAM_BYTES_BY_LOG: usize = 1 << 10;
+
 /// Small, so that a long run has many files.
 const SEGMENT_BYTES: u64 = 1 << 20;
 
@@ -77,6 +81,10 @@ impl Ours {
         let listener = listener.expect("there is a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
         let url = format!("http://{address}");
+        let (recent_bytes, stream_bytes) = match kept {
+            Kept::InMemory => (32 << 20, 8 << 20),
+            Kept::InLog => (RECENT_BYTES_BY_LOG, STREAM_BYTES_BY_LOG),
+        };
         let settings = Settings {
             name: "default".to_owned(),
             client_urls: vec![url.clone()],
@@ -84,14 +92,13 @@ impl Ours {
             max_txn_ops: 128,
             quota_bytes: 0,
             progress_every,
-            stream_bytes: 8 << 20,
+            stream_bytes,
         };
         let engine = match kept {
             Kept::InMemory => EngineUrl::Memory,
             Kept::InLog => EngineUrl::Log { folder: folder.path().join("log") },
         };
-        let (segment_bytes, recent_bytes) = (SEGMENT_BYTES, 32 << 20);
-        let config = Config { engine, segment_bytes, recent_bytes, settings };
+        let config = Config { engine, segment_bytes: SEGMENT_BYTES, recent_bytes, settings };
         let (stop, stopping) = oneshot::channel();
         let shutdown = async move { drop(stopping.await) };
         let deps = Deps { listeners: vec![listener] };

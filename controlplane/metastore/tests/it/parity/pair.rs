@@ -1,7 +1,6 @@
 //! Two servers that are told the same, and whether they say the same.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use proto::etcd::etcdserverpb::{
@@ -16,6 +15,7 @@ use super::op::Op;
 use super::ours::{Kept, Ours};
 use super::relative::Known;
 use super::settings::Settings;
+use super::tally::Tally;
 use super::watching::{self, FENCE, Stream};
 
 #[derive(Debug)]
@@ -87,7 +87,6 @@ impl Pair {
 
     /// From an empty store, and to an empty one.
     pub(super) async fn run(&mut self, ops: &[Op]) -> Result<Tally, Difference> {
-        self.tally = Tally { n_sequences: 1, ..Tally::default() };
         let begun = Instant::now();
         let mut done = Vec::new();
         for (nth, op) in ops.iter().enumerate() {
@@ -98,7 +97,7 @@ impl Pair {
         }
         let ended = self.end().await;
         ended.map_err(|differs| difference(ops.len(), "the end".to_owned(), differs, &done))?;
-        self.tally.elapsed = begun.elapsed();
+        self.tally.sequence(begun.elapsed());
         Ok(std::mem::take(&mut self.tally))
     }
 
@@ -256,8 +255,7 @@ impl Pair {
     }
 
     fn count(&mut self, name: &'static str, is_refused: bool) {
-        let (answered, refused) = self.tally.of.entry(name).or_default();
-        *(if is_refused { refused } else { answered }) += 1;
+        self.tally.count(name, is_refused);
     }
 }
 
@@ -282,37 +280,4 @@ async fn same(etcd: &Stream, ours: &Stream) -> Result<(), Differs> {
 
 fn difference(nth: usize, op: String, (etcd, ours): Differs, done: &[String]) -> Difference {
     Difference { nth, op, etcd, ours, before: done.join("\n") }
-}
-
-/// How much was compared.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    n_sequences: usize,
-    elapsed: Duration,
-    /// Answered and refused; for progress, told and not told.
-    of: BTreeMap<&'static str, (usize, usize)>,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: &Tally) {
-        self.n_sequences += other.n_sequences;
-        self.elapsed += other.elapsed;
-        for (name, (answered, refused)) in &other.of {
-            let sum = self.of.entry(name).or_default();
-            *sum = (sum.0 + answered, sum.1 + refused);
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_ops: usize = self.of.values().map(|(answered, refused)| answered + refused).sum();
-        let ms_each =
-            self.elapsed.as_millis() / u128::try_from(self.n_sequences.max(1)).unwrap_or(1);
-        writeln!(out, "{} sequences, {n_ops} operations, {ms_each} ms each", self.n_sequences)?;
-        for (name, (answered, refused)) in &self.of {
-            writeln!(out, "  {name:<16} {answered:>7} answered {refused:>7} refused")?;
-        }
-        Ok(())
-    }
 }
