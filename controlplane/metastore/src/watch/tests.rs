@@ -83,9 +83,15 @@ fn what_is_before_or_after_the_start() {
     assert!(!hub.is_up_to_date(id(0), 5), "there is more to read");
     assert!(hub.is_up_to_date(id(0), 6));
     assert!(hub.progress([id(0), id(1)].into_iter(), &queue));
-    assert!(!hub.progress([id(2)].into_iter(), &queue), "it waits for a revision to come");
+    hub.subscribe(id(3), &queue, range("b", ""), 7);
+    hub.subscribe(id(4), &queue, range("b", ""), 0);
+    for waits in [id(2), id(3)] {
+        assert!(!hub.progress([waits].into_iter(), &queue), "it waits for a revision to come");
+    }
+    assert!(hub.progress([id(4)].into_iter(), &queue), "it waits for none");
     assert!(hub.progress([].into_iter(), &queue), "nobody has nothing to wait for");
-    assert_eq!(drained(&queue), ["-1 progress@6"]);
+    let told = ["-1 progress@6", "-1 progress@6", "3 created@6", "4 created@6"];
+    assert_eq!(drained(&queue), told);
     hub.publish(8, &[happening(7, &["a"]), happening(8, &["a"])]);
     assert_eq!(drained(&queue).len(), 3);
 }

@@ -132,6 +132,15 @@ fn others() -> Vec<Case> {
             ]),
         ),
         (
+            "progress before the start of a watch",
+            vec![
+                Op::Watch(0, watch("a", "", relative::newest(2))),
+                Op::Progress(0),
+                Op::Put(put("b", "")),
+                Op::Progress(0),
+            ],
+        ),
+        (
             "leases in the order of their ends",
             vec![grant(1, 3600), grant(3, 600), grant(2, 900), Op::Leases],
         ),
