@@ -1,8 +1,9 @@
 //! Parity with etcd: the same random operations go to an etcd 3.7 and to this store, one after the other, and every answer, refusal and
 //! watch stream has to be the same. Owns which sequences are run; what they are made of, and how two answers are compared, is below.
 //!
-//! `BERTH_ETCD` names the program of etcd. Where it is unset these tests say that they are skipped and pass; the e2e tier sets it to the
-//! etcd that `cargo xtask setup --group kube` has built, so that they run there, beside the suite of Kubernetes' own storage tests:
+//! `BERTH_ETCD` names the program of etcd. Where it is unset these tests say that they are skipped and pass, so that `cargo test` needs no
+//! etcd. The e2e tier is to set it to `etcd` in the folder that `cargo xtask kube programs` names, and to run `--test it` of this crate.
+//! By default it is one seed for each engine, well under a minute in all; two variables ask for more:
 //!
 //! ```sh
 //! BERTH_ETCD=PATH/etcd cargo test -p metastore --test it -- --nocapture
