@@ -65,10 +65,11 @@ impl Leases {
 
     /// How long a lease lasts that is asked for so many seconds.
     pub fn checked_ttl_s(ttl_s: i64) -> Result<i64, Refusal> {
-        if ttl_s > MAX_TTL_S {
-            return Err(Refusal::LeaseTtlTooLarge);
+        match ttl_s {
+            ..MIN_TTL_S => Ok(MIN_TTL_S),
+            MIN_TTL_S..=MAX_TTL_S => Ok(ttl_s),
+            _ => Err(Refusal::LeaseTtlTooLarge),
         }
-        Ok(ttl_s.max(MIN_TTL_S))
     }
 
     /// `ttl_s` is checked already.
@@ -171,6 +172,7 @@ mod tests {
     fn leases_end_in_the_order_of_their_time() {
         let mut leases = leases(&[(1, 10), (2, 5), (3, 20)]);
         assert_eq!(leases.next_end(), Some(5 * SECOND));
+        assert_eq!(leases.in_order_of_end().collect::<Vec<_>>(), [2, 1, 3]);
         assert_eq!(leases.expired(5 * SECOND - 1, 9), []);
         assert_eq!(leases.expired(20 * SECOND, 9), [2, 1, 3]);
         assert_eq!(leases.expired(20 * SECOND, 1), [2]);

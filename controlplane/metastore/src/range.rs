@@ -79,7 +79,7 @@ pub fn revision_of(
 }
 
 /// Whether the keys come as they lie in the index, so that no more than `limit` of them need to be looked at.
-pub fn is_plain(request: &RangeRequest) -> bool {
+fn is_plain(request: &RangeRequest) -> bool {
     is_in_order(request) && !is_filtered(request)
 }
 
@@ -174,3 +174,6 @@ fn sort<V: Values>(
 fn ordered<T: Ord>(one: &T, other: &T, descends: bool) -> Ordering {
     if descends { Reverse(one).cmp(&Reverse(other)) } else { one.cmp(other) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,8 @@ struct Watcher {
     range: KeyRange,
     /// Nothing before it is wanted.
     start: Revision,
+    /// What the client has asked for: progress before it is told to nobody. 0 for who begins with whatever comes.
+    asked: Revision,
     is_current: bool,
 }
 
@@ -68,7 +70,7 @@ impl Hub {
     pub fn subscribe(&self, id: WatcherId, queue: &Arc<Queue>, range: KeyRange, start: Revision) {
         let mut inner = self.locked();
         let published = inner.published;
-        let start = if start == 0 { published + 1 } else { start };
+        let (asked, start) = (start, if start == 0 { published + 1 } else { start });
         let is_current = start > published;
         queue.push(Item::Created { watch: id.watch, revision: published });
         if !is_current {
@@ -76,7 +78,7 @@ impl Hub {
         }
         inner.audiences.add(&range, id);
         let queue = Arc::clone(queue);
-        inner.watchers.insert(id, Watcher { queue, range, start, is_current });
+        inner.watchers.insert(id, Watcher { queue, range, start, asked, is_current });
     }
 
     /// Whether it was there.
@@ -119,7 +121,7 @@ impl Hub {
         let inner = self.locked();
         let is_there = |id: WatcherId| {
             let watcher = inner.watchers.get(&id);
-            watcher.is_some_and(|one| one.is_current && one.start <= inner.published + 1)
+            watcher.is_some_and(|one| one.is_current && one.asked <= inner.published)
         };
         let mut ids = ids.peekable();
         // Nobody who watches nothing is told how far it is.
@@ -137,7 +139,7 @@ impl Hub {
         let is_there = inner
             .watchers
             .get(&id)
-            .is_some_and(|one| one.is_current && one.start <= inner.published + 1);
+            .is_some_and(|one| one.is_current && one.asked <= inner.published);
         if is_there {
             queue.push(Item::Progress { watch: id.watch, revision: inner.published });
         }

@@ -178,6 +178,15 @@ fn what_is_refused_changes_nothing() {
         op(Request::RequestTxn(TxnRequest { success: inner, ..TxnRequest::default() }))
     };
     let either = when(mod_is("a", 0), vec![put("q", "1")], vec![put("q", "2")]);
+    let changes = when(mod_is("a", 0), vec![put("q", "1")], vec![delete("q", "")]);
+    let changes = op(Request::RequestTxn(changes));
+    let neither = PutRequest { lease: 7, ..keeps.clone() };
+    let negative = RangeRequest { revision: -1, ..future.clone() };
+    let nested = |outside: usize, inside: usize| {
+        let mut ops = vec![get("a", ""); outside - 1];
+        ops.push(then(vec![get("a", ""); inside]));
+        ops
+    };
     let rows: Vec<(Vec<RequestOp>, Option<Refusal>)> = vec![
         (vec![put("", "v")], Some(Refusal::EmptyKey)),
         (vec![get("", "")], Some(Refusal::EmptyKey)),
@@ -192,7 +201,16 @@ fn what_is_refused_changes_nothing() {
         (vec![op(Request::RequestPut(both))], Some(Refusal::ValueProvided)),
         (vec![put("c", "1"), op(Request::RequestPut(leased))], Some(Refusal::LeaseNotFound)),
         (vec![put("c", "1"), op(Request::RequestRange(future))], Some(Refusal::FutureRevision)),
+        (vec![op(Request::RequestPut(neither))], Some(Refusal::LeaseNotFound)),
+        (vec![op(Request::RequestRange(negative.clone()))], None),
         (vec![get("a", ""); 129], Some(Refusal::TooManyOps)),
+        (nested(100, 28), None),
+        (nested(100, 29), Some(Refusal::TooManyOps)),
+        (vec![changes.clone()], None),
+        (vec![changes.clone(), put("q", "1")], Some(Refusal::DuplicateKey)),
+        (vec![put("q", "1"), changes.clone()], Some(Refusal::DuplicateKey)),
+        (vec![then(vec![put("q", "1")]), then(vec![delete("q", "")])], Some(Refusal::DuplicateKey)),
+        (vec![put("q", "1"), delete("a", "\0")], Some(Refusal::DuplicateKey)),
         (vec![RequestOp { request: None }], Some(Refusal::KeyNotFound)),
     ];
     for (ops, refusal) in rows {
@@ -202,6 +220,9 @@ fn what_is_refused_changes_nothing() {
         assert!(refusal.is_none() || store.state.revision == before, "{ops:?}");
         assert!(store.state.view().get(b"c").is_none());
     }
+    store.state.compacted = 1;
+    let done = store.then(vec![op(Request::RequestRange(negative))]);
+    assert_eq!(done.err(), Some(Refusal::Compacted));
 }
 
 #[test]
@@ -244,6 +265,20 @@ fn comparisons() {
         let told = format!("{compare:?}");
         let (response, _) = store.txn(&when(compare, vec![], vec![])).unwrap();
         assert_eq!(response.succeeded, expected, "{told}");
+    }
+}
+
+/// As in etcd, where a number that is no result holds, and a target that is none is equal.
+#[test]
+fn comparisons_that_nobody_knows() {
+    let mut store = Store::default();
+    store.then(vec![put("a", "m")]).unwrap();
+    for (result, target, expected) in
+        [(0, 9, true), (1, 9, false), (2, 9, false), (3, 9, false), (9, 0, true), (9, 9, true)]
+    {
+        let compare = Compare { result, target, ..mod_is("a", 99) };
+        let (response, _) = store.txn(&when(compare, vec![], vec![])).unwrap();
+        assert_eq!(response.succeeded, expected, "{result} {target}");
     }
 }
 

@@ -1,18 +1,19 @@
 //! Parity with etcd: the same random operations go to an etcd 3.7 and to this store, one after the other, and every answer, refusal and
 //! watch stream has to be the same. Owns which sequences are run; what they are made of, and how two answers are compared, is below.
 //!
-//! `BERTH_ETCD` names the program of etcd. Where it is unset these tests say that they are skipped and pass; the e2e tier sets it to the
-//! etcd that `cargo xtask setup --group kube` has built, so that they run there, beside the suite of Kubernetes' own storage tests:
+//! `BERTH_ETCD` names the program of etcd. Where it is unset these tests say that they are skipped and pass, so that `cargo test` needs no
+//! etcd. The e2e tier is to set it to `etcd` in the folder that `cargo xtask kube programs` names, and to run `--test it` of this crate.
+//! By default it is one seed for each engine, well under a minute in all; two variables ask for more:
 //!
 //! ```sh
 //! BERTH_ETCD=PATH/etcd cargo test -p metastore --test it -- --nocapture
 //! BERTH_PARITY_SEEDS=100..120 BERTH_PARITY_SEQUENCES=200 BERTH_ETCD=PATH/etcd cargo test -p metastore --test it engine
 //! ```
 //!
-//! A difference is shown with the shortest sequence that has it; its seed is in the message. What is not compared: `cluster_id`, `member_id`
-//! and `raft_term` of a header, ids of leases that the server chose, seconds that are left to a lease, hashes, and how events are divided
-//! into responses. There are never more than twelve keys, so that the sort of etcd (insertion up to twelve, unstable above) leaves equal
-//! ones in the order of their keys, as this store always does.
+//! A difference is shown with the shortest sequence that has it; its seed is in the message. What is not compared: `cluster_id`,
+//! `member_id` and `raft_term` of a header, ids of leases that the server chose, seconds that are left to a lease, hashes, and how events
+//! are divided into responses. There are never more than twelve keys, so that the sort of etcd (insertion up to twelve, unstable above)
+//! leaves equal ones in the order of their keys, as this store always does.
 
 mod answer;
 mod cases;
@@ -24,6 +25,7 @@ mod ours;
 mod pair;
 mod relative;
 mod settings;
+mod tally;
 mod watching;
 
 use std::cell::RefCell;
@@ -34,8 +36,9 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 
 use op::Op;
 use ours::Kept;
-use pair::{Pair, Tally};
+use pair::Pair;
 use settings::Settings;
+use tally::Tally;
 
 #[test]
 fn the_memory_engine_answers_as_etcd() {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proto::etcd::etcdserverpb::cluster_client::ClusterClient;
 use proto::etcd::etcdserverpb::kv_client::KvClient;
 use proto::etcd::etcdserverpb::lease_client::LeaseClient;
 use proto::etcd::etcdserverpb::maintenance_client::MaintenanceClient;
@@ -22,6 +23,7 @@ pub(super) struct Client {
     pub(super) lease: LeaseClient<Channel>,
     pub(super) maintenance: MaintenanceClient<Channel>,
     pub(super) watch: WatchClient<Channel>,
+    pub(super) cluster: ClusterClient<Channel>,
 }
 
 /// Nobody waits longer for one answer.
@@ -35,6 +37,7 @@ impl Client {
             kv: KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX),
             lease: LeaseClient::new(channel.clone()),
             maintenance: MaintenanceClient::new(channel.clone()),
+            cluster: ClusterClient::new(channel.clone()),
             watch: WatchClient::new(channel).max_decoding_message_size(usize::MAX),
         }
     }

@@ -33,13 +33,13 @@ pub(super) fn op() -> BoxedStrategy<Op> {
     prop_oneof![
         20 => put().prop_map(Op::Put),
         14 => range().prop_map(Op::Range),
-        6 => range().prop_map(in_its_order).prop_map(Op::RangeStream),
+        6 => streamed().prop_map(Op::RangeStream),
         8 => delete().prop_map(Op::Delete),
         20 => txn::any().prop_map(Op::Txn),
         3 => (revision(), any::<bool>()).prop_map(|(revision, physical)| {
             Op::Compact(CompactionRequest { revision, physical })
         }),
-        4 => grant().prop_map(Op::Grant),
+        7 => grant().prop_map(Op::Grant),
         2 => lease().prop_map(Op::Revoke),
         2 => lease().prop_map(Op::KeepAlive),
         3 => (lease(), any::<bool>()).prop_map(|(id, keys)| {
@@ -126,7 +126,7 @@ fn lease() -> BoxedStrategy<i64> {
 }
 
 fn put() -> BoxedStrategy<PutRequest> {
-    let lease = prop_oneof![5 => Just(0), 3 => lease()];
+    let lease = prop_oneof![8 => Just(0), 3 => lease()];
     (key(), value(), lease, any::<bool>(), rarely(7), rarely(7), rarely(4))
         .prop_map(|(key, value, lease, prev_kv, ignore_value, ignore_lease, contradicts)| {
             PutRequest {
@@ -176,10 +176,23 @@ fn range() -> BoxedStrategy<RangeRequest> {
         .boxed()
 }
 
-/// Where a stream has a target without an order, etcd sorts each part and reads on behind the last key of it: keys come twice or never.
-fn in_its_order(request: RangeRequest) -> RangeRequest {
-    let sort_target = if request.sort_order == 0 { 0 } else { request.sort_target };
-    RangeRequest { sort_target, ..request }
+/// Mostly what a stream can be. Where it has a target without an order, etcd sorts each part and reads on behind the last key of it: keys
+/// come twice or never.
+fn streamed() -> BoxedStrategy<RangeRequest> {
+    let any_order = range().prop_map(|request| {
+        let sort_target = if request.sort_order == 0 { 0 } else { request.sort_target };
+        RangeRequest { sort_target, ..request }
+    });
+    let plain = range().prop_map(|request| RangeRequest {
+        sort_order: request.sort_order.clamp(0, 1),
+        sort_target: 0,
+        min_mod_revision: 0,
+        max_mod_revision: 0,
+        min_create_revision: 0,
+        max_create_revision: 0,
+        ..request
+    });
+    prop_oneof![1 => any_order, 3 => plain].boxed()
 }
 
 fn revision_or_now() -> BoxedStrategy<i64> {

@@ -64,7 +64,7 @@ impl Op {
             Op::HashKv(HashKvRequest { revision }) => {
                 // etcd has hashes from its compactions, with what was compacted before each, and hashes nothing at revisions below zero.
                 let revision = known.absolute(*revision);
-                let revision = if revision > known.compacted { revision } else { known.newest + 1 };
+                let revision = if revision > known.compacted { revision } else { 0 };
                 Op::HashKv(HashKvRequest { revision })
             }
             Op::Watch(stream, request) => {

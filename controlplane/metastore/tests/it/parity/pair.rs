@@ -1,7 +1,6 @@
 //! Two servers that are told the same, and whether they say the same.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::{Duration, Instant};
 
 use proto::etcd::etcdserverpb::{
@@ -16,13 +15,14 @@ use super::op::Op;
 use super::ours::{Kept, Ours};
 use super::relative::Known;
 use super::settings::Settings;
+use super::tally::Tally;
 use super::watching::{self, FENCE, Stream};
 
 #[derive(Debug)]
 pub(super) struct Pair {
-    etcd: Client,
-    ours: Client,
-    known: Known,
+    pub(super) etcd: Client,
+    pub(super) ours: Client,
+    pub(super) known: Known,
     streams: BTreeMap<usize, (Stream, Stream)>,
     /// A watch from the past, which etcd serves in a loop of its own.
     last_from_past: Option<Instant>,
@@ -50,7 +50,7 @@ const ETCD_CATCHES_UP: Duration = Duration::from_millis(250);
 /// For what is not told at all.
 const SILENCE: Duration = Duration::from_millis(250);
 /// Watchers that want to hear how far they are do so in no sequence.
-const PROGRESS_EVERY: Duration = Duration::from_secs(3600);
+const NO_PROGRESS: Duration = Duration::from_secs(3600);
 /// This store is started again after so many sequences.
 const RUNS_OF_A_START: usize = 5;
 /// Leases that operations name.
@@ -58,8 +58,16 @@ const LEASES: std::ops::RangeInclusive<i64> = 1..=4;
 
 impl Pair {
     pub(super) async fn start(settings: &Settings, kept: Kept) -> Pair {
-        let etcd_server = Etcd::start(&settings.etcd, PROGRESS_EVERY).await;
-        let ours_server = Ours::start(kept, PROGRESS_EVERY).await;
+        Pair::with_progress_every(settings, kept, NO_PROGRESS).await
+    }
+
+    pub(super) async fn with_progress_every(
+        settings: &Settings,
+        kept: Kept,
+        progress_every: Duration,
+    ) -> Pair {
+        let etcd_server = Etcd::start(&settings.etcd, progress_every).await;
+        let ours_server = Ours::start(kept, progress_every).await;
         let mut pair = Pair {
             etcd: Client::connect(&etcd_server.url).await,
             ours: Client::connect(&ours_server.url).await,
@@ -79,7 +87,6 @@ impl Pair {
 
     /// From an empty store, and to an empty one.
     pub(super) async fn run(&mut self, ops: &[Op]) -> Result<Tally, Difference> {
-        self.tally = Tally { n_sequences: 1, ..Tally::default() };
         let begun = Instant::now();
         let mut done = Vec::new();
         for (nth, op) in ops.iter().enumerate() {
@@ -90,11 +97,12 @@ impl Pair {
         }
         let ended = self.end().await;
         ended.map_err(|differs| difference(ops.len(), "the end".to_owned(), differs, &done))?;
-        self.tally.elapsed = begun.elapsed();
+        self.tally.sequence(begun.elapsed());
         Ok(std::mem::take(&mut self.tally))
     }
 
-    async fn step(&mut self, op: &Op) -> Result<(), Differs> {
+    /// One operation; a difference is an error.
+    pub(super) async fn step(&mut self, op: &Op) -> Result<(), Differs> {
         match op {
             Op::Watch(stream, request) => {
                 if request.watch_id != 0 {
@@ -145,7 +153,7 @@ impl Pair {
         Ok(etcd)
     }
 
-    async fn stream(&mut self, nth: usize) -> (&mut Stream, &mut Stream) {
+    pub(super) async fn stream(&mut self, nth: usize) -> (&mut Stream, &mut Stream) {
         if !self.streams.contains_key(&nth) {
             let both = tokio::join!(Stream::open(&self.etcd), Stream::open(&self.ours));
             self.streams.insert(nth, both);
@@ -155,7 +163,7 @@ impl Pair {
     }
 
     /// Until all watches have been told everything, which then has to be the same.
-    async fn settle(&mut self) -> Result<(), Differs> {
+    pub(super) async fn settle(&mut self) -> Result<(), Differs> {
         if self.streams.is_empty() {
             return Ok(());
         }
@@ -247,8 +255,7 @@ impl Pair {
     }
 
     fn count(&mut self, name: &'static str, is_refused: bool) {
-        let (answered, refused) = self.tally.of.entry(name).or_default();
-        *(if is_refused { refused } else { answered }) += 1;
+        self.tally.count(name, is_refused);
     }
 }
 
@@ -273,37 +280,4 @@ async fn same(etcd: &Stream, ours: &Stream) -> Result<(), Differs> {
 
 fn difference(nth: usize, op: String, (etcd, ours): Differs, done: &[String]) -> Difference {
     Difference { nth, op, etcd, ours, before: done.join("\n") }
-}
-
-/// How much was compared.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    n_sequences: usize,
-    elapsed: Duration,
-    /// Answered and refused; for progress, told and not told.
-    of: BTreeMap<&'static str, (usize, usize)>,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, other: &Tally) {
-        self.n_sequences += other.n_sequences;
-        self.elapsed += other.elapsed;
-        for (name, (answered, refused)) in &other.of {
-            let sum = self.of.entry(name).or_default();
-            *sum = (sum.0 + answered, sum.1 + refused);
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let n_ops: usize = self.of.values().map(|(answered, refused)| answered + refused).sum();
-        let ms_each =
-            self.elapsed.as_millis() / u128::try_from(self.n_sequences.max(1)).unwrap_or(1);
-        writeln!(out, "{} sequences, {n_ops} operations, {ms_each} ms each", self.n_sequences)?;
-        for (name, (answered, refused)) in &self.of {
-            writeln!(out, "  {name:<16} {answered:>7} answered {refused:>7} refused")?;
-        }
-        Ok(())
-    }
 }

@@ -48,11 +48,10 @@ impl Known {
     pub(super) fn txn(&self, request: &TxnRequest) -> TxnRequest {
         let mut request = request.clone();
         for compare in &mut request.compare {
-            match &mut compare.target_union {
-                Some(TargetUnion::ModRevision(at) | TargetUnion::CreateRevision(at)) => {
-                    *at = self.absolute(*at);
-                }
-                _ => {}
+            if let Some(TargetUnion::ModRevision(at) | TargetUnion::CreateRevision(at)) =
+                &mut compare.target_union
+            {
+                *at = self.absolute(*at);
             }
         }
         for op in request.success.iter_mut().chain(&mut request.failure) {

@@ -214,28 +214,43 @@ fn seen(response: &WatchResponse) -> Vec<Seen> {
 /// revision is not divided between two responses of a watch; and progress is not told before all events until then.
 pub(super) fn broken_promise(responses: &[WatchResponse]) -> Option<String> {
     let mut last_header = 0;
-    let mut told: BTreeMap<i64, (i64, bool)> = BTreeMap::new();
-    let mut all_told = 0;
+    let mut watches: BTreeMap<i64, Told> = BTreeMap::new();
     for response in responses {
         let revision = header_revision(response);
         if revision < last_header {
             return Some(format!("the header falls from {last_header}: {response:?}"));
         }
         last_header = revision;
-        let Some(newest) = response.events.iter().map(mod_revision).max() else {
-            if response.watch_id == -1 && !response.created {
-                all_told = revision;
+        let (Some(first), Some(last)) = (response.events.first(), response.events.last()) else {
+            match (response.created, response.canceled, response.watch_id) {
+                (true, ..) => drop(watches.insert(response.watch_id, Told::default())),
+                (false, false, -1) => {
+                    watches.values_mut().for_each(|told| told.progress = revision);
+                }
+                _ => {}
             }
             continue;
         };
-        let first = response.events.first().map_or(newest, mod_revision);
-        let before = told.insert(response.watch_id, (newest, response.fragment));
-        let divides = before.is_some_and(|(last, fragment)| !fragment && last >= first);
-        if newest > revision || divides || first <= all_told {
-            return Some(format!("{before:?} and progress {all_told} before {response:?}"));
+        let (first, last) = (mod_revision(first), mod_revision(last));
+        let told = watches.entry(response.watch_id).or_default();
+        let divides = !told.goes_on && told.last >= first;
+        if last > revision || divides || first <= told.progress {
+            return Some(format!("{told:?} before {response:?}"));
         }
+        (told.last, told.goes_on) = (last, response.fragment);
     }
     None
+}
+
+/// What a watch was told until now.
+#[derive(Debug, Default)]
+struct Told {
+    /// The revision of the last event.
+    last: i64,
+    /// The last response was a fragment.
+    goes_on: bool,
+    /// That there is nothing more until there.
+    progress: i64,
 }
 
 fn header_revision(response: &WatchResponse) -> i64 {
