@@ -71,7 +71,11 @@ impl Crowd {
             if !goes_on() {
                 return;
             }
-            let group = random.below(N_GROUPS);
+            // Mostly keys that are known, so that most operations write.
+            let elsewhere = random.below(N_GROUPS);
+            let stays = !random.one_in(4);
+            let known = seen.keys().min_by_key(|group| (**group + elsewhere) % N_GROUPS).copied();
+            let group = known.filter(|_| stays).unwrap_or(elsewhere);
             let known = seen.remove(&group);
             let kind = random.below(10);
             let now = match known {
