@@ -67,7 +67,7 @@ impl Leases {
     pub fn checked_ttl_s(ttl_s: i64) -> Result<i64, Refusal> {
         match ttl_s {
             ..MIN_TTL_S => Ok(MIN_TTL_S),
-            ..=MAX_TTL_S => Ok(ttl_s),
+            MIN_TTL_S..=MAX_TTL_S => Ok(ttl_s),
             _ => Err(Refusal::LeaseTtlTooLarge),
         }
     }

@@ -27,7 +27,7 @@ fn half_a_change_of_a_thread_that_panicked_never_reaches_the_log() {
         sequencer.group.payload.push(1);
         panic!("in the middle of a change");
     });
-    assert!(panicking.join().is_err());
+    panicking.join().unwrap_err();
     let told = runtime.block_on(revision_of(&rig.store, &put("b", "2")));
     assert!(matches!(told, Err(Refusal::Stopped | Refusal::TimedOut)), "{told:?}");
     assert!(!rig.store.is_serving());
@@ -61,7 +61,7 @@ fn everybody_hears_of_a_committer_that_panics() {
     });
     let over = Err(Refusal::TimedOut);
     assert_eq!(told, (Ok(2), over, over, over));
-    assert!(committer.join().is_err());
+    committer.join().unwrap_err();
     assert!(!store.is_serving());
     assert_eq!(events(&queue), ["2 a=1", "over"]);
     let reopened = Rig::open(inner).unwrap();
