@@ -202,7 +202,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "h" => 3_600_000.0,
         _ => return Err("a number with ms, s, m or h behind it".to_owned()),
     };
-    let number: f64 = digits.parse().map_err(|_| format!("{digits:?} is no number"))?;
+    let number: f64 = digits.parse().map_err(|error| format!("{digits:?}: {error}"))?;
     let ms = number * unit_ms;
     if (1.0..=86_400_000.0).contains(&ms) {
         Ok(Duration::from_secs_f64(ms / 1000.0))

@@ -65,12 +65,10 @@ impl Store {
             let group = group?;
             for happening in happenings(committed, &group, next) {
                 let happening = happening?;
-                if happening.revision > committed.revision {
-                    return Ok(found);
-                }
+                let is_last = happening.revision == committed.revision;
                 bytes += happening.bytes();
                 found.push(happening);
-                if bytes > MOST_BYTES || found.len() == MOST_HAPPENINGS {
+                if is_last || bytes > MOST_BYTES || found.len() == MOST_HAPPENINGS {
                     return Ok(found);
                 }
             }
@@ -104,6 +102,7 @@ fn as_kept(happening: &Arc<Happening>, compacted: Revision) -> Arc<Happening> {
     Arc::new(Happening { revision: happening.revision, events })
 }
 
+/// The log may be ahead of the state, which knows nothing of what is behind it.
 fn happenings<'a>(
     committed: &'a Committed,
     group: &'a Group,
@@ -111,7 +110,7 @@ fn happenings<'a>(
 ) -> impl Iterator<Item = Result<Arc<Happening>, HistoryError>> + 'a {
     let at = group.at.0;
     records(&group.payload).filter_map(move |record| match record {
-        Ok(Record::Txn { revision, writes }) if revision >= next => {
+        Ok(Record::Txn { revision, writes }) if (next..=committed.revision).contains(&revision) => {
             let event = |write: Write| happened(committed, revision, write);
             let events = writes.into_iter().map(event).collect::<Option<Vec<_>>>();
             let compacted = committed.compacted;

@@ -157,7 +157,7 @@ impl<'a> Search<'a> {
                 place = if self.happens(nth) { self.next[HEAD] } else { self.next[place] };
             } else {
                 // An answer of something that has not happened, or nothing is left to try.
-                let (stuck, _) = event.unwrap_or(furthest_event(&self));
+                let (stuck, _) = event.unwrap_or_else(|| furthest_event(&self));
                 if self.order.len() >= furthest.1 {
                     furthest = (stuck, self.order.len());
                 }

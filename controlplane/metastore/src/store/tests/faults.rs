@@ -54,7 +54,11 @@ pub(super) fn history(store: &Store) -> Vec<String> {
     let text = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
     let happenings = store.history(2).unwrap();
     let of = |change: &Change| {
-        format!("{}={}", text(&change.key), change.value.as_ref().map_or("-".to_owned(), text))
+        format!(
+            "{}={}",
+            text(&change.key),
+            change.value.as_ref().map_or_else(|| "-".to_owned(), text)
+        )
     };
     let line = |one: &Arc<crate::happening::Happening>| {
         let changes = Change::of_happening(one);

@@ -27,7 +27,7 @@ fn half_a_change_of_a_thread_that_panicked_never_reaches_the_log() {
         sequencer.group.payload.push(1);
         panic!("in the middle of a change");
     });
-    assert!(panicking.join().is_err());
+    panicking.join().unwrap_err();
     let told = runtime.block_on(revision_of(&rig.store, &put("b", "2")));
     assert!(matches!(told, Err(Refusal::Stopped | Refusal::TimedOut)), "{told:?}");
     assert!(!rig.store.is_serving());
@@ -61,7 +61,7 @@ fn everybody_hears_of_a_committer_that_panics() {
     });
     let over = Err(Refusal::TimedOut);
     assert_eq!(told, (Ok(2), over, over, over));
-    assert!(committer.join().is_err());
+    committer.join().unwrap_err();
     assert!(!store.is_serving());
     assert_eq!(events(&queue), ["2 a=1", "over"]);
     let reopened = Rig::open(inner).unwrap();
@@ -111,5 +111,33 @@ fn nobody_reads_what_watchers_were_not_handed_yet() {
     assert_eq!(runtime.block_on(durable.wait()), Ok(()));
     holder.join().unwrap();
     assert_eq!((rig.store.committed().revision, rig.store.hub.published()), (3, 3));
+    rig.end();
+}
+
+/// A group that was in the log and not in the state yet was taken for one of which the state has forgotten everything, and a watcher that
+/// was behind was told that the store was compacted.
+#[test]
+fn history_ends_where_the_state_does() {
+    let rig = Rig::open(Arc::new(MemoryEngine::new())).unwrap();
+    let runtime = runtime();
+    // Too long to stay in memory.
+    let (first, second, third) = (put("a", &"1".repeat(5000)), put("b", "2"), put("c", "3"));
+    assert_eq!(runtime.block_on(revision_of(&rig.store, &first)), Ok(2));
+    assert_eq!(runtime.block_on(revision_of(&rig.store, &second)), Ok(3));
+    let ((held, is_held), (let_go, going)) = (channel(), channel());
+    let store = Arc::clone(&rig.store);
+    let holder = std::thread::spawn(move || hold(&store, &held, &going));
+    is_held.recv().unwrap();
+    let head = rig.store.engine().size().head;
+    let (_, durable) = rig.store.begin_txn(&third).unwrap();
+    while rig.store.engine().size().head == head {
+        std::thread::yield_now();
+    }
+    let told = rig.store.history(2).map(|told| told.iter().map(|one| one.revision).collect());
+    assert_eq!(told.map_err(|error| error.to_string()), Ok(vec![2, 3]));
+    let_go.send(()).unwrap();
+    assert_eq!(runtime.block_on(durable.wait()), Ok(()));
+    holder.join().unwrap();
+    assert_eq!(history(&rig.store).len(), 3);
     rig.end();
 }

@@ -46,8 +46,11 @@ pub(super) struct Journal {
     pub(super) highest: Revision,
     pub(super) broken: Vec<String>,
     /// Values of committed states that were read, for the chronicle to agree with.
-    pub(super) read: Vec<(Bytes, Revision, Option<(Revision, Bytes)>)>,
+    pub(super) read: Vec<Read>,
 }
+
+/// A key at a revision: when it was written, and what.
+pub(super) type Read = (Bytes, Revision, Option<(Revision, Bytes)>);
 
 #[derive(Clone)]
 pub(super) struct Client {
@@ -158,7 +161,11 @@ impl Client {
         self.note(std::slice::from_ref(&change), None);
         let request = requests::all(&[change]);
         let mut asked = pin!(self.store.txn(&request));
-        poll_fn(|context| Poll::Ready(drop(asked.as_mut().poll(context)))).await;
+        poll_fn(|context| {
+            let _ = asked.as_mut().poll(context);
+            Poll::Ready(())
+        })
+        .await;
         Ok(())
     }
 

@@ -1,0 +1,4 @@
+//! The programs of the control plane as processes.
+
+#[cfg(feature = "metastore")]
+mod metastore_kill;
