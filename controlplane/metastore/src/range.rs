@@ -79,7 +79,7 @@ pub fn revision_of(
 }
 
 /// Whether the keys come as they lie in the index, so that no more than `limit` of them need to be looked at.
-fn is_plain(request: &RangeRequest) -> bool {
+pub fn is_plain(request: &RangeRequest) -> bool {
     is_in_order(request) && !is_filtered(request)
 }
 

@@ -75,7 +75,7 @@ async fn served(store: &Arc<Store>) -> (SocketAddr, watch::Sender<bool>) {
     let address = listener.local_addr().unwrap();
     let services = Services::new(Arc::clone(store), settings);
     let (stop, stopping) = watch::channel(false);
-    let server = Server { services, store: Arc::clone(store) };
+    let server = Server { services, store: Arc::clone(store), certificates: None };
     tokio::spawn(server.serve(listener, stopping));
     (address, stop)
 }

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use metastore::grpc::Settings;
-use metastore::service::{self, Config, Deps, EngineUrl, ServiceError};
+use metastore::service::{self, Config, Deps, EngineUrl, Listener, ServiceError};
 use proto::etcd::etcdserverpb::StatusRequest;
 use proto::etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use tempfile::TempDir;
@@ -101,6 +101,7 @@ impl Ours {
         let config = Config { engine, segment_bytes: SEGMENT_BYTES, recent_bytes, settings };
         let (stop, stopping) = oneshot::channel();
         let shutdown = async move { drop(stopping.await) };
+        let listener = Listener { socket: listener, certificates: None };
         let deps = Deps { listeners: vec![listener] };
         let ended = tokio::spawn(service::run(config, deps, shutdown));
         Ours { url, kept, folder, progress_every, stop, ended }
