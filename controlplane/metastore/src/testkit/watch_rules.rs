@@ -50,6 +50,7 @@ pub fn breaches(recorded: &Recorded, chronicle: &Chronicle, compacted: Revision)
     check.atomic();
     check.bookmarkable();
     check.complete();
+    check.canceled();
     check.events().iter().for_each(|event| check.of_key(event));
     check.found
 }
@@ -168,6 +169,16 @@ impl Check<'_> {
         let rule = if nth == 0 { Rule::Resumable } else { Rule::Reliable };
         let (is, should) = (told.get(nth), written.get(nth));
         self.breach(rule, format!("event {nth} is {is:?} and should be {should:?}"));
+    }
+
+    /// A watch that nobody cancelled ends where it wants what was compacted, and nowhere else.
+    fn canceled(&mut self) {
+        let canceled = self.recorded.responses.iter().find(|one| one.canceled && !one.created);
+        let (Some(canceled), Some(first)) = (canceled, self.first()) else { return };
+        let (compacted, next) = (canceled.compact_revision, first.max(reached(self.recorded) + 1));
+        if compacted <= next {
+            self.breach(Rule::Reliable, format!("canceled by {compacted}, and wants {next}"));
+        }
     }
 
     /// Where the watch begins; `None` where it was never made.

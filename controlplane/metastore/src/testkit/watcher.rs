@@ -70,6 +70,8 @@ fn ask(asking: &mpsc::Sender<WatchRequest>, request: RequestUnion) {
 
 fn note(recorded: &mut [Recorded], response: WatchResponse) {
     let is_for = |id: i64| response.watch_id == -1 || response.watch_id == id;
-    let for_whom = recorded.iter_mut().filter(|one| is_for(one.request.watch_id));
+    let is_over = |one: &Recorded| one.responses.last().is_some_and(|last| last.canceled);
+    let for_whom = recorded.iter_mut();
+    let for_whom = for_whom.filter(|one| is_for(one.request.watch_id) && !is_over(one));
     for_whom.for_each(|one| one.responses.push(response.clone()));
 }

@@ -127,3 +127,15 @@ fn a_watch_goes_on_behind_what_it_reached() {
     assert_eq!(reached(&recorded(2, &[(9, &ALL)])), 4, "a header reaches nothing");
     assert_eq!(reached(&recorded(2, &[(4, &ALL), (9, &[])])), 9);
 }
+
+#[test]
+fn a_watch_ends_where_what_it_wants_is_forgotten() {
+    for (compact_revision, rules) in [(0, &[Rule::Reliable][..]), (4, &[Rule::Reliable]), (5, &[])]
+    {
+        let mut ended = recorded(2, &[(3, &ALL[..3])]);
+        let canceled =
+            WatchResponse { canceled: true, compact_revision, ..response(5, Vec::new()) };
+        ended.responses.push(canceled);
+        check(&ended, rules);
+    }
+}
