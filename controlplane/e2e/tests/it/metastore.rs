@@ -148,7 +148,8 @@ async fn write_until_refused(
     let mut written = Vec::new();
     for nth in 0.. {
         let name = format!("round-{round}-{writer}-{nth}");
-        let made = settings.create(&PostParams::default(), &setting(&name));
+        let (params, object) = (PostParams::default(), setting(&name));
+        let made = settings.create(&params, &object);
         match tokio::time::timeout(Duration::from_secs(5), made).await {
             Ok(Ok(made)) => written.push((name, made.uid().unwrap_or_default())),
             Ok(Err(_)) | Err(_) => break,
