@@ -24,7 +24,8 @@ pub struct Habit {
     pub ask_every: Duration,
 }
 
-/// Records until the stream ends, or a word of progress reaches the goal, when there is one. Watches get ids from 1 on.
+/// Records until the stream ends, or a word of progress reaches the goal, when there is one that a watch of it does not begin behind.
+/// Watches get ids from 1 on.
 pub async fn record(
     channel: Channel,
     requests: Vec<WatchCreateRequest>,
@@ -56,7 +57,14 @@ pub async fn record(
                     tokio::time::sleep(habit.pause).await;
                 }
             }
-            _ = tick.tick() => ask(&asking, RequestUnion::ProgressRequest(WatchProgressRequest {})),
+            _ = tick.tick() => {
+                // Nobody is told how far he is while one of his watches begins later, as in etcd.
+                let begins_later = |goal| recorded.iter().any(|one| one.request.start_revision > goal);
+                if goal.borrow().is_some_and(begins_later) {
+                    return recorded;
+                }
+                ask(&asking, RequestUnion::ProgressRequest(WatchProgressRequest {}));
+            }
             // A goal that nobody sets any more does not change.
             Ok(()) = goal.changed() => {}
         }
