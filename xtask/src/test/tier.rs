@@ -1,5 +1,7 @@
 //! Runs one tier and counts it. A tier that breaks off counts as one failure, whatever it had passed.
 
+use std::env;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -49,7 +51,19 @@ pub(super) fn e2e(kubernetes: &Kubernetes, filter: Option<&str>) -> anyhow::Resu
     let tally = run_tests(cargo, "e2e: cargo test");
     // What tests measured; there is no file when none of those ran.
     print!("{}", fs::read_to_string(logs.join("figures")).unwrap_or_default());
-    tally
+    let mut tally = tally?;
+    tally.add(parity(&programs, filter)?);
+    Ok(tally)
+}
+
+/// The metastore and an etcd, told the same.
+fn parity(programs: &OsStr, filter: Option<&str>) -> anyhow::Result<Tally> {
+    let mut folders = env::split_paths(programs).map(|folder| folder.join("etcd"));
+    let etcd = folders.find(|etcd| etcd.is_file()).context("no etcd among the programs")?;
+    let mut cargo = build::cargo("test");
+    cargo.args(["-p", "metastore", "--features", "testkit", "--test", "it"]).args(filter);
+    cargo.env("BERTH_ETCD", etcd);
+    run_tests(cargo, "e2e: cargo test -p metastore")
 }
 
 /// Runs `cargo test`, shows what it says and counts it.

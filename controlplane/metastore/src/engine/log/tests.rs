@@ -10,7 +10,6 @@ mod damage;
 mod faults;
 mod folder;
 mod power_cuts;
-mod speed;
 
 const SMALL: LogOptions = LogOptions { segment_bytes: 4096 };
 

@@ -20,15 +20,14 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// `None` where there is no etcd to compare with.
-    pub(super) fn from_environment() -> Option<Settings> {
-        let etcd = env::var_os("BERTH_ETCD")?;
+    pub(super) fn from_environment() -> Settings {
+        let etcd = env::var_os("BERTH_ETCD").expect("BERTH_ETCD names the program of an etcd");
         let seeds = env::var("BERTH_PARITY_SEEDS").map_or(SEEDS, |text| {
             let (first, end) = text.split_once("..").expect("BERTH_PARITY_SEEDS is FIRST..END");
             number(first)..number(end)
         });
         let sequences = env::var("BERTH_PARITY_SEQUENCES").map_or(SEQUENCES, |text| number(&text));
-        Some(Settings { etcd: PathBuf::from(etcd), seeds, sequences, longest: LONGEST })
+        Settings { etcd: PathBuf::from(etcd), seeds, sequences, longest: LONGEST }
     }
 }
 

@@ -16,10 +16,7 @@ use super::{delete, inside, put, range, to_delete, to_get, to_put, txn, watch};
 
 #[test]
 fn what_was_found_once() {
-    let Some(settings) = Settings::from_environment() else {
-        eprintln!("SKIPPED: BERTH_ETCD names no etcd to compare with");
-        return;
-    };
+    let settings = Settings::from_environment();
     let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
     let failed: Vec<String> = runtime.block_on(async {
         let mut failed = Vec::new();

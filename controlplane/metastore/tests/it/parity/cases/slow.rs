@@ -18,10 +18,7 @@ use super::{delete, put, range, watch};
 
 #[test]
 fn leases_end_with_the_same_deletions() {
-    let Some(settings) = Settings::from_environment() else {
-        eprintln!("SKIPPED: BERTH_ETCD names no etcd to compare with");
-        return;
-    };
+    let settings = Settings::from_environment();
     Runtime::new().expect("threads can be started").block_on(async {
         let mut pair = Pair::start(&settings, Kept::InMemory).await;
         let of_lease = |key| Op::Put(PutRequest { lease: 1, ..put(key, "v") });
@@ -50,10 +47,7 @@ fn leases_end_with_the_same_deletions() {
 
 #[test]
 fn progress_is_told_by_the_clock_to_who_waits_for_nothing_else() {
-    let Some(settings) = Settings::from_environment() else {
-        eprintln!("SKIPPED: BERTH_ETCD names no etcd to compare with");
-        return;
-    };
+    let settings = Settings::from_environment();
     let every = Duration::from_millis(400);
     Runtime::new().expect("threads can be started").block_on(async {
         let mut pair = Pair::with_progress_every(&settings, Kept::InMemory, every).await;
@@ -95,10 +89,7 @@ fn progress_is_told_by_the_clock_to_who_waits_for_nothing_else() {
 /// The first one is too large.
 #[test]
 fn sizes_and_fragments() {
-    let Some(settings) = Settings::from_environment() else {
-        eprintln!("SKIPPED: BERTH_ETCD names no etcd to compare with");
-        return;
-    };
+    let settings = Settings::from_environment();
     Runtime::new().expect("threads can be started").block_on(async {
         let mut pair = Pair::start(&settings, Kept::InLog).await;
         let of_size = |key, n: usize| Op::Put(put(key, &"x".repeat(n)));
