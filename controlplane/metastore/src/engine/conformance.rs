@@ -30,14 +30,14 @@ pub fn payload(number: u64, length: usize) -> Vec<u8> {
 /// All groups from a place on; no error may be among them.
 #[track_caller]
 pub fn all_groups(engine: &dyn Engine, from: Lsn) -> Vec<Group> {
-    let groups = engine.groups(from).expect("groups from a border");
-    groups.collect::<Result<_, _>>().expect("every group is whole")
+    let groups = engine.groups(from).expect("invariant: groups from a border");
+    groups.collect::<Result<_, _>>().expect("invariant: every group is whole")
 }
 
 /// None may have been passed over.
 #[track_caller]
 pub fn newest_checkpoint(engine: &dyn Engine) -> Option<Checkpoint> {
-    let latest = engine.latest_checkpoint().expect("a checkpoint or none");
+    let latest = engine.latest_checkpoint().expect("invariant: a checkpoint or none");
     assert!(latest.passed_over.is_empty(), "{latest:?}");
     latest.checkpoint
 }
@@ -51,7 +51,7 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn claim(engine: &'a dyn Engine) -> Self {
-        let (epoch, head) = engine.claim().expect("claim");
+        let (epoch, head) = engine.claim().expect("invariant: claim");
         Self { engine, epoch, head, written: Vec::new() }
     }
 
@@ -59,7 +59,8 @@ impl<'a> Writer<'a> {
         let (at, number) = (self.head, self.written.len() as u64);
         let payload = payload(number, length);
         let (left, right) = payload.split_at(length / 3);
-        self.head = self.engine.append(self.epoch, at, &[left, &[], right]).expect("append");
+        self.head =
+            self.engine.append(self.epoch, at, &[left, &[], right]).expect("invariant: append");
         assert_eq!(self.head, at + HEADER_BYTES + length as u64, "the head is arithmetic");
         self.written.push(Group { at, epoch: self.epoch, payload: payload.into() });
         at
@@ -72,7 +73,7 @@ fn new_is_empty(engine: &dyn Engine) {
     assert_eq!(all_groups(engine, Lsn(0)), []);
     assert!(newest_checkpoint(engine).is_none());
     assert!(matches!(engine.read(Lsn(0), 1), Err(ReadError::BeyondHead { .. })));
-    engine.trim(Lsn(0)).expect("there is nothing to trim");
+    engine.trim(Lsn(0)).expect("invariant: there is nothing to trim");
     let unclaimed = engine.append(Epoch(0), Lsn(0), &[b"x"]);
     assert!(matches!(unclaimed, Err(AppendError::Fenced { by: Epoch(0) })), "{unclaimed:?}");
 }
@@ -126,7 +127,7 @@ fn ranges_are_read(engine: &dyn Engine) {
                 continue;
             }
             assert_eq!(
-                bytes.expect("a range of a payload"),
+                bytes.expect("invariant: a range of a payload"),
                 group.payload.slice(skip..skip + count)
             );
         }
@@ -145,7 +146,7 @@ fn groups_come_in_order(engine: &dyn Engine) {
     for (index, group) in writer.written.iter().enumerate() {
         assert_eq!(all_groups(engine, group.at), writer.written[index..]);
     }
-    let open = engine.groups(writer.head).expect("from the head");
+    let open = engine.groups(writer.head).expect("invariant: from the head");
     writer.append(5);
     assert_eq!(open.count(), 0, "the head is that of the call");
     let beyond = engine.groups(writer.head + 1).map(drop);
@@ -157,15 +158,19 @@ fn trim_keeps_what_a_checkpoint_needs(engine: &dyn Engine) {
     for _ in 0..40 {
         writer.append(1000);
     }
-    engine.trim(writer.head).expect("trim without a checkpoint");
+    engine.trim(writer.head).expect("invariant: trim without a checkpoint");
     assert_eq!(engine.size().oldest, Lsn(0), "nothing goes before there is a checkpoint");
     let (first, second) = (writer.written[20].at, writer.written[30].at);
-    engine.write_checkpoint(first, &mut |body| body.write_all(b"first")).expect("checkpoint");
-    engine.write_checkpoint(second, &mut |body| body.write_all(b"second")).expect("checkpoint");
-    engine.trim(writer.head).expect("trim");
+    engine
+        .write_checkpoint(first, &mut |body| body.write_all(b"first"))
+        .expect("invariant: checkpoint");
+    engine
+        .write_checkpoint(second, &mut |body| body.write_all(b"second"))
+        .expect("invariant: checkpoint");
+    engine.trim(writer.head).expect("invariant: trim");
     let oldest = engine.size().oldest;
     assert!(oldest > Lsn(0) && oldest <= first, "{oldest:?}");
-    engine.trim(writer.written[2].at).expect("a lower bound than before");
+    engine.trim(writer.written[2].at).expect("invariant: a lower bound than before");
     assert_eq!(engine.size().oldest, oldest);
     assert_eq!(all_groups(engine, first), writer.written[20..]);
     let read = engine.read(writer.written[0].payload_at(), 1);
@@ -182,11 +187,14 @@ fn pins_outlive_a_trim(engine: &dyn Engine) {
     }
     let pin = engine.pin();
     let later = writer.append(1000);
-    engine.write_checkpoint(writer.head, &mut |_| Ok(())).expect("checkpoint");
-    engine.trim(writer.head).expect("trim");
+    engine.write_checkpoint(writer.head, &mut |_| Ok(())).expect("invariant: checkpoint");
+    engine.trim(writer.head).expect("invariant: trim");
     let first = &writer.written[0];
     assert!(engine.read(first.payload_at(), 1000).is_err(), "it was trimmed");
-    assert_eq!(pin.clone().read(first.payload_at(), 1000).expect("pinned"), first.payload);
+    assert_eq!(
+        pin.clone().read(first.payload_at(), 1000).expect("invariant: pinned"),
+        first.payload
+    );
     let beyond = pin.read(later + HEADER_BYTES, 1);
     assert!(matches!(beyond, Err(ReadError::BeyondHead { .. })), "{beyond:?}");
 }
@@ -199,15 +207,15 @@ fn newest_checkpoint_is_found(engine: &dyn Engine) {
         let mut write = |sink: &mut dyn std::io::Write| {
             body.chunks(999).try_for_each(|part| sink.write_all(part))
         };
-        engine.write_checkpoint(writer.head, &mut write).expect("checkpoint");
-        let mut found = newest_checkpoint(engine).expect("there is one");
+        engine.write_checkpoint(writer.head, &mut write).expect("invariant: checkpoint");
+        let mut found = newest_checkpoint(engine).expect("invariant: there is one");
         let mut bytes = Vec::new();
-        found.body.read_to_end(&mut bytes).expect("readable");
+        found.body.read_to_end(&mut bytes).expect("invariant: readable");
         assert!(found.at == writer.head && bytes == body);
     }
     let failed = engine.write_checkpoint(writer.head, &mut |_| Err(std::io::Error::other("no")));
     assert!(matches!(failed, Err(EngineError::Io { .. })), "{failed:?}");
-    let found = newest_checkpoint(engine).expect("the one before stays");
+    let found = newest_checkpoint(engine).expect("invariant: the one before stays");
     assert_eq!(found.at, writer.head);
     let beyond = engine.write_checkpoint(writer.head + 1, &mut |_| Ok(()));
     assert!(matches!(beyond, Err(EngineError::BeyondHead { .. })), "{beyond:?}");
@@ -218,8 +226,9 @@ fn readers_see_what_was_acknowledged(engine: &Arc<dyn Engine>) {
     let reading = Arc::clone(engine);
     let reader = std::thread::spawn(move || {
         for group in receiver {
-            let bytes =
-                reading.read(group.payload_at(), group.payload.len()).expect("acknowledged");
+            let bytes = reading
+                .read(group.payload_at(), group.payload.len())
+                .expect("invariant: acknowledged");
             assert_eq!(bytes, group.payload);
             assert_eq!(all_groups(reading.as_ref(), group.at).first(), Some(&group));
         }
@@ -227,16 +236,16 @@ fn readers_see_what_was_acknowledged(engine: &Arc<dyn Engine>) {
     let mut writer = Writer::claim(engine.as_ref());
     for index in 0..200 {
         writer.append(index * 37 % 900);
-        sender.send(writer.written[index].clone()).expect("the reader lives");
+        sender.send(writer.written[index].clone()).expect("invariant: the reader lives");
     }
     drop(sender);
-    reader.join().expect("the reader saw every group");
+    reader.join().expect("invariant: the reader saw every group");
 }
 
 fn closed_takes_nothing(engine: &dyn Engine) {
     let mut writer = Writer::claim(engine);
     writer.append(10);
-    engine.close().expect("close");
+    engine.close().expect("invariant: close");
     let head = engine.size().head;
     let late = engine.append(writer.epoch, head, &[b"late"]);
     assert!(matches!(late, Err(AppendError::Broken { .. })), "{late:?}");

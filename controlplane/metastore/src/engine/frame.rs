@@ -154,12 +154,12 @@ pub fn find_after_first_byte(bytes: &[u8], at: Lsn, store: StoreId) -> Option<us
 }
 
 pub(super) fn number_u32(bytes: &[u8], offset: usize) -> u32 {
-    let field = bytes[offset..offset + 4].try_into().expect("a slice of four bytes");
+    let field = bytes[offset..offset + 4].try_into().expect("invariant: a slice of four bytes");
     u32::from_le_bytes(field)
 }
 
 pub(super) fn number_u64(bytes: &[u8], offset: usize) -> u64 {
-    let field = bytes[offset..offset + 8].try_into().expect("a slice of eight bytes");
+    let field = bytes[offset..offset + 8].try_into().expect("invariant: a slice of eight bytes");
     u64::from_le_bytes(field)
 }
 

@@ -69,7 +69,7 @@ impl LogEngine {
         options: LogOptions,
     ) -> Result<(Self, Opened), EngineError> {
         let recovered = recovery::open(disk.as_ref(), options.segment_bytes)?;
-        let segment = Arc::clone(recovered.row.last().expect("a row is never empty"));
+        let segment = Arc::clone(recovered.row.last().expect("invariant: a row is never empty"));
         let engine = Self {
             disk,
             store: recovered.store,

@@ -66,7 +66,7 @@ pub(super) fn open(disk: &dyn Disk, segment_bytes: u64) -> Result<Recovered, Eng
     check_begin(disk, &row, checkpoints.last())?;
     let newest = checkpoints.last().copied();
     let scanned = scan(disk, store, &row, newest)?;
-    let last = row.last().expect("a row is never empty");
+    let last = row.last().expect("invariant: a row is never empty");
     let dropped = finish_tail(last, store, &scanned)?;
     let opened = Opened {
         oldest: row[0].base,
@@ -297,8 +297,11 @@ fn refuse_what_was_acknowledged(
     reason: Invalid,
 ) -> Result<(), EngineError> {
     let used = head.0 - last.base.0;
-    let mut rest =
-        vec![0; usize::try_from(last.length() - used).expect("a segment fits into memory")];
+    let mut rest = vec![
+        0;
+        usize::try_from(last.length() - used)
+            .expect("invariant: a segment fits into memory")
+    ];
     read_exact_at(last.file.as_ref(), &mut rest, used)
         .map_err(EngineError::io("read", &last.path))?;
     let elsewhere = match reason {

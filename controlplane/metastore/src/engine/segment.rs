@@ -204,7 +204,8 @@ impl Walk {
         let skip = self.at.0 - self.buffer_at.0;
         if skip + count > self.buffer.len() as u64 {
             let wanted = count.max(CHUNK_BYTES).min(left);
-            let mut buffer = vec![0; usize::try_from(wanted).expect("a group fits into memory")];
+            let mut buffer =
+                vec![0; usize::try_from(wanted).expect("invariant: a group fits into memory")];
             let offset = self.at.0 - self.segment.base.0;
             read_exact_at(self.segment.file.as_ref(), &mut buffer, offset)
                 .map_err(EngineError::io("read", &self.segment.path))?;

@@ -143,9 +143,9 @@ fn pack(pieces: &[Piece<'_>]) -> Keys {
 
 /// The length of keys of one node. A request that brings a key is some MiB at most, and a node has at most 255 of them.
 fn length(bytes: &[u8]) -> u32 {
-    u32::try_from(bytes.len()).expect("the keys of one node are under 4 GiB")
+    u32::try_from(bytes.len()).expect("invariant: the keys of one node are under 4 GiB")
 }
 
 fn read_end(bytes: &[u8]) -> u32 {
-    u32::from_le_bytes(bytes.try_into().expect("an end is four bytes"))
+    u32::from_le_bytes(bytes.try_into().expect("invariant: an end is four bytes"))
 }

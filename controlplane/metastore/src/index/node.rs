@@ -63,7 +63,7 @@ impl Path {
     }
 
     fn push(&mut self, slot: usize) {
-        self.slots[self.levels] = u8::try_from(slot).expect("a fan-out is under 256");
+        self.slots[self.levels] = u8::try_from(slot).expect("invariant: a fan-out is under 256");
         self.levels += 1;
     }
 }
@@ -268,6 +268,6 @@ fn mend<V: Clone + Weigh>(block: &mut Block<Child<V>>, slot: usize, fanout: Fano
 }
 
 fn step(path: &[u8]) -> (usize, &[u8]) {
-    let (slot, below) = path.split_first().expect("a path has a slot for each level");
+    let (slot, below) = path.split_first().expect("invariant: a path has a slot for each level");
     ((*slot).into(), below)
 }
