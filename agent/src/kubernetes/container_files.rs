@@ -5,7 +5,7 @@ use actuator::{HostFiles, KnobFiles};
 use model::knob::{Knob, KnobValue};
 use model::plan::{FailureKind, StepFailure};
 use model::qos::CgroupPath;
-use model::{Bytes, CgroupId};
+use model::{Bytes, CgroupId, CpuSet};
 use proto::nri::{ContainerUpdate, LinuxContainerUpdate, LinuxCpu, LinuxResources};
 use runtime::cgroup::container_id;
 use runtime::nri::{Runtime, UpdateError};
@@ -26,8 +26,12 @@ impl ContainerFiles {
     }
 
     /// Waits until the runtime has written. `Ok(false)`: nobody is there to do it.
-    fn update(&self, id: &str, cpu: LinuxCpu, subject: &str) -> Result<bool, StepFailure> {
-        let resources = LinuxResources { cpu: Some(cpu), ..LinuxResources::default() };
+    fn update(
+        &self,
+        id: &str,
+        resources: LinuxResources,
+        subject: &str,
+    ) -> Result<bool, StepFailure> {
         let update = ContainerUpdate {
             container_id: id.to_owned(),
             linux: Some(LinuxContainerUpdate { resources: Some(resources) }),
@@ -43,6 +47,14 @@ impl ContainerFiles {
             Err(UpdateError::Disconnected) => Ok(false),
             Err(error) => Err(failure(FailureKind::Busy, format!("{subject}: {error}"))),
         }
+    }
+}
+
+impl ContainerFiles {
+    /// Also where nobody can read it: whoever reads it back will say so.
+    fn holds(&mut self, cgroup: &CgroupPath, knob: Knob, text: &str) -> bool {
+        let held = self.host.text(cgroup, knob).ok().and_then(|held| held.parse::<CpuSet>().ok());
+        held.is_none() || held == text.parse::<CpuSet>().ok()
     }
 }
 
@@ -74,9 +86,15 @@ impl KnobFiles for ContainerFiles {
             let message = format!("{subject}: a runtime cannot empty a cpuset");
             return Err(StepFailure { kind: FailureKind::NoSpace, errno: None, message });
         }
-        match self.update(id, cpu, &subject)? {
-            true => Ok(()),
+        let resources = LinuxResources { cpu: Some(cpu), ..LinuxResources::default() };
+        match self.update(id, resources.clone(), &subject)? {
             false => self.host.write(cgroup, knob, text),
+            true if self.holds(cgroup, knob, text) => Ok(()),
+            // Another plugin has named the file when the container was made: runtimes write such files last, with every update.
+            true => {
+                let unified = [(knob.file().to_owned(), text.to_owned())].into();
+                self.update(id, LinuxResources { unified, ..resources }, &subject).map(drop)
+            }
         }
     }
 
