@@ -99,12 +99,31 @@ impl Process {
 impl Drop for Process {
     /// Without a grace period: nothing of a test's store is read again.
     fn drop(&mut self) {
+        if thread::panicking() {
+            show_threads(&self.name, self.pid());
+        }
         // It may have ended already.
         drop(self.child.kill());
         drop(self.child.wait());
         if thread::panicking() {
             show(&self.log);
         }
+    }
+}
+
+/// Prints what each thread is at, for somebody who looks at a server that did not answer: its state, where it waits in the kernel, its time.
+#[expect(clippy::print_stderr, reason = "the test harness shows it with the failure")]
+fn show_threads(name: &str, pid: u32) {
+    let read = |path: PathBuf| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    for folder in threads.map(|entry| entry.path()) {
+        let (comm, wchan) = (read(folder.join("comm")), read(folder.join("wchan")));
+        let stat = read(folder.join("stat"));
+        // State, and ticks in user and kernel mode (proc(5)); the name before them may hold spaces.
+        let fields: Vec<&str> =
+            stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let field = |nth: usize| fields.get(nth).copied().unwrap_or("?");
+        eprintln!("--- {name} {comm}: {} {wchan} {} {}", field(0), field(11), field(12));
     }
 }
 
