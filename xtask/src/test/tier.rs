@@ -61,7 +61,7 @@ fn parity(programs: &OsStr, filter: Option<&str>) -> anyhow::Result<Tally> {
     let mut folders = env::split_paths(programs).map(|folder| folder.join("etcd"));
     let etcd = folders.find(|etcd| etcd.is_file()).context("no etcd among the programs")?;
     let mut cargo = build::cargo("test");
-    cargo.args(["-p", "metastore", "--features", "testkit", "--test", "it"]).args(filter);
+    cargo.args(["-p", "metastore", "--features", "parity", "--test", "it"]).args(filter);
     cargo.env("BERTH_ETCD", etcd);
     run_tests(cargo, "e2e: cargo test -p metastore")
 }

@@ -4,8 +4,8 @@
 //! `BERTH_ETCD` names the program of etcd; `cargo xtask test --tier e2e` runs these tests beside the one that set-up has built. By default it is one seed for each engine, well under a minute in all; two variables ask for more:
 //!
 //! ```sh
-//! BERTH_ETCD=PATH/etcd cargo test -p metastore --features testkit --test it -- --nocapture
-//! BERTH_PARITY_SEEDS=100..120 BERTH_PARITY_SEQUENCES=200 BERTH_ETCD=PATH/etcd cargo test -p metastore --features testkit --test it engine
+//! BERTH_ETCD=PATH/etcd cargo test -p metastore --features parity --test it -- --nocapture
+//! BERTH_PARITY_SEEDS=100..120 BERTH_PARITY_SEQUENCES=200 BERTH_ETCD=PATH/etcd cargo test -p metastore --features parity --test it engine
 //! ```
 //!
 //! A difference is shown with the shortest sequence that has it; its seed is in the message. What is not compared: `cluster_id`,
