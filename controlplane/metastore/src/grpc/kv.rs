@@ -64,6 +64,12 @@ impl kv_server::Kv for Kv {
     ) -> Result<Response<Chunks>, Status> {
         let request = request.into_inner();
         range::check_stream(&request)?;
+        if !range::is_plain(&request) {
+            // A target without an order sorts what is sent, as in etcd: in one part.
+            let whole = self.range(Request::new(request)).await?.into_inner();
+            let part = RangeStreamResponse { range_response: Some(whole) };
+            return Ok(Response::new(Box::pin(tokio_stream::iter([Ok(part)]))));
+        }
         let committed = self.0.store.committed();
         let header = self.0.store.header(committed.revision);
         let cursor = Cursor::new(committed, &request)?;
