@@ -4,6 +4,8 @@
 use model::units::Nanos;
 use serde::{Deserialize, Serialize};
 
+use crate::random::SplitMix64;
+
 /// Quiet and burst periods take turns, quiet first.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Shape {
@@ -64,7 +66,7 @@ impl Shape {
 /// All arrivals within `span`, in order. Gaps are exponential; at a period's end the gap begins
 /// anew with the other rate, which an exponential gap allows.
 pub fn schedule(shape: &Shape, span: Nanos, seed: u64) -> Vec<Arrival> {
-    let mut random = SplitMix64(seed);
+    let mut random = SplitMix64::new(seed);
     let mut arrivals = Vec::new();
     let mut now = Nanos(0);
     while now < span {
@@ -82,25 +84,6 @@ pub fn schedule(shape: &Shape, span: Nanos, seed: u64) -> Vec<Arrival> {
         }
     }
     arrivals
-}
-
-/// Steele, Lea, Flood: "Fast splittable pseudorandom number generators" (2014); enough for
-/// arrival gaps and the same on every machine.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// Uniform in (0, 1].
-    fn unit(&mut self) -> f64 {
-        ((self.next() >> 11) + 1) as f64 / (1u64 << 53) as f64
-    }
 }
 
 #[cfg(test)]

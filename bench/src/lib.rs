@@ -10,5 +10,6 @@ pub mod footprint;
 pub mod load;
 pub mod procfs;
 pub mod quantile;
+pub mod random;
 pub mod rule65;
 pub mod suppression;

@@ -1,22 +1,19 @@
 //! Values that no compression makes smaller: every byte is new. Real objects would shrink, which no server here makes use of by itself.
 
+use bench::random::SplitMix64;
 use bytes::{Bytes, BytesMut};
 
-/// A stream of random numbers (splitmix64); the same seed gives the same stream.
+/// A stream of random numbers; the same seed gives the same stream.
 #[derive(Debug, Clone)]
-pub(crate) struct Random(u64);
+pub(crate) struct Random(SplitMix64);
 
 impl Random {
     pub(crate) const fn new(seed: u64) -> Random {
-        Random(seed)
+        Random(SplitMix64::new(seed))
     }
 
     pub(crate) const fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.number()
     }
 
     pub(crate) fn value(&mut self, n_bytes: usize) -> Bytes {

@@ -9,6 +9,7 @@ pub mod index;
 pub mod lease;
 pub mod metrics;
 pub mod mvcc;
+pub mod random;
 pub mod range;
 pub mod recent;
 pub mod record;

@@ -129,7 +129,7 @@ pub fn moved(payload: &mut Vec<u8>, key: &[u8], version: &Version, value: &[u8])
 }
 
 /// A version without its place.
-pub fn version_head(body: &mut Vec<u8>, version: &Version) {
+fn version_head(body: &mut Vec<u8>, version: &Version) {
     for number in [version.mod_revision, version.create_revision, version.number, version.lease] {
         body.put_i64_le(number);
     }

@@ -47,6 +47,8 @@ pub struct Store {
     pub hub: Hub,
     pub identity: Identity,
     pub metrics: Metrics,
+    /// Of the checkpoint that was read; 0 for none.
+    opened_from: Lsn,
     began: Instant,
 }
 

@@ -29,7 +29,6 @@ struct Inner {
     published: Revision,
     audiences: Audiences,
     watchers: HashMap<WatcherId, Watcher>,
-    is_over: bool,
 }
 
 /// A watch of a stream.
@@ -53,7 +52,7 @@ struct Watcher {
 impl Hub {
     pub fn new(published: Revision) -> Hub {
         let audiences = Audiences::default();
-        let inner = Inner { published, audiences, watchers: HashMap::new(), is_over: false };
+        let inner = Inner { published, audiences, watchers: HashMap::new() };
         Hub { inner: Mutex::new(inner) }
     }
 
@@ -119,14 +118,10 @@ impl Hub {
     /// them is not up to date, or waits for a revision that has not come.
     pub fn progress(&self, ids: impl Iterator<Item = WatcherId>, queue: &Queue) -> bool {
         let inner = self.locked();
-        let is_there = |id: WatcherId| {
-            let watcher = inner.watchers.get(&id);
-            watcher.is_some_and(|one| one.is_current && one.asked <= inner.published)
-        };
         let mut ids = ids.peekable();
         // Nobody who watches nothing is told how far it is.
         let has_some = ids.peek().is_some();
-        let all = ids.all(is_there);
+        let all = ids.all(|id| inner.has_all(id));
         if all && has_some {
             queue.push(Item::Progress { watch: -1, revision: inner.published });
         }
@@ -136,11 +131,7 @@ impl Hub {
     /// The same for one watch.
     pub fn progress_of(&self, id: WatcherId, queue: &Queue) {
         let inner = self.locked();
-        let is_there = inner
-            .watchers
-            .get(&id)
-            .is_some_and(|one| one.is_current && one.asked <= inner.published);
-        if is_there {
+        if inner.has_all(id) {
             queue.push(Item::Progress { watch: id.watch, revision: inner.published });
         }
     }
@@ -157,13 +148,20 @@ impl Hub {
 
     /// Nothing is published any more.
     pub fn end(&self) {
-        let mut inner = self.locked();
-        inner.is_over = true;
+        let inner = self.locked();
         inner.watchers.values().for_each(|watcher| watcher.queue.push(Item::Over));
     }
 
     fn locked(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Whether a watcher has been handed everything, and has asked for nothing later.
+    fn has_all(&self, id: WatcherId) -> bool {
+        let watcher = self.watchers.get(&id);
+        watcher.is_some_and(|one| one.is_current && one.asked <= self.published)
     }
 }
 
@@ -175,7 +173,7 @@ impl Watcher {
             self.is_current = false;
             self.queue.push(Item::Behind { watch, next: first });
         } else {
-            self.queue.push(Item::Events { watch, start: self.start, batch: Arc::clone(batch) });
+            self.queue.push(Item::Events { watch, batch: Arc::clone(batch) });
         }
     }
 }

@@ -44,6 +44,7 @@ pub use metastore::Metastore;
 pub use namespace::Namespace;
 pub use node::{Node, NodeFile, Output, Settings, Shape, Shell, Start, Timings};
 pub use pki::{HOST_OF_GUESTS, Identity, Pki};
+pub use programs::built;
 pub use promtool::promtool;
 pub use ready::eventually;
 pub use shared::{Shared, shared};

@@ -1,13 +1,13 @@
 //! One metastore of ours, which can be killed and started again.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use kube::{Client, Config};
 
 use crate::bench::Bench;
 use crate::process::Process;
-use crate::{port, ready};
+use crate::{port, programs, ready};
 
 /// The program, built beside the tests.
 const PROGRAM: &str = "berth-control";
@@ -27,7 +27,8 @@ impl Metastore {
         let folder = bench.own_folder("metastore")?;
         let port = port::reserve().context("reserve a port for a metastore")?;
         let endpoint = format!("http://127.0.0.1:{port}");
-        let mut metastore = Metastore { process: None, folder, program: program()?, endpoint };
+        let mut metastore =
+            Metastore { process: None, folder, program: programs::built(PROGRAM)?, endpoint };
         metastore.start_again().await?;
         Ok(metastore)
     }
@@ -62,17 +63,4 @@ impl Metastore {
     pub fn memory_kib(&self) -> Option<u64> {
         self.process.as_ref().and_then(Process::memory_kib)
     }
-}
-
-/// Beside this program, or above it where this is a test.
-fn program() -> anyhow::Result<PathBuf> {
-    let own = std::env::current_exe().context("ask for the path of this program")?;
-    let folders = own.ancestors().skip(1).take(2);
-    let mut programs = folders.map(|folder: &Path| folder.join(PROGRAM));
-    programs.find(|program| program.is_file()).with_context(|| {
-        format!(
-            "no {PROGRAM} beside {}; `cargo build --profile ci -p control` makes it",
-            own.display()
-        )
-    })
 }

@@ -1,4 +1,4 @@
-//! Where the programs lie that `cargo xtask setup --group control-plane` has built. Builds nothing itself.
+//! Where the programs lie that `cargo xtask setup --group control-plane` has built, and those of this workspace. Builds nothing itself.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,16 @@ impl Programs {
         };
         Ok(folder)
     }
+}
+
+/// A program of this workspace: beside the one that runs, or above it where that is a test.
+pub fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let own = env::current_exe().context("ask for the path of this program")?;
+    let mut programs = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    programs.find(|program| program.is_file()).with_context(|| {
+        let command = "cargo build --profile ci -p agent -p cli -p control";
+        format!("no {name} beside {}; `{command}` makes it", own.display())
+    })
 }
 
 fn ask_xtask() -> anyhow::Result<Vec<PathBuf>> {

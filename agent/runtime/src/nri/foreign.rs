@@ -1,6 +1,7 @@
 //! What other plugins of a runtime want of cpusets when a container is about to be made. Owns who set which field; whether that hurts
 //! anybody is the caller's. Source: pkg/api/owners.go of containerd/nri (0.10 and later), where every plugin that sets a field is noted.
 
+use model::knob::Knob;
 use proto::nri::{Field, FieldOwners, LinuxResources, ValidateContainerAdjustmentRequest};
 
 use super::session::Identity;
@@ -26,8 +27,8 @@ impl CpusetField {
     /// Of cgroup v2.
     pub fn file(self) -> &'static str {
         match self {
-            CpusetField::Cpus => "cpuset.cpus",
-            CpusetField::Mems => "cpuset.mems",
+            CpusetField::Cpus => Knob::CpusetCpus.file(),
+            CpusetField::Mems => Knob::CpusetMems.file(),
         }
     }
 

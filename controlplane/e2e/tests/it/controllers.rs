@@ -47,7 +47,8 @@ async fn a_deployment_makes_pods_and_takes_them_along() {
     eventually("the garbage collection of pods and ReplicaSet", LIMIT, none).await.unwrap();
 }
 
-fn deployment(replicas: i32) -> Deployment {
+/// `web`, of an image that nobody pulls.
+pub(crate) fn deployment(replicas: i32) -> Deployment {
     let labels = json!({ "app": "web" });
     let container = json!({ "name": "web", "image": "bench.test/none:1" });
     let object = json!({

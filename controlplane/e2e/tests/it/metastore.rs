@@ -12,8 +12,10 @@ use kube::api::{
 };
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{Apiserver, Bench, Controllers, Metastore, Namespace, eventually};
+
+use crate::controllers::deployment;
 
 /// Controllers answer within a second; this is for two cores that do something else.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -196,25 +198,9 @@ fn setting(name: &str) -> ConfigMap {
     object
 }
 
-fn deployment(replicas: i32) -> Deployment {
-    let labels = json!({ "app": "web" });
-    let container = json!({ "name": "web", "image": "bench.test/none:1" });
-    made_of(json!({
-        "metadata": { "name": "web" },
-        "spec": {
-            "replicas": replicas,
-            "selector": { "matchLabels": labels },
-            "template": {
-                "metadata": { "labels": labels },
-                "spec": { "containers": [container], "terminationGracePeriodSeconds": 0 },
-            },
-        },
-    }))
-}
-
 fn kind() -> CustomResourceDefinition {
     let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
-    made_of(json!({
+    let kind = json!({
         "metadata": { "name": "things.metastore.bench.test" },
         "spec": {
             "group": "metastore.bench.test",
@@ -225,9 +211,6 @@ fn kind() -> CustomResourceDefinition {
                 "schema": { "openAPIV3Schema": schema },
             }],
         },
-    }))
-}
-
-fn made_of<T: k8s_openapi::serde::de::DeserializeOwned>(value: Value) -> T {
-    serde_json::from_value(value).unwrap()
+    });
+    serde_json::from_value(kind).unwrap()
 }

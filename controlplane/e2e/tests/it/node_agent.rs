@@ -1,31 +1,18 @@
 //! The agent in a node, started from the node's shell, and the pods that it looks after: what the cases about it share.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
-use testkit::{Node, NodeFile, eventually};
+use testkit::{Node, NodeFile, built, eventually};
 
 use crate::node::{POD_LIMIT, cgroup_file, pod};
 
 /// The agent in a node, started from its shell.
 pub(crate) struct Agent<'a> {
     pub(crate) node: &'a Node,
-}
-
-/// The agent's programs are built beside the tests.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap();
-    let path = folder.join(name);
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build --profile ci -p agent -p cli",
-        path.display()
-    );
-    path
 }
 
 pub(crate) fn file(path: &str, content: Vec<u8>) -> NodeFile {
@@ -57,7 +44,7 @@ pub(crate) fn files_with(mode: &str, sections: &str) -> Vec<NodeFile> {
 
 /// Without a recording, as most agents run.
 pub(crate) fn plain_files(mode: &str, sections: &str) -> Vec<NodeFile> {
-    let (agent, berth) = (program("berth-agent"), program("berth"));
+    let (agent, berth) = (built("berth-agent").unwrap(), built("berth").unwrap());
     let mut files = with_libraries("/run/berth-bin", &[("berth-agent", &agent), ("berth", &berth)]);
     let config = format!(
         "mode = \"{mode}\"\n[agent]\nwatchdog_grace_ms = 1000\n\

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile};
 
-pub use device::Random;
+pub use crate::random::Random;
 use device::{Change, Inode, NameChange};
 
 /// The calls that can be made to fail.

@@ -198,8 +198,8 @@ impl KvService {
         if !range::is_plain(&request) {
             let kv = Kv(self.shared.clone());
             let answer = kv_server::Kv::range(&kv, Request::new(request)).await;
-            return match answer {
-                Ok(response) => answered(body::Whole::new(response.get_ref())),
+            return match answer.and_then(|response| body::whole(response.get_ref())) {
+                Ok(body) => answered(body),
                 Err(status) => status.into_http(),
             };
         }

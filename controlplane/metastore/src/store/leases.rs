@@ -8,6 +8,7 @@ use super::{Durable, Sequencer, Store};
 use crate::happening::Happening;
 use crate::lease::Leases;
 use crate::mvcc::Revision;
+use crate::random::Random;
 use crate::record;
 use crate::refusal::Refusal;
 use crate::state::Writing;
@@ -123,21 +124,13 @@ impl Sequencer {
 
     /// Unlike any that is there, and hard to guess the next one of: ids are handed from one program to another.
     fn free_id(&self, now: u64) -> i64 {
-        let mut seed = now ^ (self.group.at.0 << 20) ^ self.group.payload.len() as u64;
+        let seed = now ^ (self.group.at.0 << 20) ^ self.group.payload.len() as u64;
+        let mut random = Random::new(seed);
         loop {
-            seed = mixed(seed);
-            let id = i64::from_le_bytes(seed.to_le_bytes()) & i64::MAX;
+            let id = random.number().cast_signed() & i64::MAX;
             if id != 0 && !self.state.leases.exists(id) {
                 return id;
             }
         }
     }
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014).
-fn mixed(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }

@@ -98,6 +98,7 @@ impl Store {
             hub,
             identity: options.identity,
             metrics: Metrics::default(),
+            opened_from: from,
             began,
         })
     }

@@ -53,10 +53,7 @@ type Living = BTreeMap<u64, u64>;
 impl Store {
     /// Until `is_over`.
     pub fn keep_up(&self, is_over: &AtomicBool) {
-        let mut kept = Kept::default();
-        if let Ok(latest) = self.engine.latest_checkpoint() {
-            kept.checkpoint_at = latest.checkpoint.map_or(Lsn(0), |checkpoint| checkpoint.at);
-        }
+        let mut kept = Kept { checkpoint_at: self.opened_from, ..Kept::default() };
         while !is_over.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_EVERY);
             if let Err(error) = self.look(&mut kept, is_over) {

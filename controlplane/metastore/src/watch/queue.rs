@@ -16,10 +16,9 @@ pub enum Item {
         watch: i64,
         revision: Revision,
     },
-    /// Events of one audience, none of them before `start`.
+    /// Events of one audience.
     Events {
         watch: i64,
-        start: Revision,
         batch: Arc<Batch>,
     },
     /// The watch reads on from the store: `next` is the first revision that it has not been handed.

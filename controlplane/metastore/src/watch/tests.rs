@@ -31,7 +31,7 @@ fn id(watch: i64) -> WatcherId {
 fn drained(queue: &Queue) -> Vec<String> {
     let said = |item| match item {
         Item::Created { watch, revision } => format!("{watch} created@{revision}"),
-        Item::Events { watch, batch, .. } => {
+        Item::Events { watch, batch } => {
             let key = |one: &Matched| String::from_utf8_lossy(&one.event().key).into_owned();
             let keys: Vec<String> = batch.matched.iter().map(key).collect();
             format!("{watch} {}@{}", keys.join(" "), batch.revision)

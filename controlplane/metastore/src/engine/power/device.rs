@@ -1,5 +1,6 @@
 //! What a device that loses power makes of changes that were not synced. Owns the throw of the dice; the calls are `power`'s.
 
+use crate::random::Random;
 use std::collections::BTreeMap;
 
 /// What a device writes whole or not at all.
@@ -96,31 +97,5 @@ impl Inode {
             }
         }
         content
-    }
-}
-
-/// SplitMix64: the tests must run the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.number() % limit
-    }
-
-    pub fn one_in(&mut self, chances: u64) -> bool {
-        self.below(chances) == 0
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt as _, Full};
 use prost::Message as _;
 use prost::encoding::{encode_varint, encoded_len_varint};
 use proto::etcd::etcdserverpb::{RangeRequest, RangeResponse, ResponseHeader};
@@ -15,7 +16,6 @@ use super::super::unreadable;
 use super::cursor::Cursor;
 use crate::engine::ReadError;
 use crate::mvcc::Version;
-use crate::range::Values as _;
 
 /// So much is read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
@@ -56,14 +56,7 @@ impl RangeBody {
             ..RangeResponse::default()
         };
         let length = head.encoded_len() + kvs + tail.encoded_len();
-        let length = u32::try_from(length).map_err(|_too_long| {
-            Status::resource_exhausted(
-                "etcdserver: the answer is longer than a message of gRPC; ask with a limit",
-            )
-        })?;
-        let mut before = BytesMut::with_capacity(PREFIX_BYTES + head.encoded_len());
-        before.put_u8(0);
-        before.put_u32(length);
+        let mut before = prefixed(length, head.encoded_len())?;
         before.put_slice(&head.encode_to_vec());
         Ok(RangeBody {
             head: Some(before.freeze()),
@@ -80,14 +73,9 @@ impl RangeBody {
         }
         let mut chunk = BytesMut::with_capacity(CHUNK_BYTES.min(self.least_bytes()));
         chunk.extend(self.head.take().unwrap_or_default());
-        let keys_only = self.cursor.keys_only;
-        self.cursor.go_on(|committed, key, version| {
-            let value = match keys_only {
-                true => Bytes::new(),
-                false => committed.value(key, version)?,
-            };
+        self.cursor.go_on(|key, version, value| {
             put_kv(&mut chunk, key, version, &value);
-            Ok(chunk.len() < CHUNK_BYTES)
+            chunk.len() < CHUNK_BYTES
         })?;
         if self.cursor.n_left() == 0 {
             chunk.extend(self.tail.take().unwrap_or_default());
@@ -182,32 +170,26 @@ fn put_number(into: &mut BytesMut, field: u8, number: i64) {
 }
 
 /// An answer that is there as a whole.
-pub(super) struct Whole(Option<Bytes>, bool);
-
-impl Whole {
-    pub(super) fn new(response: &RangeResponse) -> Whole {
-        let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + response.encoded_len());
-        bytes.put_u8(0);
-        bytes.put_u32(u32::try_from(response.encoded_len()).unwrap_or(u32::MAX));
-        bytes.put_slice(&response.encode_to_vec());
-        Whole(Some(bytes.freeze()), false)
-    }
+pub(super) fn whole(
+    response: &RangeResponse,
+) -> Result<impl Body<Data = Bytes, Error = Status> + Send + use<>, Status> {
+    let mut bytes = prefixed(response.encoded_len(), response.encoded_len())?;
+    bytes.put_slice(&response.encode_to_vec());
+    let body = Full::new(bytes.freeze()).map_err(|never| match never {});
+    Ok(body.with_trailers(std::future::ready(Some(Ok(ok())))))
 }
 
-impl Body for Whole {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if let Some(bytes) = self.0.take() {
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        let is_over = std::mem::replace(&mut self.1, true);
-        Poll::Ready((!is_over).then(|| Ok(Frame::trailers(ok()))))
-    }
+/// A buffer with the prefix of a message; `so_far` is how much of it comes into this buffer.
+fn prefixed(length: usize, so_far: usize) -> Result<BytesMut, Status> {
+    let length = u32::try_from(length).map_err(|_too_long| {
+        Status::resource_exhausted(
+            "etcdserver: the answer is longer than a message of gRPC; ask with a limit",
+        )
+    })?;
+    let mut bytes = BytesMut::with_capacity(PREFIX_BYTES + so_far);
+    bytes.put_u8(0);
+    bytes.put_u32(length);
+    Ok(bytes)
 }
 
 fn ok() -> http::HeaderMap {

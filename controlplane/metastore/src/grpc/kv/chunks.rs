@@ -7,7 +7,6 @@ use tonic::Status;
 use super::super::unreadable;
 use super::cursor::Cursor;
 use crate::engine::ReadError;
-use crate::range::Values as _;
 use crate::txn::key_value;
 
 /// About so much in one part; the first one is smaller, so that it comes at once.
@@ -31,15 +30,11 @@ impl Chunks {
 
     fn part(&mut self) -> Result<RangeResponse, ReadError> {
         let (mut kvs, mut bytes) = (Vec::new(), 0);
-        let (keys_only, most_bytes) = (self.cursor.keys_only, self.most_bytes);
-        self.cursor.go_on(|committed, key, version| {
-            let value = match keys_only {
-                true => bytes::Bytes::new(),
-                false => committed.value(key, version)?,
-            };
+        let most_bytes = self.most_bytes;
+        self.cursor.go_on(|key, version, value| {
             bytes += key.len() + value.len();
             kvs.push(key_value(key, version, value));
-            Ok(bytes < most_bytes)
+            bytes < most_bytes
         })?;
         self.most_bytes = CHUNK_BYTES;
         let mut part = RangeResponse { kvs, ..RangeResponse::default() };

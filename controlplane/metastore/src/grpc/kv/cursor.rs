@@ -5,15 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::etcd::etcdserverpb::RangeRequest;
 
+use crate::engine::ReadError;
 use crate::index::KeyRange;
-use crate::mvcc::{Revision, Version, View};
-use crate::range;
+use crate::mvcc::{Revision, Version};
+use crate::range::{self, Values as _};
 use crate::refusal::Refusal;
 use crate::store::Committed;
 
 #[derive(Debug)]
 pub(super) struct Cursor {
-    pub(super) committed: Arc<Committed>,
+    committed: Arc<Committed>,
     revision: Revision,
     /// What is still to come.
     rest: KeyRange,
@@ -53,24 +54,24 @@ impl Cursor {
 
     /// Every key that is left, without going on.
     pub(super) fn peek(&self) -> impl Iterator<Item = (usize, &Version)> {
-        let existing = self.view().range(&self.rest).take(self.n_left);
+        let existing = self.committed.view_at(self.revision).range(&self.rest).take(self.n_left);
         existing.map(|(key, version)| (key.len(), version))
     }
 
-    /// Hands over keys until `take` has enough and says so by false.
-    pub(super) fn go_on<E>(
+    /// Hands over keys with their values until `take` has enough and says so by false.
+    pub(super) fn go_on(
         &mut self,
-        mut take: impl FnMut(&Committed, &Bytes, &Version) -> Result<bool, E>,
-    ) -> Result<(), E> {
+        mut take: impl FnMut(&Bytes, &Version, Bytes) -> bool,
+    ) -> Result<(), ReadError> {
         let mut last = None;
-        let view = View {
-            index: &self.committed.index,
-            revision: self.revision,
-            is_newest: self.revision == self.committed.revision,
-        };
+        let view = self.committed.view_at(self.revision);
         for (key, version) in view.range(&self.rest).take(self.n_left) {
             let key = key.to_bytes();
-            let has_enough = !take(&self.committed, &key, version)?;
+            let value = match self.keys_only {
+                true => Bytes::new(),
+                false => self.committed.value(&key, version)?,
+            };
+            let has_enough = !take(&key, version, value);
             self.n_left -= 1;
             last = Some(key);
             if has_enough {
@@ -81,9 +82,5 @@ impl Cursor {
             self.rest = self.rest.after(&last);
         }
         Ok(())
-    }
-
-    fn view(&self) -> View<'_> {
-        self.committed.view_at(self.revision)
     }
 }

@@ -213,7 +213,7 @@ impl Stream {
                     WatchResponse { watch_id: watch, created: true, ..WatchResponse::default() };
                 self.send(revision, response).await
             }
-            Item::Events { watch, batch, .. } => {
+            Item::Events { watch, batch } => {
                 let Some(held) = self.watches.get_mut(&watch) else { return Ok(()) };
                 held.has_heard = true;
                 let committed = self.shared.store.committed();
@@ -239,11 +239,7 @@ impl Stream {
                 let response = WatchResponse { header, watch_id: watch, ..Default::default() };
                 self.send_bytes(response.encode_to_vec().into()).await
             }
-            Item::Over => {
-                let told = self.answers.send(Err(Refusal::NoLeader.into())).await;
-                told.map_err(|_gone| Over)?;
-                Err(Over)
-            }
+            Item::Over => self.fail(Refusal::NoLeader.into()).await,
         }
     }
 
@@ -253,8 +249,7 @@ impl Stream {
             Ok(happenings) => happenings,
             Err(HistoryError::Compacted { compacted }) => return self.lost(id, compacted).await,
             Err(error) => {
-                let told = self.answers.send(Err(unreadable(&error))).await;
-                return told.map_err(|_gone| Over).and(Err(Over));
+                return self.fail(unreadable(&error)).await;
             }
         };
         let last = happenings.last().map(|one| one.revision);
@@ -299,8 +294,7 @@ impl Stream {
         let events = match events {
             Ok(events) => events,
             Err(error) => {
-                let told = self.answers.send(Err(unreadable(&error))).await;
-                return told.map_err(|_gone| Over).and(Err(Over));
+                return self.fail(unreadable(&error)).await;
             }
         };
         if events.iter().all(Bytes::is_empty) {
@@ -327,6 +321,12 @@ impl Stream {
 
     async fn send_bytes(&mut self, bytes: Bytes) -> Result<(), Over> {
         self.answers.send(Ok(bytes)).await.map_err(|_gone| Over)
+    }
+
+    /// The last word of the stream. A client that is gone does not miss it.
+    async fn fail(&mut self, status: Status) -> Result<(), Over> {
+        let _ = self.answers.send(Err(status)).await;
+        Err(Over)
     }
 
     fn watcher(&self, watch: i64) -> WatcherId {
