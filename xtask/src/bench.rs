@@ -91,17 +91,21 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<()> {
     });
     let text = serde_json::to_string_pretty(&result).context("encode the result")? + "\n";
     let folder = results(args.metastore.is_quick());
-    write(&folder.join(format!("{}.json", bench.name)), &text)?;
-    write(
-        &folder.join(format!("{}.svg", bench.name)),
-        &picture::draw(bench.name, &rows, &machine),
-    )?;
+    let name = if bench.name == "metastore" { args.metastore.result() } else { bench.name };
+    write(&folder.join(format!("{name}.json")), &text)?;
+    write(&folder.join(format!("{name}.svg")), &picture::draw(name, &rows, &machine))?;
     if let Some(file) = &args.json {
         write(file, &text)?;
     }
     println!("\n{}", table::render(&row::table(&rows)));
-    println!("written: {}", folder.join(format!("{}.json", bench.name)).display());
+    println!("written: {}", folder.join(format!("{name}.json")).display());
     Ok(())
+}
+
+/// For soak.
+pub(crate) fn run_fleet() -> anyhow::Result<()> {
+    let metastore = metastore::Options::fleet();
+    run(&Args { name: "metastore".to_owned(), json: None, metastore })
 }
 
 /// Where results are kept; those of a quick run are none.

@@ -106,8 +106,8 @@ fn run_one(check: Check, root: &Path, args: &Args) -> anyhow::Result<String> {
 }
 
 /// Packages outside of the workspace: the BPF programs and the fuzz targets.
-const OUTSIDE: [&str; 2] = ["agent-ebpf/Cargo.toml", FUZZ];
-const FUZZ: &str = "agent/hostfs/fuzz/Cargo.toml";
+const OUTSIDE: [&str; 3] = ["agent-ebpf/Cargo.toml", FUZZ[0], FUZZ[1]];
+const FUZZ: [&str; 2] = ["agent/hostfs/fuzz/Cargo.toml", "controlplane/metastore/fuzz/Cargo.toml"];
 
 fn fmt(root: &Path) -> anyhow::Result<String> {
     status(cargo(root).args(["fmt", "--all", "--check", "--", "-l"]))?;
@@ -124,7 +124,9 @@ fn clippy(root: &Path) -> anyhow::Result<String> {
     status(cargo(root).args(arguments))?;
     // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
     let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];
-    status(cargo(root).args(locked).arg(FUZZ).stdout(Stdio::null()))?;
+    for manifest in FUZZ {
+        status(cargo(root).args(locked).arg(manifest).stdout(Stdio::null()))?;
+    }
     ebpf::clippy().map(|()| String::new())
 }
 

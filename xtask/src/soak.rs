@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::bench;
 use crate::setup::kubernetes::Choice;
-use crate::test::{self, Cases};
+use crate::storage_suite;
+use crate::test::{self, Cases, LongMetastore};
 use crate::vm::Kernel;
 
 #[derive(Debug, clap::Args)]
@@ -20,6 +22,9 @@ pub(crate) struct Args {
     /// How often the e2e tier runs
     #[arg(long, value_name = "N", default_value_t = 20)]
     rounds: u32,
+    /// Crashes of the metastore: kills of its process, and as many cuts of the power
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    crashes: u32,
     /// Only this fuzz target
     #[arg(long)]
     target: Option<String>,
@@ -37,8 +42,12 @@ enum Soak {
     Agent,
     /// The e2e tier on each other Kubernetes, cases with several nodes or very many agents, and the whole tier again and again until one fails
     Kube,
-    /// The parsers of host files, pods and documents on what a fuzzer makes up
+    /// The parsers of host files, pods and documents, and what the metastore reads, on what a fuzzer makes up
     Fuzz,
+    /// The metastore killed, without power, beside an etcd and under Kubernetes' own storage tests
+    Metastore,
+    /// A million objects, 20,000 leases and 100 watchers, at an etcd and at Berth (half an hour)
+    Fleet,
 }
 
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
@@ -50,6 +59,20 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Soak::Agent => test::run_long_e2e("agent_", &args.kubernetes),
         Soak::Kube => test::run_e2e_rounds(args.rounds, &args.kubernetes),
+        Soak::Metastore => metastore(args),
+        Soak::Fleet => bench::run_fleet().map(|()| ExitCode::SUCCESS),
         Soak::Fuzz => fuzz::run(Duration::from_secs(args.seconds), args.target.as_deref()),
     }
+}
+
+fn metastore(args: &Args) -> anyhow::Result<ExitCode> {
+    let long = LongMetastore {
+        n_crashes: args.crashes,
+        n_sequences: 3 * args.crashes,
+        n_operations: 20 * args.crashes,
+    };
+    let crashed = test::run_long_metastore(long)?;
+    // Both run, also when the first has failed.
+    let suite = storage_suite::run_on_berth()?;
+    Ok(if crashed == ExitCode::SUCCESS { suite } else { crashed })
 }

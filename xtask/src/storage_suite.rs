@@ -67,6 +67,18 @@ impl Package {
     }
 }
 
+/// All of it against Berth. For soak.
+pub(crate) fn run_on_berth() -> anyhow::Result<ExitCode> {
+    run(&Args {
+        server: Server::Berth,
+        command: None,
+        package: None,
+        run: None,
+        profile: Profile::Ci,
+        flags: Vec::new(),
+    })
+}
+
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let (cache, versions) = (place::cache()?, versions::pinned()?);
     let own = args.command.is_some() || args.server == Server::Berth;

@@ -3,6 +3,7 @@
 
 pub(crate) mod build;
 mod libtest;
+mod metastore;
 mod tier;
 
 use std::fs;
@@ -12,11 +13,13 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::ValueEnum;
 
+use crate::kube::servers;
 use crate::setup::kubernetes::{Choice, Kubernetes};
 use crate::setup::versions;
 use crate::vm::Kernel;
 use crate::{ebpf, place, setup};
 use libtest::Tally;
+pub(crate) use metastore::Long as LongMetastore;
 pub(crate) use tier::Cases;
 
 #[derive(Debug, clap::Args)]
@@ -88,6 +91,23 @@ pub(crate) fn run_long_e2e(subject: &str, choice: &Choice) -> anyhow::Result<Exi
     let chosen = choice.among(&versions::pinned()?)?;
     let mut report = Report::default();
     run_e2e(&mut report, &chosen, Some(&format!("{}{subject}", tier::LONG)), 1);
+    report.close()
+}
+
+/// What the metastore's tests do in seconds, for as long as it takes. For soak.
+pub(crate) fn run_long_metastore(long: LongMetastore) -> anyhow::Result<ExitCode> {
+    let usual = Choice::default().among(&versions::pinned()?)?;
+    let built = build::everything()?;
+    let mut report = Report::default();
+    report.phase("set-up of etcd", || {
+        setup::ensure_programs(&["etcd"])?;
+        Ok(Tally::default())
+    });
+    report.phase("power cuts, one order", || metastore::crashes(&built, long));
+    report.phase("parity with etcd", || {
+        metastore::parity(&built, &servers::programs(&usual)?, Some(long.n_sequences), None)
+    });
+    report.phase("kill -9", || metastore::kills(&built, long));
     report.close()
 }
 

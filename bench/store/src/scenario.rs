@@ -12,7 +12,7 @@ use crate::objects::Objects;
 use crate::server::{Launch, Server};
 use crate::sizes::Sizes;
 use crate::workload::{
-    Subject, compaction, counts, history, lists, load, restart, storm, watches, writes,
+    Subject, compaction, counts, fleet, history, lists, load, restart, storm, watches, writes,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -25,10 +25,12 @@ pub(crate) enum Scenario {
     Large,
     /// A million objects and a restart
     Million,
+    /// A million objects, 20 000 nodes that renew their leases, 100 watchers, and a restart
+    Fleet,
 }
 
 impl Scenario {
-    /// Without the million, which takes a quarter of an hour for each server.
+    /// Without those of a million objects, of which each takes a quarter of an hour for each server.
     pub(crate) const USUAL: [Scenario; 3] = [Scenario::Writes, Scenario::Objects, Scenario::Large];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -37,6 +39,7 @@ impl Scenario {
             Scenario::Objects => "objects",
             Scenario::Large => "large",
             Scenario::Million => "million",
+            Scenario::Fleet => "fleet",
         }
     }
 }
@@ -61,6 +64,7 @@ pub(crate) async fn run(
         Scenario::Objects => objects(launch, ground, entries).await,
         Scenario::Large => large(launch, ground, entries).await,
         Scenario::Million => million(launch, ground, entries).await,
+        Scenario::Fleet => fleet(launch, ground, entries).await,
     }
 }
 
@@ -139,6 +143,21 @@ async fn million(
     entries.extend(load::run(&mut subject, "load-million", sizes.value_bytes).await?);
     let found = restart::run(&mut subject).await;
     note(entries, "restart-million", found);
+    Ok(())
+}
+
+async fn fleet(
+    launch: &Launch,
+    ground: Ground<'_>,
+    entries: &mut Vec<Entry>,
+) -> anyhow::Result<()> {
+    let sizes = ground.sizes.of_fleet();
+    let mut subject = subject(launch, Ground { sizes: &sizes, ..ground }, sizes.n_million).await?;
+    entries.extend(load::run(&mut subject, "load-fleet", sizes.value_bytes).await?);
+    let found = fleet::run(&mut subject).await;
+    note(entries, "fleet", found);
+    let found = restart::run(&mut subject).await;
+    note(entries, "restart-fleet", found);
     Ok(())
 }
 

@@ -26,6 +26,8 @@ pub(crate) struct Sizes {
     pub(crate) large_value_bytes: usize,
     pub(crate) n_storm_clients: usize,
     pub(crate) n_million: usize,
+    /// Nodes of a fleet.
+    pub(crate) n_leases: usize,
     /// How long a server is left alone before its memory is read.
     pub(crate) settle: Duration,
 }
@@ -36,6 +38,8 @@ const FAN_OUTS: [FanOut; 3] = [
     FanOut { n_watchers: 1000, puts_per_s: 100 },
     FanOut { n_watchers: 5000, puts_per_s: 14 },
 ];
+/// Beside the renewals of a fleet.
+const FLEET_FAN_OUT: [FanOut; 1] = [FanOut { n_watchers: 100, puts_per_s: 100 }];
 const QUICK_FAN_OUTS: [FanOut; 2] =
     [FanOut { n_watchers: 20, puts_per_s: 50 }, FanOut { n_watchers: 100, puts_per_s: 20 }];
 
@@ -55,6 +59,7 @@ impl Sizes {
             large_value_bytes: 4096,
             n_storm_clients: 10,
             n_million: 1_000_000,
+            n_leases: 20_000,
             settle: Duration::from_secs(5),
         }
     }
@@ -71,8 +76,13 @@ impl Sizes {
             fan_outs: &QUICK_FAN_OUTS,
             n_storm_clients: 3,
             n_million: 5000,
+            n_leases: 200,
             settle: Duration::from_millis(500),
             ..Sizes::full(Duration::from_secs(1))
         }
+    }
+    /// The same with the watchers of a fleet, for six stretches.
+    pub(crate) fn of_fleet(&self) -> Sizes {
+        Sizes { fan_outs: &FLEET_FAN_OUT, stretch: 6 * self.stretch, ..self.clone() }
     }
 }

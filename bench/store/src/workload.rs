@@ -2,6 +2,7 @@
 
 pub(crate) mod compaction;
 pub(crate) mod counts;
+pub(crate) mod fleet;
 pub(crate) mod history;
 pub(crate) mod lists;
 pub(crate) mod load;

@@ -85,9 +85,7 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
         groups.push((number(body)?, u64::from_le_bytes(array(body)?)));
     }
     for _ in 0..read_length(body)? {
-        let mut key = vec![0; read_length(body)?];
-        body.read_exact(&mut key)?;
-        let key = Bytes::from(key);
+        let key = read_key(body)?;
         let versions = (0..read_length(body)?).map(|_| read_version(body));
         let versions = versions.collect::<Result<Vec<_>, CheckpointError>>()?;
         let entry = Entry::of(versions).ok_or(CheckpointError::NoVersion)?;
@@ -95,6 +93,16 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
         state.index.insert(key, entry);
     }
     Ok(Checkpoint { state, groups })
+}
+
+/// A length that is too long is found at the end of the body, and not by taking so much memory.
+fn read_key(body: &mut dyn Read) -> Result<Bytes, CheckpointError> {
+    let (length, mut key) = (read_length(body)?, Vec::new());
+    body.take(length as u64).read_to_end(&mut key)?;
+    if key.len() < length {
+        return Err(CheckpointError::Io(io::ErrorKind::UnexpectedEof.into()));
+    }
+    Ok(key.into())
 }
 
 fn read_version(body: &mut dyn Read) -> Result<Version, CheckpointError> {

@@ -1,6 +1,7 @@
 //! `bench metastore`: etcd, kine and Berth's metastore under the same load, in turns. Brings the programs, pins servers and generator to a
 //! core each and reads what `berth-store-bench` found; the load itself is in `bench/store`.
 
+mod bars;
 mod runs;
 mod table;
 
@@ -21,7 +22,7 @@ use runs::Runs;
 /// What only this benchmark understands.
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Only metastore")]
-pub(super) struct Options {
+pub(crate) struct Options {
     /// Everything small, in two minutes: shows that it works and writes below target/, since the figures mean nothing
     #[arg(long)]
     quick: bool,
@@ -31,7 +32,7 @@ pub(super) struct Options {
     /// Length of each timed stretch [default: 10]
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
-    /// Scenarios: writes, objects, large, million [default: all but million]
+    /// Scenarios: writes, objects, large, million, fleet [default: writes, objects, large]
     #[arg(long, value_delimiter = ',', value_name = "NAME")]
     only: Vec<String>,
     /// In turns; berth is left out while there is no program berth-control
@@ -43,10 +44,24 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// A million objects, 20,000 leases, 100 watchers at an etcd and at Berth, once each.
+    pub(crate) fn fleet() -> Options {
+        let servers = ["etcd", "berth"].map(str::to_owned).to_vec();
+        let only = vec![FLEET.to_owned()];
+        Options { quick: false, runs: Some(1), seconds: None, only, servers, berth: None }
+    }
+
     pub(super) fn is_quick(&self) -> bool {
         self.quick
     }
+
+    /// What the files are called.
+    pub(super) fn result(&self) -> &'static str {
+        if self.only == [FLEET] { "metastore-fleet" } else { "metastore" }
+    }
 }
+
+const FLEET: &str = "fleet";
 
 pub(super) fn run(options: &Options, machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
     let servers = servers(options, machine)?;
@@ -68,11 +83,11 @@ pub(super) fn run(options: &Options, machine: &mut Machine) -> anyhow::Result<Ve
     let status = command.status().with_context(|| format!("run {command:?}"))?;
     ensure!(status.success(), "berth-store-bench ended with {status}");
     let runs = Runs::read(&found)?;
-    let kept = super::results(options.quick).join("metastore-runs.json");
+    let kept = super::results(options.quick).join(format!("{}-runs.json", options.result()));
     super::write(&kept, &runs.to_json(machine)?)?;
     println!("\n{}", table::markdown(&runs));
     println!("written: {}", kept.display());
-    Ok(table::rows(&runs))
+    Ok(bars::rows(&runs))
 }
 
 /// Servers and generator each have a core of their own where there are two.

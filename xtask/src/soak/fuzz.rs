@@ -1,5 +1,6 @@
-//! `cargo xtask soak fuzz`: builds `agent/hostfs/fuzz` for libFuzzer with the workspace's own compiler and runs each target
-//! for a while: parsers of host files, annotations of pods, documents of `simulate`. What the targets try is theirs; `cargo +nightly fuzz` runs the same ones.
+//! `cargo xtask soak fuzz`: builds the fuzz packages for libFuzzer with the workspace's own compiler and runs each target for a while:
+//! parsers of host files, annotations of pods, documents of `simulate`, and what the metastore reads. What the targets try is theirs;
+//! `cargo +nightly fuzz` runs the same ones.
 //!
 //! No address sanitizer, which only a nightly has: these crates deny unsafe code, so what there is to find are panics,
 //! overflows, failed assertions and endless loops.
@@ -33,19 +34,21 @@ struct Ran {
 }
 
 pub(super) fn run(time: Duration, only: Option<&str>) -> anyhow::Result<ExitCode> {
-    let folder = place::repo().join("agent/hostfs/fuzz");
-    let targets = targets(&folder)?;
-    let chosen: Vec<&String> =
-        targets.iter().filter(|name| only.is_none_or(|only| only == name.as_str())).collect();
-    ensure!(!chosen.is_empty(), "no such target; there are {}", targets.join(", "));
-    let programs = build(&folder)?;
+    let targets = PACKAGES.map(|package| targets(&place::repo().join(package)));
+    let targets: Vec<Target> = targets.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+    let is_chosen = |target: &&Target| only.is_none_or(|only| only == target.name);
+    let chosen: Vec<&Target> = targets.iter().filter(is_chosen).collect();
+    let names: Vec<&str> = targets.iter().map(|target| target.name.as_str()).collect();
+    ensure!(!chosen.is_empty(), "no such target; there are {}", names.join(", "));
     let mut failed = Vec::new();
     let mut lines = Vec::new();
-    for name in chosen {
+    for Target { folder, name } in chosen {
+        // Quick when it is built already.
+        let programs = build(folder)?;
         println!("=== {name}");
-        let (ran, found_nothing) = fuzz(&programs.join(name), &folder, name, time)?;
+        let (ran, found_nothing) = fuzz(&programs.join(name), folder, name, time)?;
         lines.push(format!(
-            "{name:<16} {:>12} runs {:>8} per second {:>6} edges{}",
+            "{name:<18} {:>12} runs {:>8} per second {:>6} edges{}",
             ran.runs,
             ran.per_second,
             ran.edges,
@@ -64,16 +67,26 @@ pub(super) fn run(time: Duration, only: Option<&str>) -> anyhow::Result<ExitCode
     Ok(ExitCode::FAILURE)
 }
 
-fn targets(folder: &Path) -> anyhow::Result<Vec<String>> {
+/// Each outside the workspace.
+const PACKAGES: [&str; 2] = ["agent/hostfs/fuzz", "controlplane/metastore/fuzz"];
+
+/// Of the package in a folder.
+#[derive(Debug, Clone)]
+struct Target {
+    folder: PathBuf,
+    name: String,
+}
+
+fn targets(folder: &Path) -> anyhow::Result<Vec<Target>> {
     let sources = folder.join("fuzz_targets");
     let entries = fs::read_dir(&sources).with_context(|| format!("list {}", sources.display()))?;
-    let mut names = Vec::new();
+    let mut names: Vec<String> = Vec::new();
     for entry in entries {
         let path = entry?.path();
         names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
     }
     names.sort();
-    Ok(names)
+    Ok(names.into_iter().map(|name| Target { folder: folder.to_owned(), name }).collect())
 }
 
 /// The folder with the programs.

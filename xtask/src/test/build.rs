@@ -1,7 +1,7 @@
 //! Builds everything the tiers run, in one profile so that each dependency is compiled once, and says
 //! where the programs lie.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail, ensure};
@@ -43,40 +43,20 @@ pub(crate) fn agent_programs<const N: usize>(
     profile: Profile,
     names: [&str; N],
 ) -> anyhow::Result<Vec<PathBuf>> {
-    let mut build = cargo_in(profile, "build");
-    let messages = "--message-format=json-render-diagnostics";
-    build.args([messages, "-p", "agent", "-p", "cli", "--bins"]);
-    let built = artifacts(&mut build)?;
-    names.iter().map(|name| find(&built, name)).collect()
+    let built = match profile {
+        Profile::Ci => everything()?,
+        Profile::Release => release(&["-p", "agent", "-p", "cli", "--bins"])?,
+    };
+    names.iter().map(|name| built.program(name)).collect()
 }
 
 /// The programs and the test binary for the guest: (host path, guest path).
 pub(super) fn guest_files() -> anyhow::Result<Vec<(PathBuf, String)>> {
-    let mut build = cargo("test");
-    build.args([
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-        "-p",
-        "vmtest",
-        "--test",
-        "it",
-    ]);
-    let tests = artifacts(&mut build)?;
-    let mut build = cargo("build");
-    build.args([
-        "--message-format=json-render-diagnostics",
-        "-p",
-        "vmtest",
-        "-p",
-        "agent",
-        "-p",
-        "cli",
-        "--bins",
-    ]);
-    let programs = artifacts(&mut build)?;
-    let mut files = vec![(find(&tests, "it")?, format!("/usr/local/bin/{TEST_BINARY}"))];
+    let built = everything()?;
+    let test = built.test("agent/vmtest", "it")?;
+    let mut files = vec![(test.path.clone(), format!("/usr/local/bin/{TEST_BINARY}"))];
     for name in GUEST_PROGRAMS {
-        files.push((find(&programs, name)?, format!("/usr/local/bin/{name}")));
+        files.push((built.program(name)?, format!("/usr/local/bin/{name}")));
     }
     Ok(files)
 }
@@ -84,17 +64,32 @@ pub(super) fn guest_files() -> anyhow::Result<Vec<(PathBuf, String)>> {
 /// The program that keeps the apiserver which tests of the e2e tier share; with it the agent, its CLI and the control plane, which
 /// those tests find beside themselves.
 pub(crate) fn bench_servers() -> anyhow::Result<PathBuf> {
-    let mut build = cargo("build");
-    build.args(["--message-format=json-render-diagnostics", "-p", "testkit"]);
-    build.args(["-p", "agent", "-p", "cli", "-p", "control", "--bins"]);
-    find(&artifacts(&mut build)?, "bench-servers")
+    everything()?.program("bench-servers")
 }
 
 /// The program of the services.
 pub(crate) fn control_program(profile: Profile) -> anyhow::Result<PathBuf> {
-    let mut build = cargo_in(profile, "build");
-    build.args(["--message-format=json-render-diagnostics", "--bin", CONTROL_PROGRAM]);
-    find(&artifacts(&mut build)?, CONTROL_PROGRAM)
+    let built = match profile {
+        Profile::Ci => everything()?,
+        Profile::Release => release(&["--bin", CONTROL_PROGRAM])?,
+    };
+    built.program(CONTROL_PROGRAM)
+}
+
+/// Tests beside a real etcd are behind a feature; see `metastore`'s manifest.
+pub(super) const FEATURES: [&str; 2] = ["--features", "metastore/parity"];
+
+/// Every program and every test of the workspace, in one command: cargo gives a dependency the features that all packages of a command ask
+/// for together, so that each other choice of packages would compile most dependencies once more.
+pub(super) fn everything() -> anyhow::Result<Built> {
+    let mut build = cargo("build");
+    build.args(["--workspace", "--bins", "--tests"]).args(FEATURES);
+    artifacts(&mut build)
+}
+
+fn release(what: &[&str]) -> anyhow::Result<Built> {
+    let mut build = cargo_in(Profile::Release, "build");
+    artifacts(build.args(what))
 }
 
 const CONTROL_PROGRAM: &str = "berth-control";
@@ -102,9 +97,48 @@ const CONTROL_PROGRAM: &str = "berth-control";
 /// What the test binary is called in the guest.
 pub(super) const TEST_BINARY: &str = "vmtest-it";
 
+/// What cargo has made.
+#[derive(Debug)]
+pub(super) struct Built(Vec<Executable>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Executable {
+    /// Where the manifest of its package is: tests are run there.
+    pub(super) folder: PathBuf,
+    /// Of the target: a program, `it`, or the name of a library for its unit tests.
+    pub(super) name: String,
+    pub(super) is_test: bool,
+    pub(super) path: PathBuf,
+}
+
+impl Built {
+    /// All of tests, in the order of their packages.
+    pub(super) fn tests(&self) -> Vec<&Executable> {
+        let mut tests: Vec<_> = self.0.iter().filter(|one| one.is_test).collect();
+        tests.sort_by_key(|one| (&one.folder, &one.name));
+        tests
+    }
+
+    /// Those called `name` of the package in a folder of the repository.
+    pub(super) fn test(&self, folder: &str, name: &str) -> anyhow::Result<&Executable> {
+        let mut tests = self.0.iter().filter(|one| one.is_test);
+        let found = tests.find(|one| one.folder.ends_with(folder) && one.name == name);
+        found.with_context(|| format!("cargo built no tests {name} of {folder}"))
+    }
+
+    fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let Some(found) = self.0.iter().find(|one| !one.is_test && one.name == name) else {
+            bail!("cargo built no program called {name}")
+        };
+        Ok(found.path.clone())
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Message {
-    target: Option<Target>,
+    manifest_path: PathBuf,
+    target: Target,
+    profile: Profiled,
     executable: Option<PathBuf>,
 }
 
@@ -113,7 +147,13 @@ struct Target {
     name: String,
 }
 
-fn artifacts(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
+#[derive(Debug, Deserialize)]
+struct Profiled {
+    test: bool,
+}
+
+fn artifacts(cargo: &mut Command) -> anyhow::Result<Built> {
+    cargo.arg("--message-format=json-render-diagnostics");
     let output =
         cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
     ensure!(output.status.success(), "cargo could not build what the tests run");
@@ -121,30 +161,54 @@ fn artifacts(cargo: &mut Command) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(executables(&text))
 }
 
-/// Target name and path of every executable cargo reported.
-fn executables(messages: &str) -> Vec<(String, PathBuf)> {
+/// Every executable that cargo reported.
+fn executables(messages: &str) -> Built {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    parsed.filter_map(|message| Some((message.target?.name, message.executable?))).collect()
-}
-
-fn find(artifacts: &[(String, PathBuf)], name: &str) -> anyhow::Result<PathBuf> {
-    let Some((_, path)) = artifacts.iter().find(|(target, _)| target == name) else {
-        bail!("cargo built no program called {name}")
+    let executable = |message: Message| {
+        let folder = message.manifest_path.parent()?.to_owned();
+        Some(Executable {
+            folder,
+            name: message.target.name,
+            is_test: message.profile.test,
+            path: message.executable?,
+        })
     };
-    Ok(Path::new(path).to_owned())
+    Built(parsed.filter_map(executable).collect())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::executables;
+    use super::{Built, Executable, executables};
 
     #[test]
     fn only_lines_with_an_executable_count() {
-        let messages = r#"{"reason":"compiler-artifact","target":{"name":"model"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"it"},"executable":"/t/ci/deps/it-1"}
+        let messages = r#"{"reason":"compiler-artifact","manifest_path":"/b/agent/model/Cargo.toml","target":{"name":"model"},"profile":{"test":false},"executable":null}
+{"reason":"compiler-artifact","manifest_path":"/b/agent/vmtest/Cargo.toml","target":{"name":"it"},"profile":{"test":true},"executable":"/t/ci/deps/it-1"}
+{"reason":"compiler-artifact","manifest_path":"/b/agent/cli/Cargo.toml","target":{"name":"berth"},"profile":{"test":true},"executable":"/t/ci/deps/berth-1"}
+{"reason":"compiler-artifact","manifest_path":"/b/agent/cli/Cargo.toml","target":{"name":"berth"},"profile":{"test":false},"executable":"/t/ci/berth"}
 {"reason":"build-finished","success":true}
 prose
 "#;
-        assert_eq!(executables(messages), [("it".to_owned(), "/t/ci/deps/it-1".into())]);
+        let one = |folder: &str, name: &str, is_test, path: &str| Executable {
+            folder: folder.into(),
+            name: name.to_owned(),
+            is_test,
+            path: path.into(),
+        };
+        let built = executables(messages);
+        let expected = [
+            one("/b/agent/vmtest", "it", true, "/t/ci/deps/it-1"),
+            one("/b/agent/cli", "berth", true, "/t/ci/deps/berth-1"),
+            one("/b/agent/cli", "berth", false, "/t/ci/berth"),
+        ];
+        assert_eq!(built.0, expected);
+        check(&built, "berth", "/t/ci/berth");
+        assert!(built.program("it").is_err(), "a test is no program");
+        assert!(built.test("agent/vmtest", "it").is_ok());
+        assert!(built.test("agent/cli", "it").is_err());
+    }
+
+    fn check(built: &Built, program: &str, path: &str) {
+        assert_eq!(built.program(program).expect("it was built"), std::path::Path::new(path));
     }
 }

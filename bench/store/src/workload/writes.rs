@@ -112,6 +112,10 @@ impl Clients {
 
     pub(crate) async fn update(self, client: usize) -> anyhow::Result<Step> {
         let Some(idx) = self.objects.pick() else { return Ok(Step::NoWork) };
+        self.update_one(client, idx).await
+    }
+
+    pub(crate) async fn update_one(self, client: usize, idx: usize) -> anyhow::Result<Step> {
         let (key, revision) = (self.objects.key(idx), self.objects.revision(idx));
         let request = txn::update(&key, value(self.value_bytes), revision);
         self.send(client, idx, request).await

@@ -1,111 +1,76 @@
-//! The servers side by side: a table for people, and rows of which each holds Berth to etcd.
+//! The servers side by side: a table for people of all that was measured.
 
 use std::fmt::Write as _;
 
 use super::runs::{Runs, Spread};
 use crate::bench::figure;
-use crate::bench::row::{Bar, Row, Sense};
 
-/// What is shown of a kind of workload, the figure that decides first. All others are in the file of the runs.
-type Chief = (&'static str, &'static [(&'static str, Sense)]);
+/// What is shown of a kind of workload. All others are in the file of the runs.
+type Chief = (&'static str, &'static [&'static str]);
 
-const WRITES: &[(&str, Sense)] = &[
-    ("txns_per_s", Sense::Min),
-    ("p50_ms", Sense::Max),
-    ("p99_ms", Sense::Max),
-    ("p999_ms", Sense::Max),
-    ("max_ms", Sense::Max),
-    ("server_cpu_s_per_100k", Sense::Max),
-    ("generator_cpu_s_per_100k", Sense::Max),
+const WRITES: &[&str] = &[
+    "txns_per_s",
+    "p50_ms",
+    "p99_ms",
+    "p999_ms",
+    "max_ms",
+    "server_cpu_s_per_100k",
+    "generator_cpu_s_per_100k",
 ];
-const STORED: &[(&str, Sense)] = &[
-    ("rss_bytes", Sense::Max),
-    ("txns_per_s", Sense::Min),
-    ("disk_bytes", Sense::Max),
-    ("write_amplification", Sense::Max),
-];
-const LIST: &[(&str, Sense)] = &[
-    ("list_p50_ms", Sense::Max),
-    ("first_byte_p50_ms", Sense::Max),
-    ("first_object_p50_ms", Sense::Max),
-    ("rss_bytes", Sense::Max),
-    ("peak_rss_bytes", Sense::Max),
-    ("server_cpu_s_per_list", Sense::Max),
+const STORED: &[&str] = &["rss_bytes", "txns_per_s", "disk_bytes", "write_amplification"];
+const LIST: &[&str] = &[
+    "list_p50_ms",
+    "first_byte_p50_ms",
+    "first_object_p50_ms",
+    "rss_bytes",
+    "peak_rss_bytes",
+    "server_cpu_s_per_list",
 ];
 /// A name stands for all workloads that begin with it.
-const CHIEFS: [Chief; 11] = [
+const CHIEFS: [Chief; 12] = [
     ("create", WRITES),
     ("update", WRITES),
     ("delete", WRITES),
     ("load", STORED),
     ("history", STORED),
-    ("count", &[("p50_ms", Sense::Max), ("p99_ms", Sense::Max)]),
+    ("count", &["p50_ms", "p99_ms"]),
     ("list/", LIST),
+    (
+        "fleet",
+        &[
+            "renewal_p99_ms",
+            "renewals_per_s",
+            "renewal_p50_ms",
+            "rss_bytes",
+            "peak_rss_bytes",
+            "server_cpu_util",
+        ],
+    ),
     (
         "watch",
         &[
-            ("p99_ms", Sense::Max),
-            ("p50_ms", Sense::Max),
-            ("delivered_ratio", Sense::Min),
-            ("puts_per_s", Sense::Min),
-            ("events_per_s", Sense::Min),
-            ("server_cpu_s_per_100k", Sense::Max),
-            ("peak_rss_bytes", Sense::Max),
+            "p99_ms",
+            "p50_ms",
+            "delivered_ratio",
+            "puts_per_s",
+            "events_per_s",
+            "server_cpu_s_per_100k",
+            "peak_rss_bytes",
         ],
     ),
-    (
-        "restart",
-        &[("range_p50_ms", Sense::Max), ("range_max_ms", Sense::Max), ("lost_writes", Sense::Max)],
-    ),
+    ("restart", &["range_p50_ms", "range_max_ms", "lost_writes"]),
     (
         "compaction",
-        &[
-            ("during_p99_ms", Sense::Max),
-            ("quiet_p99_ms", Sense::Max),
-            ("after_p99_ms", Sense::Max),
-            ("compact_ms", Sense::Max),
-            ("after_rss_bytes", Sense::Max),
-        ],
+        &["during_p99_ms", "quiet_p99_ms", "after_p99_ms", "compact_ms", "after_rss_bytes"],
     ),
     (
         "list-storm",
-        &[
-            ("added_rss_bytes", Sense::Max),
-            ("quiet_rss_bytes", Sense::Max),
-            ("peak_rss_bytes", Sense::Max),
-            ("took_ms", Sense::Max),
-            ("first_byte_p50_ms", Sense::Max),
-        ],
+        &["added_rss_bytes", "quiet_rss_bytes", "peak_rss_bytes", "took_ms", "first_byte_p50_ms"],
     ),
 ];
 
-fn chiefs(workload: &str) -> &'static [(&'static str, Sense)] {
+fn chiefs(workload: &str) -> &'static [&'static str] {
     CHIEFS.iter().find(|(name, _)| workload.starts_with(name)).map_or(&[], |(_, chiefs)| chiefs)
-}
-
-const OURS: &str = "berth";
-const THEIRS: &str = "etcd";
-
-/// One row per workload: its deciding figure at every server; where both were measured, Berth no worse than etcd.
-pub(super) fn rows(runs: &Runs) -> Vec<Row> {
-    let row = |workload: &&str| {
-        let (figure, sense) = *chiefs(workload).first()?;
-        let median = |server: &str| Some(runs.spread(workload, server, figure)?.median);
-        let servers = runs.servers();
-        let figures: Vec<_> = servers
-            .iter()
-            .filter_map(|server| Some((format!("{server}_{figure}"), median(server)?)))
-            .collect();
-        let figures: Vec<_> = figures.iter().map(|(key, value)| (key.as_str(), *value)).collect();
-        let bar =
-            median(OURS).zip(median(THEIRS)).map(|(ours, theirs)| against(ours, theirs, sense));
-        Some(Row::new(workload, &figures, bar))
-    };
-    runs.workloads().iter().filter_map(row).collect()
-}
-
-fn against(ours: f64, theirs: f64, sense: Sense) -> Bar {
-    Bar { ratio: ours / theirs.max(f64::MIN_POSITIVE), bar: 1.0, sense }
 }
 
 /// Medians with the lowest and the highest run behind them.
@@ -114,7 +79,7 @@ pub(super) fn markdown(runs: &Runs) -> String {
     let mut out = format!("| workload | figure | {} |\n", servers.join(" | "));
     let _ = writeln!(out, "|---|---|{}", "---|".repeat(servers.len()));
     for workload in runs.workloads() {
-        for (figure, _) in chiefs(workload) {
+        for figure in chiefs(workload) {
             let cells: Vec<_> =
                 servers.iter().map(|it| cell(runs.spread(workload, it, figure), figure)).collect();
             if cells.iter().any(|cell| cell != NOTHING) {
@@ -153,7 +118,7 @@ mod tests {
     use expect_test::expect;
 
     use super::super::runs::example;
-    use super::{markdown, rows};
+    use super::markdown;
 
     #[test]
     fn the_servers_side_by_side() {
@@ -166,18 +131,5 @@ mod tests {
             | list/stream | berth has none | not implemented |
         "#]]
         .assert_eq(&markdown(&example()));
-    }
-
-    #[test]
-    fn berth_is_held_to_etcd_where_both_were_measured() {
-        let rows = rows(&example());
-        let figures = |idx: usize| rows[idx].figures.clone();
-        assert_eq!(
-            figures(0),
-            [("etcd_txns_per_s".to_owned(), 450.0), ("berth_txns_per_s".to_owned(), 950.0)]
-        );
-        assert!(rows[0].bar.is_some_and(|bar| bar.is_met() && bar.ratio > 2.0));
-        assert_eq!(figures(1), [("etcd_list_p50_ms".to_owned(), 40.0)]);
-        assert_eq!(rows[1].bar, None);
     }
 }

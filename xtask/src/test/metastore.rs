@@ -1,0 +1,67 @@
+//! The metastore's tests beside an etcd, and the long forms of those that crash it. Owns which tests these are and how they are told how
+//! much to do; what they do is the metastore's.
+
+use std::env;
+use std::ffi::OsStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::build::{Built, Executable};
+use super::libtest::Tally;
+use super::tier::{command, run_tests};
+
+/// How much the long forms do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Long {
+    /// Of the process, and cuts of the power; so many rounds each.
+    pub(crate) n_crashes: u32,
+    /// Random sequences of operations told to an etcd as well.
+    pub(crate) n_sequences: u32,
+    /// Of all clients together, for one order that explains them.
+    pub(crate) n_operations: u32,
+}
+
+const FOLDER: &str = "controlplane/metastore";
+
+/// Whether these are the tests beside an etcd.
+pub(super) fn is_parity(test: &Executable) -> bool {
+    test.folder.ends_with(FOLDER) && test.name == "it"
+}
+
+/// The metastore and an etcd, told the same; so many sequences instead of the usual number.
+pub(super) fn parity(
+    built: &Built,
+    programs: &OsStr,
+    n_sequences: Option<u32>,
+    filter: Option<&str>,
+) -> anyhow::Result<Tally> {
+    let mut folders = env::split_paths(programs).map(|folder| folder.join("etcd"));
+    let etcd = folders.find(|etcd| etcd.is_file()).context("no etcd among the programs")?;
+    let mut tests = command(built.test(FOLDER, "it")?);
+    tests.args(filter).env("BERTH_ETCD", etcd);
+    if let Some(n) = n_sequences {
+        tests.env("BERTH_PARITY_SEQUENCES", n.to_string()).arg("--nocapture");
+    }
+    run_tests(tests, "the metastore beside an etcd", LIMIT)
+}
+
+/// Power cuts and clients of a store in one process.
+pub(super) fn crashes(built: &Built, long: Long) -> anyhow::Result<Tally> {
+    let mut tests = command(built.test(FOLDER, "metastore")?);
+    tests.args(["store::tests", "--nocapture"]);
+    tests.env("BERTH_POWER_CUTS", long.n_crashes.to_string());
+    tests.env("BERTH_CROWD_OPERATIONS", long.n_operations.to_string());
+    run_tests(tests, "the store without power", LIMIT)
+}
+
+/// The program, killed while clients write.
+pub(super) fn kills(built: &Built, long: Long) -> anyhow::Result<Tally> {
+    let mut tests = command(built.test("controlplane/control", "it")?);
+    tests.args(["killed", "--nocapture"]);
+    tests.env("BERTH_KILLS", long.n_crashes.to_string());
+    run_tests(tests, "the program killed", LIMIT)
+}
+
+/// Of the long forms.
+const LIMIT: Duration = Duration::from_secs(3 * 3600);
