@@ -204,8 +204,8 @@ prose
         assert_eq!(built.0, expected);
         check(&built, "berth", "/t/ci/berth");
         assert!(built.program("it").is_err(), "a test is no program");
-        assert!(built.test("agent/vmtest", "it").is_ok());
-        assert!(built.test("agent/cli", "it").is_err());
+        built.test("agent/vmtest", "it").expect("it was built");
+        built.test("agent/cli", "it").expect_err("it has none");
     }
 
     fn check(built: &Built, program: &str, path: &str) {
