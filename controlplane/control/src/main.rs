@@ -20,12 +20,12 @@ struct Args {
 enum Service {
     /// A metadata store with the API of etcd, for apiservers
     #[cfg(feature = "metastore")]
-    Metastore(metastore::Args),
+    Metastore(Box<metastore::Args>),
 }
 
 fn main() -> ExitCode {
     match Args::parse().service {
         #[cfg(feature = "metastore")]
-        Service::Metastore(args) => metastore::run(&args),
+        Service::Metastore(args) => metastore::run(*args),
     }
 }

@@ -6,20 +6,21 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::alarm;
 use crate::index::KeyRange;
 use crate::lease::{Leases, Nanos};
 use crate::mvcc::{Entry, Place, Revision, Version};
-use crate::state::State;
+use crate::state::{State, bytes_of};
 
-/// Of this layout.
-const VERSION: u8 = 1;
+/// Of this layout. Version 1 has no alarm.
+const VERSION: u8 = 2;
 
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     #[error("read a checkpoint: {0}")]
     Io(#[from] io::Error),
-    #[error("a checkpoint of version {found}; this program reads {VERSION}")]
+    #[error("a checkpoint of version {found}; this program reads 1 to {VERSION}")]
     UnknownVersion { found: u8 },
     #[error("a checkpoint with a key that has no version")]
     NoVersion,
@@ -37,7 +38,7 @@ pub struct Checkpoint {
 pub fn write(checkpoint: &Checkpoint, out: &mut dyn Write) -> io::Result<()> {
     let Checkpoint { state, groups } = checkpoint;
     out.write_all(&[VERSION])?;
-    numbers(out, &[state.revision, state.compacted])?;
+    numbers(out, &[state.revision, state.compacted, alarm::number(state.no_space)])?;
     length(out, state.leases.len())?;
     for (id, lease) in state.leases.iter() {
         numbers(out, &[id, lease.ttl_s])?;
@@ -69,17 +70,18 @@ fn write_version(out: &mut dyn Write, version: &Version) -> io::Result<()> {
 /// With every lease's whole time from `now` on.
 pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointError> {
     let [version] = array(body)?;
-    if version != VERSION {
+    if !(1..=VERSION).contains(&version) {
         return Err(CheckpointError::UnknownVersion { found: version });
     }
     let (revision, compacted) = (number(body)?, number(body)?);
+    let no_space = if version == 1 { None } else { alarm::of_number(number(body)?) };
     let mut leases = Leases::default();
     for _ in 0..read_length(body)? {
         let (id, ttl_s) = (number(body)?, number(body)?);
         // Each is written once.
         let _ = leases.grant(id, ttl_s, now);
     }
-    let mut state = State { revision, compacted, leases, ..State::default() };
+    let mut state = State { revision, compacted, leases, no_space, ..State::default() };
     let mut groups = Vec::new();
     for _ in 0..read_length(body)? {
         groups.push((number(body)?, u64::from_le_bytes(array(body)?)));
@@ -89,6 +91,7 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
         let versions = (0..read_length(body)?).map(|_| read_version(body));
         let versions = versions.collect::<Result<Vec<_>, CheckpointError>>()?;
         let entry = Entry::of(versions).ok_or(CheckpointError::NoVersion)?;
+        state.version_bytes += entry.versions().map(|one| bytes_of(&key, one)).sum::<u64>();
         state.leases.attach(entry.newest().lease, &key);
         state.index.insert(key, entry);
     }

@@ -1,6 +1,7 @@
 //! The services of etcd's API over one store. Owns which service has which path, and what a refusal is on the wire; what is done is the
 //! store's.
 
+mod access;
 mod auth;
 mod cluster;
 mod kv;
@@ -17,8 +18,9 @@ use proto::etcd::etcdserverpb::lease_server::LeaseServer;
 use proto::etcd::etcdserverpb::maintenance_server::MaintenanceServer;
 use tonic::Status;
 
+pub use self::access::Caller;
 use crate::refusal::{Code, Refusal};
-use crate::store::Store;
+use crate::store::{Denial, Store};
 
 /// What clients are told of the server, and what they may ask of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,6 +89,17 @@ impl From<Refusal> for Status {
             Code::DataLoss => tonic::Code::DataLoss,
         };
         Status::new(code, refusal.to_string())
+    }
+}
+
+/// A limit of a prefix is told with its name. Neither an apiserver nor etcd's client tries such a write again by itself: whoever asked the
+/// apiserver hears of it and does.
+impl From<Denial> for Status {
+    fn from(denial: Denial) -> Status {
+        match denial {
+            Denial::Refused(refusal) => refusal.into(),
+            Denial::Exceeded(exceeded) => Status::resource_exhausted(exceeded.to_string()),
+        }
     }
 }
 

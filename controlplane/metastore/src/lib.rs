@@ -1,6 +1,8 @@
 //! A metadata store with the API of etcd, for apiservers: a log with one fdatasync for a group of writes, an ordered index in memory that
 //! counts, and watches that lose nothing. Owns the service; the program that starts it is `berth-control`.
 
+pub mod alarm;
+pub mod auto_compaction;
 pub mod checkpoint;
 pub mod engine;
 pub mod grpc;
@@ -9,6 +11,7 @@ pub mod index;
 pub mod lease;
 pub mod metrics;
 pub mod mvcc;
+pub mod policy;
 pub mod random;
 pub mod range;
 pub mod recent;

@@ -1,10 +1,11 @@
-//! What Prometheus reads: the series of etcd that dashboards and alerts are made of, under etcd's names, and those that only this store has.
-//! Owns names and meanings; what is counted is told by whoever does it.
+//! What Prometheus reads: the series of etcd that dashboards and alerts are made of, under etcd's names, and those that only this store
+//! has. Owns names and meanings; what is counted is told by whoever does it.
 
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
@@ -27,6 +28,7 @@ pub struct Metrics {
     leases_granted: Counter,
     leases_ended: Counter,
     forgotten: Counter,
+    refused: Family<[(&'static str, &'static str); 1], Counter>,
 }
 
 impl Default for Metrics {
@@ -38,6 +40,7 @@ impl Default for Metrics {
             leases_granted: Counter::default(),
             leases_ended: Counter::default(),
             forgotten: Counter::default(),
+            refused: Family::default(),
         }
     }
 }
@@ -62,6 +65,11 @@ impl Metrics {
         self.forgotten.inc();
     }
 
+    /// A request, for a reason of the operator's.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&[("reason", reason)]).inc();
+    }
+
     fn register(&self, registry: &mut Registry) {
         let about = "How long the log took to make a group durable";
         registry.register("etcd_disk_wal_fsync_duration_seconds", about, self.append.clone());
@@ -71,6 +79,8 @@ impl Metrics {
         registry.register("etcd_debugging_lease_granted", about, self.leases_granted.clone());
         let about = "Leases that were revoked or whose time was over";
         registry.register("etcd_debugging_lease_revoked", about, self.leases_ended.clone());
+        let about = "Requests refused for want of room or right";
+        registry.register("berth_metastore_refused", about, self.refused.clone());
         let about = "Transactions that became durable together";
         registry.register("berth_metastore_group_transactions", about, self.group.clone());
         let about = "Keys that compaction has looked at";
@@ -87,15 +97,36 @@ pub fn page(store: &Store) -> String {
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(name, about, gauge);
     }
+    register_limits(store, &mut registry);
     let mut page = String::new();
     // A string takes everything.
     let _ = encode(&mut page, &registry);
     page
 }
 
+type Labelled = Family<[(&'static str, String); 1], Gauge>;
+
+fn register_limits(store: &Store, registry: &mut Registry) {
+    let alarms = Labelled::default();
+    let is_raised = i64::from(store.no_space().is_some());
+    alarms.get_or_create(&[("type", "NOSPACE".to_owned())]).set(is_raised);
+    registry.register("berth_metastore_alarm", "1 while the alarm is raised", alarms);
+    let (bytes, keys) = (Labelled::default(), Labelled::default());
+    for (prefix, used_bytes, used_keys) in store.used_of_prefixes() {
+        let label = [("prefix", prefix)];
+        bytes.get_or_create(&label).set(used_bytes);
+        keys.get_or_create(&label).set(used_keys);
+    }
+    let about = "Keys and values as they are now, of prefixes that have a limit";
+    registry.register("berth_metastore_prefix_bytes", about, bytes);
+    let about = "Keys that exist, of prefixes that have a limit";
+    registry.register("berth_metastore_prefix_keys", about, keys);
+}
+
 fn now(store: &Store) -> Vec<(&'static str, &'static str, u64)> {
     let committed = store.committed();
     let size = store.engine().size();
+    let room = store.room();
     let revision = |revision: i64| revision.unsigned_abs();
     vec![
         ("etcd_server_has_leader", "1 while writes are taken", u64::from(store.is_serving())),
@@ -107,8 +138,19 @@ fn now(store: &Store) -> Vec<(&'static str, &'static str, u64)> {
         ),
         (
             "etcd_mvcc_db_total_size_in_use_in_bytes",
+            "What counts against the quota: versions that are kept, and leases",
+            room.live_bytes,
+        ),
+        ("etcd_server_quota_backend_bytes", "The quota; 0 for none", room.quota_bytes),
+        (
+            "berth_metastore_log_bytes",
             "From the oldest byte of the log to its end",
             size.bytes_in_use,
+        ),
+        (
+            "berth_metastore_policy_reload_failed",
+            "1 while the policy file cannot be used and an older one is in force",
+            u64::from(store.policy.has_failed()),
         ),
         ("etcd_debugging_mvcc_keys_total", "Keys that exist", committed.index.weight()),
         (

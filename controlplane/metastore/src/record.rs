@@ -23,6 +23,10 @@ pub enum Record {
     Compacted {
         revision: Revision,
     },
+    /// Alarm NOSPACE, by the number of its cause; 0 takes it back.
+    Alarm {
+        cause: i64,
+    },
     /// The value of a version lies here now, because the log before it goes away.
     Moved {
         key: Bytes,
@@ -43,6 +47,7 @@ const LEASE_GRANTED: u8 = 2;
 const LEASE_REVOKED: u8 = 3;
 const COMPACTED: u8 = 4;
 const MOVED: u8 = 5;
+const ALARM: u8 = 6;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 
@@ -116,6 +121,10 @@ pub fn lease_revoked(payload: &mut Vec<u8>, id: i64) {
 
 pub fn compacted(payload: &mut Vec<u8>, revision: Revision) {
     record(payload, COMPACTED, |body| body.put_i64_le(revision));
+}
+
+pub fn alarm(payload: &mut Vec<u8>, cause: i64) {
+    record(payload, ALARM, |body| body.put_i64_le(cause));
 }
 
 /// Where the value begins in the payload.
@@ -207,6 +216,7 @@ impl Reader<'_> {
             LEASE_GRANTED => Ok(Record::LeaseGranted { id: self.number()?, ttl_s: self.number()? }),
             LEASE_REVOKED => Ok(Record::LeaseRevoked { id: self.number()? }),
             COMPACTED => Ok(Record::Compacted { revision: self.number()? }),
+            ALARM => Ok(Record::Alarm { cause: self.number()? }),
             MOVED => {
                 let key = self.sized()?;
                 let mut version = self.version()?;

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use thiserror::Error;
 
+use crate::alarm;
 use crate::lease::Nanos;
 use crate::mvcc::{Entry, Place, Revision};
 use crate::record::{Record, RecordError, Write, records};
@@ -45,6 +46,7 @@ pub fn group(
                 let _ = state.leases.revoke(id);
             }
             Record::Compacted { revision } => state.compacted = revision,
+            Record::Alarm { cause } => state.no_space = alarm::of_number(cause),
             Record::Moved { key, version, value: _ } => {
                 let place = Place { lsn: lsn + version.place.lsn, ..version.place };
                 state.index.update(&key, |entry| entry.relocate(version.mod_revision, place));

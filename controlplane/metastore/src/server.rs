@@ -1,6 +1,7 @@
 //! The listener: HTTP/2 with gRPC for clients, HTTP/1 for probes and scrapers, on one port. Owns connections and which path goes where.
 
-mod pages;
+mod caller;
+pub mod pages;
 pub mod tls;
 
 use std::convert::Infallible;
@@ -21,7 +22,7 @@ use tower::Service as _;
 use tracing::{debug, warn};
 
 use self::tls::Certificates;
-use crate::grpc::Services;
+use crate::grpc::{Caller, Services};
 use crate::store::Store;
 
 /// Lists and watches share a connection: with HTTP/2's own 64 KiB one starves the other (etcd#15402).
@@ -73,11 +74,14 @@ impl Server {
             debug!(%error, %peer, "A connection keeps its delay");
         }
         let Some(certificates) = self.certificates.clone() else {
-            return self.serve_on(stream, peer, &mut stopping).await;
+            return self.serve_on(stream, (peer, Caller::default()), &mut stopping).await;
         };
         let accepting = TlsAcceptor::from(certificates.current()).accept(stream);
         match tokio::time::timeout(HANDSHAKE_LIMIT, accepting).await {
-            Ok(Ok(stream)) => self.serve_on(stream, peer, &mut stopping).await,
+            Ok(Ok(stream)) => {
+                let caller = caller::of(stream.get_ref().1);
+                self.serve_on(stream, (peer, caller), &mut stopping).await;
+            }
             Ok(Err(error)) => debug!(%error, %peer, "A client is not let in"),
             Err(_) => debug!(%peer, "A client does not say who it is"),
         }
@@ -86,10 +90,13 @@ impl Server {
     async fn serve_on(
         self,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        peer: SocketAddr,
+        (peer, caller): (SocketAddr, Caller),
         stopping: &mut watch::Receiver<bool>,
     ) {
-        let service = hyper::service::service_fn(move |request| self.clone().answer(request));
+        let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+            request.extensions_mut().insert(caller.clone());
+            self.clone().answer(request)
+        });
         let mut builder = Builder::new(TokioExecutor::new());
         builder
             .http2()
@@ -129,7 +136,7 @@ impl Server {
             Some("Maintenance") => maintenance.call(request).await,
             Some("Auth") => auth.call(request).await,
             _ => {
-                let page = pages::answer(&self.store, request.method(), path);
+                let page = pages::answer(&self.store, request.method(), request.uri());
                 Ok(page.map(|text| Body::new(http_body_util::Full::from(text).map_err(never))))
             }
         }

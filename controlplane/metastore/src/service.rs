@@ -1,6 +1,8 @@
 //! The service as a whole: opens the store, starts what runs beside the clients, and ends in order. Owns threads and timers; what they do
 //! is the store's.
 
+mod beside;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,12 +14,15 @@ use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tracing::{error, info};
 
+pub use beside::Allowed;
+
 use crate::engine::log::{LogEngine, LogOptions};
 use crate::engine::memory::MemoryEngine;
 use crate::engine::{Engine, EngineError};
 use crate::grpc::{Services, Settings};
-use crate::server::Server;
+use crate::policy::file::PolicyError;
 use crate::server::tls::Certificates;
+use crate::server::{Server, pages};
 use crate::store::{Ended, Identity, OpenError, Options, Store};
 
 /// Where a store is kept.
@@ -38,12 +43,15 @@ pub struct Config {
     /// How much of what happened last is kept in memory for watchers.
     pub recent_bytes: usize,
     pub settings: Settings,
+    pub allowed: Allowed,
 }
 
 /// What is given to the service.
 #[derive(Debug)]
 pub struct Deps {
     pub listeners: Vec<Listener>,
+    /// Where pages are served and nothing else is.
+    pub pages: Vec<TcpListener>,
 }
 
 /// Where clients come in.
@@ -61,6 +69,8 @@ pub enum ServiceError {
     Engine(#[from] EngineError),
     #[error("open the store: {0}")]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     #[error("start a thread: {0}")]
     Thread(#[source] io::Error),
     #[error("the log takes no more writes: {0}")]
@@ -85,13 +95,18 @@ pub async fn run(
     let committed = store.committed();
     info!(revision = committed.revision, keys = committed.index.len(), "The store is open");
     drop(committed);
+    beside::prepare(&store, &config)?;
     let mut ended = commit(&store)?;
+    let beside = beside::start(&store, &config);
     let (stop, stopping) = watch::channel(false);
     let services = Services::new(Arc::clone(&store), config.settings);
     for listener in deps.listeners {
         let Listener { socket, certificates } = listener;
         let server = Server { services: services.clone(), store: Arc::clone(&store), certificates };
         tokio::spawn(server.serve(socket, stopping.clone()));
+    }
+    for socket in deps.pages {
+        tokio::spawn(pages::serve(Arc::clone(&store), socket, stopping.clone()));
     }
     let over = keep_up(&store)?;
     let (expiring, forgetting) = (expire(Arc::clone(&store)), forget(Arc::clone(&store)));
@@ -101,6 +116,7 @@ pub async fn run(
         ended = &mut ended => Some(ended),
     };
     over.store(true, Ordering::Relaxed);
+    beside.iter().for_each(tokio::task::JoinHandle::abort);
     expiring.abort();
     forgetting.abort();
     store.close();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::alarm::{self, Cause, VERSION_BYTES};
 use crate::happening::{Happened, Happening};
 use crate::index::Index;
 use crate::lease::Leases;
@@ -19,18 +20,34 @@ pub struct State {
     /// Revisions below are forgotten; 0 before the first compaction.
     pub compacted: Revision,
     pub leases: Leases,
+    /// Why alarm NOSPACE is raised, if it is.
+    pub no_space: Option<Cause>,
+    /// Key, value and numbers of all versions that are kept.
+    pub version_bytes: u64,
 }
 
 impl Default for State {
     /// An empty store is at revision 1, as etcd's is.
     fn default() -> State {
-        State { index: Index::default(), revision: 1, compacted: 0, leases: Leases::default() }
+        State {
+            index: Index::default(),
+            revision: 1,
+            compacted: 0,
+            leases: Leases::default(),
+            no_space: None,
+            version_bytes: 0,
+        }
     }
 }
 
 impl State {
     pub fn view(&self) -> View<'_> {
         View { index: &self.index, revision: self.revision, is_newest: true }
+    }
+
+    /// What counts against a quota.
+    pub fn live_bytes(&self) -> u64 {
+        self.version_bytes + self.leases.len() as u64 * alarm::LEASE_BYTES
     }
 
     /// One write, as the log has it too. Returns what the key was.
@@ -61,6 +78,7 @@ impl State {
     }
 
     fn push(&mut self, key: &Bytes, version: Version) -> Option<Version> {
+        self.version_bytes += bytes_of(key, &version);
         let before = self.index.update(key, |entry| {
             let before = *entry.newest();
             entry.push(version);
@@ -71,6 +89,11 @@ impl State {
         }
         before.filter(|before| !before.is_deletion())
     }
+}
+
+/// What one version counts.
+pub fn bytes_of(key: &[u8], version: &Version) -> u64 {
+    key.len() as u64 + u64::from(version.place.length) + VERSION_BYTES
 }
 
 /// A transaction that is being written: into the state, and into the payload of a group.

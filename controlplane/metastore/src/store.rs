@@ -6,11 +6,14 @@ mod committer;
 mod compaction;
 mod history;
 mod leases;
+mod limits;
 mod open;
+mod policy;
 mod upkeep;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Instant;
 
@@ -20,18 +23,22 @@ use tokio::sync::oneshot;
 
 pub use committer::Ended;
 pub use history::HistoryError;
+pub use limits::Denial;
 pub use open::{OpenError, Options};
 
+use crate::alarm;
 use crate::engine::{Engine, Epoch, HEADER_BYTES, Lsn, Pin, ReadError};
 use crate::happening::Happening;
 use crate::index::Index;
 use crate::lease::Nanos;
 use crate::metrics::Metrics;
 use crate::mvcc::{Entry, Revision, Version, View};
+use crate::policy::{Exceeded, growth};
 use crate::range::Values;
 use crate::recent::Recent;
 use crate::refusal::Refusal;
 use crate::state::{State, Writing};
+use crate::txn::taken::taken;
 use crate::txn::{self, TxnError};
 use crate::watch::Hub;
 
@@ -47,6 +54,9 @@ pub struct Store {
     pub hub: Hub,
     pub identity: Identity,
     pub metrics: Metrics,
+    pub policy: policy::Current,
+    /// Room is to be given back now, however little it is.
+    wants_room: AtomicBool,
     /// Of the checkpoint that was read; 0 for none.
     opened_from: Lsn,
     began: Instant,
@@ -115,6 +125,7 @@ struct Sequencer {
     /// Why nothing is done any more.
     ended: Option<Refusal>,
     is_closing: bool,
+    limits: limits::Limits,
 }
 
 type Waiter = oneshot::Sender<Result<(), Refusal>>;
@@ -160,6 +171,13 @@ impl Values for Newest<'_> {
             None => read(self.pin, version),
         }
     }
+}
+
+/// Why a transaction has no answer.
+#[derive(Debug)]
+enum Failed {
+    Txn(TxnError<ReadError>),
+    Exceeded(Exceeded),
 }
 
 /// Comes when what was asked for is durable.
@@ -208,13 +226,25 @@ impl Store {
     /// Answered when everything that the answer says is durable: also a transaction that found its comparison false has seen writes that
     /// may be on their way only. `request` was checked.
     pub async fn txn(&self, request: &TxnRequest) -> Result<TxnResponse, Refusal> {
+        self.write(request).await.map_err(|denial| match denial {
+            Denial::Refused(refusal) => refusal,
+            Denial::Exceeded(_) => Refusal::TooManyRequests,
+        })
+    }
+
+    /// The same, and which limit of a prefix was in the way.
+    pub async fn write(&self, request: &TxnRequest) -> Result<TxnResponse, Denial> {
         let (response, durable) = self.begin_txn(request)?;
         durable.wait().await?;
-        response.map_err(|error| match error {
-            TxnError::Refused(refusal) => refusal,
-            TxnError::Value(error) => {
+        response.map_err(|failed| match failed {
+            Failed::Exceeded(exceeded) => {
+                self.metrics.refused(exceeded.reason());
+                Denial::Exceeded(exceeded)
+            }
+            Failed::Txn(TxnError::Refused(refusal)) => Denial::Refused(refusal),
+            Failed::Txn(TxnError::Value(error)) => {
                 tracing::error!(error = %error, "A value of the log cannot be read");
-                Refusal::Corrupt
+                Denial::Refused(Refusal::Corrupt)
             }
         })
     }
@@ -225,17 +255,33 @@ impl Store {
         durable.wait().await
     }
 
-    fn begin_txn(&self, request: &TxnRequest) -> Result<(txn::Done<ReadError>, Durable), Refusal> {
+    fn begin_txn(
+        &self,
+        request: &TxnRequest,
+    ) -> Result<(Result<TxnResponse, Failed>, Durable), Refusal> {
+        let cost_bytes = alarm::cost(request);
         let mut sequencer = self.sequencer()?;
-        let Sequencer { state, recent, group, pin, .. } = &mut *sequencer;
-        if group.payload.len() > MOST_FORMING_BYTES {
+        if sequencer.group.payload.len() > MOST_FORMING_BYTES {
             return Err(Refusal::TooManyRequests);
         }
+        if let Err(refusal) = sequencer.find_room(cost_bytes) {
+            self.metrics.refused("no_space");
+            let durable = sequencer.durable();
+            self.wake(sequencer);
+            return Ok((Err(Failed::Txn(refusal.into())), durable));
+        }
+        let Sequencer { state, recent, group, pin, limits, .. } = &mut *sequencer;
         let values = Newest { recent, pin };
         let path = match txn::decide(state, request, &values) {
             Ok(path) => path,
-            Err(error) => return Ok((Err(error), sequencer.durable())),
+            Err(error) => return Ok((Err(Failed::Txn(error)), sequencer.durable())),
         };
+        if let Some(enforced) = &mut limits.enforced {
+            let growths = growth::of(state, enforced.prefixes(), &taken(request, &path));
+            if let Err(exceeded) = enforced.admit(&growths, self.now()) {
+                return Ok((Err(Failed::Exceeded(exceeded)), sequencer.durable()));
+            }
+        }
         let payload_lsn = group.payload_lsn();
         let mut writing = Writing::begin(state, &mut group.payload, payload_lsn);
         let response = txn::carry_out(&mut writing, request, &path, &values);
@@ -245,7 +291,7 @@ impl Store {
         self.wake(sequencer);
         let header = Some(self.header(revision));
         let response = response.map(|response| TxnResponse { header, ..response });
-        Ok((response.map_err(TxnError::Value), durable))
+        Ok((response.map_err(|error| Failed::Txn(TxnError::Value(error))), durable))
     }
 
     fn sequencer(&self) -> Result<MutexGuard<'_, Sequencer>, Refusal> {
@@ -284,6 +330,7 @@ impl Sequencer {
             for event in happening.events.iter().filter(|event| event.previous.is_some()) {
                 self.superseded.push_back((happening.revision, event.key.clone()));
             }
+            self.limits.note(&happening);
             self.recent.push(Arc::clone(&happening), self.durable);
             self.group.happenings.push(happening);
         }

@@ -2,6 +2,7 @@
 //! state that it changes is handed in, values are read by whoever has them. Source: `server/etcdserver/txn` of etcd 3.7, as observed.
 
 pub mod check;
+pub mod taken;
 
 use bytes::Bytes;
 use proto::etcd::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -18,9 +19,6 @@ use crate::mvcc::{Revision, Version, View};
 use crate::range::{self, Values};
 use crate::refusal::Refusal;
 use crate::state::{State, Writing};
-
-/// What is known after a transaction.
-pub type Done<E> = Result<TxnResponse, TxnError<E>>;
 
 #[derive(Debug)]
 pub enum TxnError<E> {

@@ -20,8 +20,9 @@ const ONE_MEMBER: &str =
 impl cluster_server::Cluster for Cluster {
     async fn member_list(
         &self,
-        _: Request<MemberListRequest>,
+        request: Request<MemberListRequest>,
     ) -> Result<Response<MemberListResponse>, Status> {
+        self.0.permit(request.extensions()).known()?;
         let Shared { store, settings } = &self.0;
         let member = Member {
             id: store.identity.member,

@@ -21,7 +21,7 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use self::cursor::Cursor;
-use super::{OVERHEAD_BYTES, Shared, unreadable};
+use super::{Caller, OVERHEAD_BYTES, Shared, unreadable};
 use crate::range::{self, Selection, Values as _};
 use crate::refusal::Refusal;
 use crate::store::Committed;
@@ -41,6 +41,7 @@ impl kv_server::Kv for Kv {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<RangeResponse>, Status> {
+        self.0.permit(request.extensions()).range(request.get_ref())?;
         let request = request.into_inner();
         range::check(&request)?;
         let committed = self.0.store.committed();
@@ -62,11 +63,14 @@ impl kv_server::Kv for Kv {
         &self,
         request: Request<RangeRequest>,
     ) -> Result<Response<Chunks>, Status> {
+        self.0.permit(request.extensions()).range(request.get_ref())?;
+        let caller = request.extensions().clone();
         let request = request.into_inner();
         range::check_stream(&request)?;
         if !range::is_plain(&request) {
             // A target without an order sorts what is sent, as in etcd: in one part.
-            let whole = self.range(Request::new(request)).await?.into_inner();
+            let again = Request::from_parts(Default::default(), caller, request);
+            let whole = self.range(again).await?.into_inner();
             let part = RangeStreamResponse { range_response: Some(whole) };
             return Ok(Response::new(Box::pin(tokio_stream::iter([Ok(part)]))));
         }
@@ -78,6 +82,7 @@ impl kv_server::Kv for Kv {
     }
 
     async fn put(&self, request: Request<PutRequest>) -> Result<Response<PutResponse>, Status> {
+        self.0.permit(request.extensions()).put(request.get_ref())?;
         let request = request.into_inner();
         check::put(&request)?;
         self.0.admit(&request.key, request.value.len())?;
@@ -93,6 +98,7 @@ impl kv_server::Kv for Kv {
         &self,
         request: Request<DeleteRangeRequest>,
     ) -> Result<Response<DeleteRangeResponse>, Status> {
+        self.0.permit(request.extensions()).delete(request.get_ref())?;
         let request = request.into_inner();
         check::delete(&request)?;
         let response = self.single(Op::RequestDeleteRange(request)).await?;
@@ -106,18 +112,20 @@ impl kv_server::Kv for Kv {
     }
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
+        self.0.permit(request.extensions()).txn(request.get_ref())?;
         let request = request.into_inner();
         check::txn(&request, self.0.settings.max_txn_ops)?;
         if prost::Message::encoded_len(&request) > self.0.settings.max_request_bytes {
             return Err(Refusal::RequestTooLarge.into());
         }
-        Ok(Response::new(self.0.store.txn(&request).await?))
+        Ok(Response::new(self.0.store.write(&request).await?))
     }
 
     async fn compact(
         &self,
         request: Request<CompactionRequest>,
     ) -> Result<Response<CompactionResponse>, Status> {
+        self.0.permit(request.extensions()).admin()?;
         let CompactionRequest { revision, physical } = request.into_inner();
         let newest = self.0.store.compact(revision).await?;
         if physical {
@@ -133,7 +141,7 @@ impl kv_server::Kv for Kv {
 impl Kv {
     async fn single(&self, op: Op) -> Result<TxnResponse, Status> {
         let success = vec![RequestOp { request: Some(op) }];
-        Ok(self.0.store.txn(&TxnRequest { success, ..TxnRequest::default() }).await?)
+        Ok(self.0.store.write(&TxnRequest { success, ..TxnRequest::default() }).await?)
     }
 }
 
@@ -183,6 +191,7 @@ impl KvService {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let most = self.shared.settings.max_request_bytes + OVERHEAD_BYTES;
+        let caller = Caller::of(request.extensions());
         let body = match Limited::new(request.into_body(), most).collect().await {
             Ok(body) => body.to_bytes(),
             Err(_) => return Status::from(Refusal::RequestTooLarge).into_http(),
@@ -191,13 +200,16 @@ impl KvService {
             Ok(request) => request,
             Err(status) => return status.into_http(),
         };
-        let checked = range::check(&request).map_err(Status::from);
+        let allowed = self.shared.permit_of(&caller).range(&request);
+        let checked = allowed.and_then(|()| range::check(&request).map_err(Status::from));
         if let Err(status) = checked {
             return status.into_http();
         }
         if !range::is_plain(&request) {
             let kv = Kv(self.shared.clone());
-            let answer = kv_server::Kv::range(&kv, Request::new(request)).await;
+            let mut request = Request::new(request);
+            request.extensions_mut().insert(caller);
+            let answer = kv_server::Kv::range(&kv, request).await;
             return match answer.and_then(|response| body::whole(response.get_ref())) {
                 Ok(body) => answered(body),
                 Err(status) => status.into_http(),

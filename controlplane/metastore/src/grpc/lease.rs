@@ -11,6 +11,7 @@ use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Shared;
+use crate::policy::access::Wish;
 use crate::refusal::Refusal;
 
 #[derive(Clone, Debug)]
@@ -26,6 +27,7 @@ impl lease_server::Lease for Leases {
         &self,
         request: Request<LeaseGrantRequest>,
     ) -> Result<Response<LeaseGrantResponse>, Status> {
+        self.0.permit(request.extensions()).known()?;
         let LeaseGrantRequest { ttl, id } = request.into_inner();
         let (id, ttl, revision) = self.0.store.grant(id, ttl).await?;
         let header = Some(self.0.store.header(revision));
@@ -36,6 +38,7 @@ impl lease_server::Lease for Leases {
         &self,
         request: Request<LeaseRevokeRequest>,
     ) -> Result<Response<LeaseRevokeResponse>, Status> {
+        self.0.permit(request.extensions()).lease(Wish::Write, request.get_ref().id)?;
         let revision = self.0.store.revoke(request.into_inner().id).await?;
         let header = Some(self.0.store.header(revision));
         Ok(Response::new(LeaseRevokeResponse { header }))
@@ -46,6 +49,7 @@ impl lease_server::Lease for Leases {
         &self,
         request: Request<Streaming<LeaseKeepAliveRequest>>,
     ) -> Result<Response<Lives>, Status> {
+        self.0.permit(request.extensions()).known()?;
         let shared = self.0.clone();
         let answers = request.into_inner().then(move |request| {
             let shared = shared.clone();
@@ -58,6 +62,11 @@ impl lease_server::Lease for Leases {
         &self,
         request: Request<LeaseTimeToLiveRequest>,
     ) -> Result<Response<LeaseTimeToLiveResponse>, Status> {
+        let permit = self.0.permit(request.extensions());
+        match request.get_ref().keys {
+            true => permit.lease(Wish::Read, request.get_ref().id)?,
+            false => permit.known()?,
+        }
         let LeaseTimeToLiveRequest { id, keys: with_keys } = request.into_inner();
         let header = Some(self.0.store.header(self.0.store.committed().revision));
         let known = self.0.store.lease(id)?;
@@ -77,8 +86,9 @@ impl lease_server::Lease for Leases {
 
     async fn lease_leases(
         &self,
-        _: Request<LeaseLeasesRequest>,
+        request: Request<LeaseLeasesRequest>,
     ) -> Result<Response<LeaseLeasesResponse>, Status> {
+        self.0.permit(request.extensions()).known()?;
         let header = Some(self.0.store.header(self.0.store.committed().revision));
         let ids = self.0.store.leases()?;
         self.0.store.settled().await?;

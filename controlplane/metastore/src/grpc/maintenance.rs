@@ -1,5 +1,6 @@
 //! Service Maintenance: what a server says of itself, hashes that compare two stores, and a whole store as a stream.
 
+mod alarm;
 mod hash;
 
 use std::pin::Pin;
@@ -27,7 +28,11 @@ pub(crate) const STORAGE_VERSION: &str = "3.7.0";
 impl maintenance_server::Maintenance for Maintenance {
     type SnapshotStream = Pin<Box<dyn Stream<Item = Result<SnapshotResponse, Status>> + Send>>;
 
-    async fn status(&self, _: Request<StatusRequest>) -> Result<Response<StatusResponse>, Status> {
+    async fn status(
+        &self,
+        request: Request<StatusRequest>,
+    ) -> Result<Response<StatusResponse>, Status> {
+        self.0.permit(request.extensions()).known()?;
         let Shared { store, settings } = &self.0;
         let committed = store.committed();
         let size = store.engine().size();
@@ -41,29 +46,37 @@ impl maintenance_server::Maintenance for Maintenance {
             raft_index: index,
             raft_term: store.epoch().0,
             raft_applied_index: index,
-            db_size_in_use: bytes(size.bytes_in_use),
+            db_size_in_use: bytes(store.room().live_bytes),
             storage_version: STORAGE_VERSION.to_owned(),
             db_size_quota: bytes(settings.quota_bytes),
+            errors: store.no_space().map(|_| self.alarm_text()).into_iter().collect(),
             ..StatusResponse::default()
         }))
     }
 
-    /// None is ever raised; asking for the list is no error.
-    async fn alarm(&self, _: Request<AlarmRequest>) -> Result<Response<AlarmResponse>, Status> {
+    async fn alarm(
+        &self,
+        request: Request<AlarmRequest>,
+    ) -> Result<Response<AlarmResponse>, Status> {
+        self.0.permit(request.extensions()).admin()?;
+        let alarms = alarm::answer(&self.0.store, request.into_inner()).await?;
         let header = Some(self.header());
-        Ok(Response::new(AlarmResponse { header, alarms: Vec::new() }))
+        Ok(Response::new(AlarmResponse { header, alarms }))
     }
 
-    /// Nothing has to stand still for the log to give room back.
+    /// Nothing has to stand still for the log to give room back; it is only done soon.
     async fn defragment(
         &self,
-        _: Request<DefragmentRequest>,
+        request: Request<DefragmentRequest>,
     ) -> Result<Response<DefragmentResponse>, Status> {
+        self.0.permit(request.extensions()).admin()?;
+        self.0.store.ask_for_room();
         let header = Some(self.header());
         Ok(Response::new(DefragmentResponse { header }))
     }
 
-    async fn hash(&self, _: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+    async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
+        self.0.permit(request.extensions()).admin()?;
         let committed = self.0.store.committed();
         let hash = hash::at(&committed, committed.revision).map_err(|error| unreadable(&error))?;
         Ok(Response::new(HashResponse { header: Some(self.header()), hash }))
@@ -73,6 +86,7 @@ impl maintenance_server::Maintenance for Maintenance {
         &self,
         request: Request<HashKvRequest>,
     ) -> Result<Response<HashKvResponse>, Status> {
+        self.0.permit(request.extensions()).admin()?;
         let committed = self.0.store.committed();
         let asked = proto::etcd::etcdserverpb::RangeRequest {
             revision: request.into_inner().revision,
@@ -91,8 +105,9 @@ impl maintenance_server::Maintenance for Maintenance {
 
     async fn snapshot(
         &self,
-        _: Request<SnapshotRequest>,
+        request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
+        self.0.permit(request.extensions()).admin()?;
         Err(Status::unimplemented(
             "etcdserver: a snapshot in etcd's file format is not made here; copy the keys with a range",
         ))
@@ -114,6 +129,11 @@ impl maintenance_server::Maintenance for Maintenance {
 }
 
 impl Maintenance {
+    /// As etcd prints a member with an alarm.
+    fn alarm_text(&self) -> String {
+        format!("memberID:{} alarm:NOSPACE", self.0.store.identity.member)
+    }
+
     fn header(&self) -> proto::etcd::etcdserverpb::ResponseHeader {
         self.0.store.header(self.0.store.committed().revision)
     }

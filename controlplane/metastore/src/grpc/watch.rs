@@ -15,7 +15,7 @@ use tonic::codec::{Codec, EncodeBuf, Encoder};
 use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::{ProstCodec, ProstDecoder};
 
-use super::Shared;
+use super::{Caller, Shared};
 
 #[derive(Clone, Debug)]
 pub(crate) struct WatchService(pub(super) Shared);
@@ -58,8 +58,8 @@ impl tonic::server::StreamingService<WatchRequest> for Watching {
 
     fn call(&mut self, request: Request<Streaming<WatchRequest>>) -> Self::Future {
         let (answers, stream) = tokio::sync::mpsc::channel(ANSWERS);
-        let shared = self.0.clone();
-        tokio::spawn(stream::run(shared, request.into_inner(), answers));
+        let (shared, caller) = (self.0.clone(), Caller::of(request.extensions()));
+        tokio::spawn(stream::run(shared, caller, request.into_inner(), answers));
         Box::pin(std::future::ready(Ok(Response::new(ReceiverStream::new(stream)))))
     }
 }

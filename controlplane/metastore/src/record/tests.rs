@@ -13,6 +13,7 @@ fn written() -> (Vec<u8>, Vec<Record>) {
     lease_granted(&mut payload, -3, 60);
     lease_revoked(&mut payload, i64::MAX);
     compacted(&mut payload, 5);
+    alarm(&mut payload, 2);
     let version = Version {
         mod_revision: 4,
         create_revision: 2,
@@ -28,6 +29,7 @@ fn written() -> (Vec<u8>, Vec<Record>) {
         Record::LeaseGranted { id: -3, ttl_s: 60 },
         Record::LeaseRevoked { id: i64::MAX },
         Record::Compacted { revision: 5 },
+        Record::Alarm { cause: 2 },
         Record::Moved {
             key: "k".into(),
             version: Version { place, ..version },

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 
 use super::{Durable, Sequencer, Store};
-use crate::mvcc::Revision;
+use crate::mvcc::{Entry, Revision};
 use crate::record;
 use crate::refusal::Refusal;
-use crate::state::State;
+use crate::state::{State, bytes_of};
 
 /// Keys that are looked at while the lock is held: some tens of microseconds.
 const KEYS_AT_ONCE: usize = 32;
@@ -61,6 +61,12 @@ impl State {
 }
 
 impl Sequencer {
+    /// Whether everything is gone that may be.
+    pub(super) fn has_forgotten(&self) -> bool {
+        let compacted = self.state.compacted;
+        self.superseded.front().is_none_or(|(revision, _)| *revision > compacted)
+    }
+
     fn forget_one(&mut self) -> bool {
         let compacted = self.state.compacted;
         while self.groups.get(1).is_some_and(|(first, _)| *first <= compacted) {
@@ -78,7 +84,11 @@ impl Sequencer {
     fn forget(&mut self, key: &Bytes, compacted: Revision) {
         let index = &mut self.state.index;
         let Some(entry) = index.get(key) else { return };
-        match entry.compact(compacted) {
+        let bytes = |entry: &Entry| entry.versions().map(|one| bytes_of(key, one)).sum::<u64>();
+        let left = entry.compact(compacted);
+        let gone = bytes(entry) - left.as_ref().map_or(0, bytes);
+        self.state.version_bytes -= gone;
+        match left {
             None => drop(index.remove(key)),
             Some(left) => drop(index.update(key, |entry| *entry = left)),
         }

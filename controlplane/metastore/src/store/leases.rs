@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Durable, Sequencer, Store};
+use crate::alarm::LEASE_BYTES;
 use crate::happening::Happening;
 use crate::lease::Leases;
 use crate::mvcc::Revision;
@@ -40,6 +41,12 @@ impl Store {
     fn begin_grant(&self, id: i64, ttl_s: i64) -> Begun<(i64, Revision)> {
         let now = self.now();
         let mut sequencer = self.sequencer()?;
+        if let Err(refusal) = sequencer.find_room(LEASE_BYTES) {
+            self.metrics.refused("no_space");
+            let durable = sequencer.durable();
+            self.wake(sequencer);
+            return Ok((Err(refusal), durable));
+        }
         let id = if id == 0 { sequencer.free_id(now) } else { id };
         let granted = sequencer.state.leases.grant(id, ttl_s, now);
         if granted.is_ok() {
@@ -85,6 +92,12 @@ impl Store {
             remaining_s: lease.remaining_s(now),
             keys: lease.keys.iter().cloned().collect(),
         }))
+    }
+
+    /// Whether something holds for all keys of a lease; a lease that is not there has none.
+    pub fn all_keys_of_lease(&self, id: i64, holds: impl Fn(&Bytes) -> bool) -> bool {
+        let sequencer = self.locked();
+        sequencer.state.leases.get(id).is_none_or(|lease| lease.keys.iter().all(holds))
     }
 
     /// Those that end first are first.

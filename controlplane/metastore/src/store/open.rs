@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Read as _;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Instant;
 
@@ -9,6 +10,8 @@ use thiserror::Error;
 use tracing::warn;
 
 use super::committer::remember;
+use super::limits::Limits;
+use super::policy::Current;
 use super::{Committed, Group, Identity, Sequencer, Store};
 use crate::checkpoint::{self, CheckpointError};
 use crate::engine::{Engine, EngineError, Lsn};
@@ -88,6 +91,7 @@ impl Store {
             taken: None,
             ended: None,
             is_closing: false,
+            limits: Limits::default(),
         };
         Ok(Store {
             sequencer: Mutex::new(sequencer),
@@ -98,6 +102,8 @@ impl Store {
             hub,
             identity: options.identity,
             metrics: Metrics::default(),
+            policy: Current::default(),
+            wants_room: AtomicBool::new(false),
             opened_from: from,
             began,
         })

@@ -8,4 +8,5 @@ mod live;
 mod power_cuts;
 mod requests;
 mod rig;
+mod room;
 mod together;

@@ -17,7 +17,7 @@ use super::{Sequencer, Store};
 use crate::checkpoint::{self, Checkpoint};
 use crate::engine::{EngineError, Lsn, ReadError};
 use crate::index::{Index, KeyRange};
-use crate::mvcc::{Entry, Place, Version};
+use crate::mvcc::{Entry, Place, Revision, Version};
 use crate::record;
 
 /// At least so much of the log lies behind a checkpoint before the next one is written, and at least twice what a checkpoint takes.
@@ -28,6 +28,10 @@ const LEAST_BYTES: u64 = 128 << 20;
 const GRAIN_BYTES: u64 = 4 << 20;
 /// Written again in one group, so that nobody's write waits for it.
 const MOVED_BYTES: usize = 128 << 10;
+/// Written again at once where the disk is full: what is kept free is twice the room of a file of the log.
+const MOST_MOVED_BYTES: u64 = 64 << 20;
+/// What is vacated goes when the second checkpoint after it is there.
+const PRESSED_LOOKS: u8 = 3;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Error)]
@@ -45,6 +49,10 @@ struct Kept {
     checkpoint_bytes: u64,
     /// Nothing that lives is before it.
     vacated: Lsn,
+    /// Looks that do not wait for the log to grow, because there is no room.
+    looks_due: u8,
+    /// The compaction that they were for.
+    pressed_at: Revision,
 }
 
 /// How many bytes of values live in each grain of the log.
@@ -71,7 +79,8 @@ impl Store {
     fn look(&self, kept: &mut Kept, is_over: &AtomicBool) -> Result<(), UpkeepError> {
         let size = self.engine.size();
         let since = size.head.0.saturating_sub(kept.checkpoint_at.0);
-        if since < CHECKPOINT_EVERY_BYTES.max(2 * kept.checkpoint_bytes) {
+        let is_grown = since >= CHECKPOINT_EVERY_BYTES.max(2 * kept.checkpoint_bytes);
+        if !self.is_pressed(kept) && !is_grown {
             return Ok(());
         }
         let Some((at, bytes, living)) = self.write_checkpoint(is_over)? else { return Ok(()) };
@@ -79,12 +88,40 @@ impl Store {
         (kept.checkpoint_at, kept.checkpoint_bytes) = (at, bytes);
         self.engine.trim(kept.vacated)?;
         let limit = self.streamed_from();
-        if let Some(until) = to_vacate(&living, (self.engine.size().oldest, at), limit) {
+        let oldest = self.engine.size().oldest;
+        let until = to_vacate(&living, (oldest, at), limit);
+        let until = until.filter(|until| kept.vacated != *until);
+        let is_full = self.room().is_disk_full();
+        let until =
+            until.map(|until| if is_full { affordable(&living, oldest, until) } else { until });
+        if let Some(until) = until {
             let n_moved = self.vacate(until, is_over)?;
             info!(n_moved, until = until.0, "Room of the log is given back");
             kept.vacated = until;
+            kept.looks_due = if kept.looks_due > 0 || is_full { PRESSED_LOOKS } else { 0 };
         }
         Ok(())
+    }
+
+    /// Whether room is to be given back at once: somebody asks for it, or there is none and a compaction has made some.
+    fn is_pressed(&self, kept: &mut Kept) -> bool {
+        let is_asked = self.wants_room.swap(false, Ordering::Relaxed);
+        let sequencer = self.locked();
+        let compacted = sequencer.state.compacted;
+        let has_forgotten = sequencer.has_forgotten();
+        let is_raised = sequencer.state.no_space.is_some();
+        drop(sequencer);
+        if is_asked || (is_raised && has_forgotten && kept.pressed_at != compacted) {
+            (kept.looks_due, kept.pressed_at) = (PRESSED_LOOKS, compacted);
+        }
+        let is_pressed = kept.looks_due > 0;
+        kept.looks_due = kept.looks_due.saturating_sub(1);
+        is_pressed
+    }
+
+    /// The next look gives room back, however little it is.
+    pub fn ask_for_room(&self) {
+        self.wants_room.store(true, Ordering::Relaxed);
     }
 
     /// Where the oldest revision lies that somebody may still watch from.
@@ -235,6 +272,18 @@ fn to_vacate(living: &Living, (oldest, newest): (Lsn, Lsn), limit: Lsn) -> Optio
         }
     }
     until.filter(|until| until.0 - oldest.0 >= CHECKPOINT_EVERY_BYTES)
+}
+
+/// As much of what is worth giving back as can be written again first, where there is hardly any room.
+fn affordable(living: &Living, oldest: Lsn, until: Lsn) -> Lsn {
+    let mut moved = 0;
+    for grain in oldest.0 / GRAIN_BYTES..until.0 / GRAIN_BYTES {
+        moved += living.get(&grain).copied().unwrap_or_default();
+        if moved > MOST_MOVED_BYTES {
+            return Lsn(grain * GRAIN_BYTES).max(oldest);
+        }
+    }
+    until
 }
 
 struct Counted<'a> {

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tonic::{Status, Streaming};
 
-use super::super::{OVERHEAD_BYTES, Shared, unreadable};
+use super::super::{Caller, OVERHEAD_BYTES, Shared, unreadable};
 use super::answer::{self, Wanted};
 use crate::happening::Happening;
 use crate::index::KeyRange;
@@ -26,6 +26,11 @@ use crate::watch::{Item, Matched, Queue, WatcherId};
 const DUPLICATE_ID: &str = "mvcc: duplicate watch ID provided on the WatchStream";
 const EMPTY_RANGE: &str = "mvcc: watcher range is empty";
 
+/// etcd's words for a watch that is not allowed are those of the whole error.
+fn as_go_prints(status: &Status) -> String {
+    format!("rpc error: code = {:?} desc = {}", status.code(), status.message())
+}
+
 /// Of this process.
 static STREAMS: AtomicU64 = AtomicU64::new(1);
 
@@ -36,6 +41,7 @@ struct Over;
 
 struct Stream {
     shared: Shared,
+    caller: Caller,
     number: u64,
     queue: Arc<Queue>,
     watches: HashMap<i64, Watch>,
@@ -60,13 +66,19 @@ struct Watch {
     has_heard: bool,
 }
 
-pub(super) async fn run(shared: Shared, mut requests: Streaming<WatchRequest>, answers: Answers) {
+pub(super) async fn run(
+    shared: Shared,
+    caller: Caller,
+    mut requests: Streaming<WatchRequest>,
+    answers: Answers,
+) {
     let queue = Arc::new(Queue::new(shared.settings.stream_bytes));
     let every = shared.settings.progress_every;
     let mut tick = interval_at(Instant::now() + every, every);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stream = Stream {
         shared,
+        caller,
         number: STREAMS.fetch_add(1, Ordering::Relaxed),
         queue: Arc::clone(&queue),
         watches: HashMap::new(),
@@ -86,7 +98,10 @@ pub(super) async fn run(shared: Shared, mut requests: Streaming<WatchRequest>, a
                 Ok(None) | Err(_) => break,
             },
             () = queue.news() => {}
-            _ = tick.tick() => stream.tick(),
+            _ = tick.tick() => match stream.tick().await {
+                Ok(()) => {}
+                Err(Over) => break,
+            },
             () = answers.closed() => break,
         }
         if stream.send_all().await.is_err() {
@@ -113,6 +128,9 @@ impl Stream {
     async fn create(&mut self, request: WatchCreateRequest) -> Result<(), Over> {
         if request.start_revision < 0 {
             return self.refuse(&Refusal::Compacted.to_string()).await;
+        }
+        if let Err(status) = self.shared.permit_of(&self.caller).watch(&request) {
+            return self.refuse(&as_go_prints(&status)).await;
         }
         let range = watched(&request);
         if range.is_empty() {
@@ -171,13 +189,37 @@ impl Stream {
         self.send(revision, response).await
     }
 
-    fn tick(&mut self) {
+    async fn tick(&mut self) -> Result<(), Over> {
         for (id, watch) in self.watches.iter_mut().filter(|(_, watch)| watch.progress) {
             if !std::mem::take(&mut watch.has_heard) {
                 let id = WatcherId { stream: self.number, watch: *id };
                 self.shared.store.hub.progress_of(id, &self.queue);
             }
         }
+        self.end_forbidden().await
+    }
+
+    /// Rules may have changed since a watch began.
+    async fn end_forbidden(&mut self) -> Result<(), Over> {
+        let forbidden: Vec<i64> = {
+            let permit = self.shared.permit_of(&self.caller);
+            let all = self.watches.iter();
+            let forbidden = all.filter(|(_, watch)| !permit.still_reads(&watch.range));
+            forbidden.map(|(id, _)| *id).collect()
+        };
+        for id in forbidden {
+            self.watches.remove(&id);
+            self.shared.store.hub.unsubscribe(self.watcher(id));
+            let revision = self.shared.store.hub.published();
+            let response = WatchResponse {
+                watch_id: id,
+                canceled: true,
+                cancel_reason: as_go_prints(&Refusal::PermissionDenied.into()),
+                ..WatchResponse::default()
+            };
+            self.send(revision, response).await?;
+        }
+        Ok(())
     }
 
     /// Says how far all watches are as soon as none of them is behind.
