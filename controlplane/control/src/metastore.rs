@@ -1,5 +1,8 @@
 //! `berth-control metastore`: etcd's flags, as far as there is something behind them. Owns how they become a configuration.
 
+mod expiry;
+mod reports;
+
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,8 +12,13 @@ use std::time::Duration;
 use metastore::grpc::Settings;
 use metastore::server::tls::{Certificates, Files};
 use metastore::service::{self, Config, Deps, EngineUrl, Listener};
+use metastore::store::Store;
+use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 use tracing::{error, info};
+
+use self::reports::Reports;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -70,6 +78,8 @@ pub(crate) struct Args {
     /// Threads that serve clients; as many as CPUs when left out
     #[arg(long, value_name = "N")]
     worker_threads: Option<usize>,
+    #[command(flatten)]
+    reports: reports::Args,
 }
 
 /// EX_USAGE and EX_UNAVAILABLE of sysexits.
@@ -100,8 +110,16 @@ async fn serve(args: &Args) -> ExitCode {
             return ExitCode::from(BAD_USAGE);
         }
     };
+    let opened = match beside(args).await {
+        Ok(opened) => opened,
+        Err(why) => {
+            error!("{why}");
+            return ExitCode::from(BAD_USAGE);
+        }
+    };
     info!(urls = ?args.listen_client_urls, "Clients are listened to");
-    let ended = service::run(config(args), Deps { listeners }, shutdown()).await;
+    let deps = Deps { listeners, opened: Some(opened) };
+    let ended = service::run(config(args), deps, shutdown()).await;
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -109,6 +127,28 @@ async fn serve(args: &Args) -> ExitCode {
             ExitCode::from(UNAVAILABLE)
         }
     }
+}
+
+/// Begins what works in the store beside its clients, as soon as it is handed the store.
+async fn beside(args: &Args) -> Result<oneshot::Sender<Arc<Store>>, String> {
+    let mut registry = Registry::default();
+    let of_store = registry.sub_registry_with_prefix("berth_metastore");
+    if let Some(file) = &args.cert_file {
+        expiry::watch(file.clone(), of_store);
+    }
+    let (opened, store) = oneshot::channel::<Arc<Store>>();
+    let own = args.cert_file.as_deref().zip(args.key_file.as_deref());
+    let (with_series, with_store) = oneshot::channel();
+    if let Some(reports) = Reports::listen(&args.reports, own).await? {
+        reports.begin(of_store, reports::opened(with_store));
+    }
+    tokio::spawn(async move {
+        let Ok(store) = store.await else { return };
+        store.metrics.health.show_beside(Arc::new(registry));
+        // Nobody waits for it where nobody reports.
+        let _ = with_series.send(store);
+    });
+    Ok(opened)
 }
 
 fn config(args: &Args) -> Config {
@@ -137,7 +177,7 @@ async fn listeners(args: &Args) -> Result<Vec<Listener>, String> {
     let certificates = certificates(args)?;
     let mut listeners = Vec::new();
     for url in &args.listen_client_urls {
-        let (address, is_tls) = address(url)?;
+        let (address, is_tls) = address("--listen-client-urls", url)?;
         let certificates = certificates.clone().filter(|_| is_tls);
         if is_tls && certificates.is_none() {
             return Err(format!(
@@ -164,21 +204,21 @@ fn certificates(args: &Args) -> Result<Option<Arc<Certificates>>, String> {
 }
 
 /// And whether it is one of TLS.
-fn address(url: &str) -> Result<(SocketAddr, bool), String> {
+fn address(flag: &str, url: &str) -> Result<(SocketAddr, bool), String> {
     let (host, is_tls) = match url.split_once("://") {
         Some(("http", host)) => (host, false),
         Some(("https", host)) => (host, true),
         _ => {
             let allowed = "http://ADDRESS:PORT and https://ADDRESS:PORT can be listened to";
-            return Err(format!("--listen-client-urls {url}: {allowed}"));
+            return Err(format!("{flag} {url}: {allowed}"));
         }
     };
     let mut addresses = host
         .trim_end_matches('/')
         .to_socket_addrs()
-        .map_err(|error| format!("--listen-client-urls {url}: {error}"))?;
+        .map_err(|error| format!("{flag} {url}: {error}"))?;
     let address = addresses.next();
-    let address = address.ok_or_else(|| format!("--listen-client-urls {url}: no such address"))?;
+    let address = address.ok_or_else(|| format!("{flag} {url}: no such address"))?;
     Ok((address, is_tls))
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Deps {
     pub listeners: Vec<Listener>,
+    /// Is handed the store as soon as it is open: for who works in it beside its clients.
+    pub opened: Option<oneshot::Sender<Arc<Store>>>,
 }
 
 /// Where clients come in.
@@ -86,6 +88,10 @@ pub async fn run(
     info!(revision = committed.revision, keys = committed.index.len(), "The store is open");
     drop(committed);
     let mut ended = commit(&store)?;
+    if let Some(opened) = deps.opened {
+        // Who has gone meanwhile does not want it.
+        let _ = opened.send(Arc::clone(&store));
+    }
     let (stop, stopping) = watch::channel(false);
     let services = Services::new(Arc::clone(&store), config.settings);
     for listener in deps.listeners {
