@@ -83,15 +83,15 @@ async fn show(args: &Args) -> Result<(), Ended> {
         cacert: args.cacert.as_deref(),
         identity: args.cert.as_deref().zip(args.key.as_deref()),
     };
-    let mut is_first = true;
+    let mut was_there = false;
     loop {
         match list_and_follow(args, &tls).await {
             Ok(()) => return Ok(()),
-            Err(Ended::Client(error)) if args.watch && !is_first => {
+            Err(Ended::Client(error)) if args.watch && (was_there || error.is_loss()) => {
+                was_there = true;
                 complain(&format!("{}; it is asked again", kit::chain(&error)));
                 tokio::time::sleep(PAUSE).await;
             }
-            Err(Ended::Client(error)) if args.watch && error.is_loss() => is_first = false,
             Err(ended) => return Err(ended),
         }
     }

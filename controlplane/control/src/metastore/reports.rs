@@ -24,7 +24,7 @@ use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::Server;
 use tracing::{error, info};
 
-use self::document::Pods;
+use self::document::{LEAST_BYTES, Pods};
 use self::keeper::{Keeper, Settings};
 use self::metrics::Metrics;
 use self::pace::Pace;
@@ -48,7 +48,7 @@ pub(super) struct Args {
     /// The key of a node is not written more often, whatever changes; and once in six times as long where nothing does
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "10s")]
     node_report_min_interval: Duration,
-    /// The longest value of a key
+    /// The longest value of a key, 16384 at least
     #[arg(long, value_name = "BYTES", default_value_t = 64 << 10)]
     node_report_max_bytes: usize,
     /// Write pods one by one instead of their number
@@ -87,7 +87,7 @@ impl Reports {
             report_interval: args.report_interval,
         };
         let pods = if args.node_report_pods { Pods::Listed } else { Pods::Counted };
-        let most_bytes = args.node_report_max_bytes.max(4096);
+        let most_bytes = args.node_report_max_bytes.max(LEAST_BYTES);
         let settings = Settings { cluster: args.report_cluster.clone(), pace, pods, most_bytes };
         Ok(Some(Reports { socket, certificates, settings }))
     }

@@ -39,7 +39,7 @@ pub(super) enum ClientError {
 impl ClientError {
     /// Of a store that was there before.
     pub(super) fn is_loss(&self) -> bool {
-        matches!(self, ClientError::Refused { .. } | ClientError::WatchEnded { .. })
+        matches!(self, ClientError::WatchEnded { .. })
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use kit::nodes::Node;
 use proto::v1::{Finding, Mode, NodeAmount, PodReport, Pool, SignalState};
@@ -18,6 +19,7 @@ const SCHEMA: u32 = 1;
 /// Texts of a report have no bound but that of the whole.
 const MOST_FINDINGS: usize = 32;
 const MOST_POOLS: usize = 64;
+const MOST_NUMA_NODES: usize = 64;
 
 /// Part of the capacity by which headroom or usage has to move before it is worth a write by itself.
 const MOVED_PARTS: u64 = 20;
@@ -39,8 +41,8 @@ struct Document<'a> {
     signal: Option<String>,
     agent_rss_bytes: Option<u64>,
     agent_cpu_ratio: Option<f64>,
-    capacity: Option<&'a NodeAmount>,
-    headroom: Option<&'a NodeAmount>,
+    capacity: Option<NodeAmount>,
+    headroom: Option<NodeAmount>,
     usage_milli_cpu: Option<u64>,
     pools: &'a [Pool],
     n_findings: usize,
@@ -59,40 +61,61 @@ pub(super) enum Pods {
     Listed,
 }
 
-/// The value of the key, of at most `most_bytes`. `now_unix_ms` is when the report came.
+/// How many of what there is no bound of.
+#[derive(Clone, Copy)]
+struct Room {
+    n_findings: usize,
+    n_pools: usize,
+    n_numa_nodes: usize,
+}
+
+/// What a person needs first stays longest; the counts say that something is left out.
+const ROOMS: [Room; 3] = [
+    Room { n_findings: MOST_FINDINGS, n_pools: MOST_POOLS, n_numa_nodes: MOST_NUMA_NODES },
+    Room { n_findings: 0, n_pools: MOST_POOLS, n_numa_nodes: MOST_NUMA_NODES },
+    Room { n_findings: 0, n_pools: 0, n_numa_nodes: 0 },
+];
+
+/// Whatever a node reports, so much is enough for the rest: five names of 253 bytes, each of them escaped.
+pub(super) const LEAST_BYTES: usize = 16 << 10;
+
+/// The value of the key, of at most `most_bytes`, which are not fewer than [`LEAST_BYTES`]. `reported_unix_ms` is when the report came.
 pub(super) fn document(
     node: &Node,
     reported_unix_ms: u64,
     pods: Pods,
     most_bytes: usize,
 ) -> String {
-    let (pools, findings) = (pools(node), findings(node));
-    let whole = head(node, reported_unix_ms, pools, findings);
-    // What a person needs first stays; the counts say that something is left out.
-    let head = [(pools, &findings[..0]), (&pools[..0], &findings[..0])].into_iter().fold(
-        whole,
-        |head, (pools, findings)| match head.len() <= most_bytes {
-            true => head,
-            false => self::head(node, reported_unix_ms, pools, findings),
-        },
-    );
+    let mut text = String::new();
+    for room in ROOMS {
+        text = head(node, reported_unix_ms, room);
+        if text.len() <= most_bytes {
+            break;
+        }
+    }
     match pods {
-        Pods::Counted => head,
-        Pods::Listed => with_pods(head, node.state.pods().iter().map(AsRef::as_ref), most_bytes),
+        Pods::Counted => text,
+        Pods::Listed => with_pods(text, node.state.pods().iter().map(AsRef::as_ref), most_bytes),
     }
 }
 
-fn pools(node: &Node) -> &[Pool] {
+fn pools(node: &Node, most: usize) -> &[Pool] {
     let pools = node.state.pools.as_ref().map_or(&[][..], |told| &told.pools);
-    &pools[..pools.len().min(MOST_POOLS)]
+    &pools[..pools.len().min(most)]
 }
 
-fn findings(node: &Node) -> &[Finding] {
+fn findings(node: &Node, most: usize) -> &[Finding] {
     let findings = node.state.health.as_ref().map_or(&[][..], |told| &told.findings);
-    &findings[..findings.len().min(MOST_FINDINGS)]
+    &findings[..findings.len().min(most)]
 }
 
-fn head(node: &Node, reported_unix_ms: u64, pools: &[Pool], findings: &[Finding]) -> String {
+fn amount(told: Option<&Arc<NodeAmount>>, most_numa_nodes: usize) -> Option<NodeAmount> {
+    let told = told?;
+    let numa_nodes = told.numa_nodes.iter().take(most_numa_nodes).copied().collect();
+    Some(NodeAmount { numa_nodes, ..**told })
+}
+
+fn head(node: &Node, reported_unix_ms: u64, room: Room) -> String {
     let (identity, state) = (&node.identity, &node.state);
     let health = state.health.as_deref();
     let agent = health.and_then(|health| health.agent.as_ref());
@@ -115,12 +138,12 @@ fn head(node: &Node, reported_unix_ms: u64, pools: &[Pool], findings: &[Finding]
         signal: signal.map(|signal| signal_state(signal.state)),
         agent_rss_bytes: agent.and_then(|agent| agent.rss_bytes),
         agent_cpu_ratio: agent.and_then(|agent| agent.cpu_ratio),
-        capacity: state.capacity.as_deref(),
-        headroom: state.headroom.as_deref(),
+        capacity: amount(state.capacity.as_ref(), room.n_numa_nodes),
+        headroom: amount(state.headroom.as_ref(), room.n_numa_nodes),
         usage_milli_cpu: usage(node),
-        pools,
+        pools: pools(node, room.n_pools),
         n_findings: health.map_or(0, |health| health.findings.len()),
-        findings,
+        findings: findings(node, room.n_findings),
         n_pods: state.pods().len(),
         n_suppressed: state.pods().iter().filter(|pod| pod.suppressed).count(),
         pods_by_qos,
@@ -222,13 +245,13 @@ fn states(node: &Node) -> u64 {
     node.behind.map(i32::from).hash(&mut hasher);
     let capacity = state.capacity.as_ref();
     capacity.map(|capacity| (capacity.milli_cpu, capacity.memory_bytes)).hash(&mut hasher);
-    for pool in pools(node) {
+    for pool in pools(node, MOST_POOLS) {
         (&pool.name, &pool.cpus).hash(&mut hasher);
     }
     if let Some(health) = &state.health {
         (health.mode, health.signal.as_ref().map(|signal| signal.state)).hash(&mut hasher);
     }
-    for finding in findings(node) {
+    for finding in findings(node, MOST_FINDINGS) {
         (finding.severity, &finding.rule, &finding.subject).hash(&mut hasher);
     }
     for pod in state.pods() {

@@ -1,7 +1,9 @@
 //! The shape of a value and its bound.
 
 use expect_test::expect;
-use proto::v1::{AgentHealth, Finding, NodeHealth, NodePools, NodeState, PodReport, Pool, Signal};
+use proto::v1::{
+    AgentHealth, Finding, NodeHealth, NodePools, NodeState, NumaAmount, PodReport, Pool, Signal,
+};
 
 use super::super::pace::tests::{amount, node};
 use super::*;
@@ -52,10 +54,10 @@ fn the_shape_stays() {
 #[test]
 fn a_value_keeps_its_bound_and_says_what_it_left_out() {
     for (n_pods, n_findings, most_bytes, pods) in [
-        (0, 0, 4096, Pods::Listed),
-        (500, 0, 4096, Pods::Counted),
-        (500, 0, 4096, Pods::Listed),
-        (500, 500, 4096, Pods::Listed),
+        (0, 0, LEAST_BYTES, Pods::Listed),
+        (500, 0, LEAST_BYTES, Pods::Counted),
+        (500, 0, LEAST_BYTES, Pods::Listed),
+        (500, 500, LEAST_BYTES, Pods::Listed),
         (500, 500, 65536, Pods::Listed),
     ] {
         let text = document(&node("n", state(n_pods, n_findings)), 1, pods, most_bytes);
@@ -66,6 +68,22 @@ fn a_value_keeps_its_bound_and_says_what_it_left_out() {
         assert_eq!(n_listed > 0, pods == Pods::Listed && n_pods > 0, "{n_listed} of {n_pods}");
         assert!(n_listed < n_pods.max(1));
     }
+}
+
+/// Nothing that a hostile agent may send, which is half a MiB, makes a value longer.
+#[test]
+fn words_without_end_are_left_out() {
+    let long = "\u{1}".repeat(100_000);
+    let mut state = state(1, 1);
+    state.health.as_mut().unwrap().findings[0].message.clone_from(&long);
+    state.pools.as_mut().unwrap().pools[0].cpus.clone_from(&long);
+    state.pods[0].qos.clone_from(&long);
+    let numa = NumaAmount { numa_node: 1, milli_cpu: Some(1), memory_bytes: Some(1) };
+    state.capacity.as_mut().unwrap().numa_nodes = vec![numa; 5000];
+    let text = document(&node("n", state), 1, Pods::Listed, LEAST_BYTES);
+    assert!(text.len() <= LEAST_BYTES, "{}", text.len());
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(read["capacity"]["milli_cpu"], 4000);
 }
 
 /// Changes of a node with 4 CPUs.
