@@ -36,10 +36,8 @@ impl Metastore {
         pki: &Pki,
         cluster: &str,
     ) -> anyhow::Result<Metastore> {
-        let port = port::reserve().context("reserve a port for reports")?;
         let own = pki.server("metastore")?;
         let flags = vec![
-            format!("--listen-report-url=https://127.0.0.1:{port}"),
             format!("--report-ca-file={}", pki.authority().display()),
             format!("--cert-file={}", own.certificate().display()),
             format!("--key-file={}", own.key().display()),
@@ -47,6 +45,22 @@ impl Metastore {
             "--report-interval=3s".to_owned(),
             "--node-report-min-interval=2s".to_owned(),
         ];
+        Metastore::start_for(bench, "https", flags).await
+    }
+
+    /// The same without certificates, for very many nodes that are played.
+    pub async fn start_for_many(bench: &Bench, cluster: &str) -> anyhow::Result<Metastore> {
+        let flags = vec![format!("--report-cluster={cluster}")];
+        Metastore::start_for(bench, "http", flags).await
+    }
+
+    async fn start_for(
+        bench: &Bench,
+        scheme: &str,
+        mut flags: Vec<String>,
+    ) -> anyhow::Result<Metastore> {
+        let port = port::reserve().context("reserve a port for reports")?;
+        flags.push(format!("--listen-report-url={scheme}://127.0.0.1:{port}"));
         Metastore::start_with(bench, Some((flags, port))).await
     }
 
@@ -98,6 +112,11 @@ impl Metastore {
     /// Where nodes report to, if they do.
     pub fn report_port(&self) -> Option<u16> {
         self.reports.as_ref().map(|(_, port)| *port)
+    }
+
+    /// Time of CPUs that it has used; `None` when it has ended.
+    pub fn cpu_ms(&self) -> Option<u64> {
+        self.process.as_ref().and_then(Process::cpu_ms)
     }
 
     /// Resident memory in KiB; `None` when it has ended.

@@ -127,14 +127,13 @@ impl Reports {
         info!(%address, cluster = %settings.cluster, "Agents are listened to");
         tokio::spawn(parts.keeper.run());
         tokio::spawn(Keeper::new(store, settings, metrics).run(parts.table));
-        let router = Server::builder()
-            .http2_keepalive_interval(Some(Duration::from_secs(30)))
-            .add_service(parts.server);
+        let server = Server::builder().http2_keepalive_interval(Some(Duration::from_secs(30)));
         let ended = match certificates {
             Some(certificates) => {
-                router.serve_with_incoming(listener::agents(socket, certificates)).await
+                let agents = listener::agents(socket, certificates);
+                server.serve_with_incoming(parts.server, agents).await
             }
-            None => router.serve_with_incoming(TcpListenerStream::new(socket)).await,
+            None => server.serve_with_incoming(parts.server, TcpListenerStream::new(socket)).await,
         };
         if let Err(error) = ended {
             error!(error = %kit::chain(&error), "Agents are listened to no more");

@@ -27,7 +27,9 @@ pub(super) fn text(rows: &[Row], is_wide: bool, now_unix_ms: u64) -> String {
             }
         }
     }
-    rows.iter().for_each(|row| drop(table.add_row(cells(row, is_wide, now_unix_ms))));
+    for row in rows {
+        table.add_row(cells(row, is_wide, now_unix_ms));
+    }
     let lines = table.to_string();
     lines.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }

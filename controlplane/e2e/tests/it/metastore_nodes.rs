@@ -15,6 +15,7 @@ use testkit::{Bench, Cluster, Metastore, built, eventually};
 use crate::agent_reports::settings;
 use crate::node::{pod, run};
 use crate::node_agent::Agent;
+use crate::reports::agents::{self, Load};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "/berth/nodes/worker";
@@ -100,4 +101,54 @@ async fn an_agent_in_a_node_is_a_key_in_the_metastore() {
     pods.delete(&busy.name_any(), &kube::api::DeleteParams::default()).await.unwrap();
     let (_, wide) = nodes(&store, &["-o", "wide"]);
     bench.note(&format!("the key of a silent node went after {silent:.1?}\n{wide}")).unwrap();
+}
+
+/// Every node has its key, and the log has far fewer writes than there were reports.
+async fn check_many(n_agents: usize, n_reports: u64) {
+    let bench = Bench::of_test().unwrap();
+    let store = Metastore::start_for_many(&bench, "cluster-1").await.unwrap();
+    let empty_ms = store.cpu_ms().unwrap();
+    let load = Load {
+        server: ([127, 0, 0, 1], store.report_port().unwrap()).into(),
+        n_agents,
+        n_connections: n_agents.div_ceil(100),
+        n_pods: 30,
+        n_changed: 5,
+        interval: Duration::from_secs(1),
+        n_reports,
+    };
+    let outcome = agents::run(load).await;
+    assert!(outcome.first_failure.is_none() && outcome.n_other == 0, "{outcome:?}");
+    let mut client = KvClient::connect(store.endpoint().to_owned()).await.unwrap();
+    let request = RangeRequest {
+        key: "/berth/nodes/".into(),
+        range_end: "/berth/nodes0".into(),
+        count_only: true,
+        ..RangeRequest::default()
+    };
+    let answer = client.range(request).await.unwrap().into_inner();
+    assert_eq!(answer.count, n_agents as i64);
+    let revision = answer.header.unwrap().revision;
+    let cpu_s = (store.cpu_ms().unwrap() - empty_ms) as f64 / 1000.0;
+    let seconds = outcome.took.as_secs_f64();
+    let n_accepted = outcome.n_accepted;
+    assert!((revision as u64) < n_accepted / 4, "{revision} transactions of {n_accepted} reports");
+    bench
+        .note(&format!(
+            "{n_agents} nodes, {n_accepted} reports in {seconds:.1} s: {revision} transactions, \
+             {cpu_s:.1} CPU-s of the store ({:.0} us a report), {} MiB",
+            cpu_s * 1e6 / n_accepted as f64,
+            store.memory_kib().unwrap_or_default() / 1024
+        ))
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_nodes_report_into_a_metastore() {
+    check_many(1000, 12).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn soak_ten_thousand_nodes_report_into_a_metastore() {
+    check_many(10_000, 30).await;
 }

@@ -21,9 +21,26 @@ fn check(values: &[(&str, &str)], is_wide: bool, expect: &Expect) {
 #[test]
 fn nodes_are_rows() {
     let quiet = r#"{"reported_unix_ms":1789999800000,"behind":"gap"}"#;
-    let values = [("n1", BUSY), ("n2", quiet), ("n3", "[1]"), ("n4", "{}")];
-    check(&values, false, &expect![[""]]);
-    check(&values[..1], true, &expect![[""]]);
+    let values = [("n1", BUSY), ("n2", quiet), ("n3", "no JSON"), ("n4", "{}")];
+    check(
+        &values,
+        false,
+        &expect![[r#"
+        NODE  AGE  MODE     SIGNAL         CPU  USED  HEADROOM  PODS  FINDINGS
+        n1     2s  enforce  good          64.0  32.0      12.2    31  2 (warning stale-source)
+        n2     5m  -        behind (gap)     -     -         -     -  -
+        n3      -  -        -                -     -         -     -  not a report: expected ident at line 1 column 2
+        n4      -  -        -                -     -         -     -  -
+    "#]],
+    );
+    check(
+        &values[..1],
+        true,
+        &expect![[r#"
+        NODE  AGE  MODE     SIGNAL   CPU  USED  HEADROOM  PODS  FINDINGS                  HELD   MEMORY  POOLS                     WORST
+        n1     2s  enforce  good    64.0  32.0      12.2    31  2 (warning stale-source)     4  256.0Gi  share=0-47 reclaim=48-63  PSI was not read?[2J for 9 s
+    "#]],
+    );
     check(&[], false, &expect!["No node reports into this store: no key below /berth/nodes/.\n"]);
 }
 
