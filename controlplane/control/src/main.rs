@@ -3,6 +3,7 @@
 
 #[cfg(feature = "metastore")]
 mod metastore;
+mod nodes;
 
 use std::process::ExitCode;
 
@@ -21,11 +22,14 @@ enum Service {
     /// A metadata store with the API of etcd, for apiservers
     #[cfg(feature = "metastore")]
     Metastore(Box<metastore::Args>),
+    /// The nodes that report into a store, as they stand there
+    Nodes(nodes::Args),
 }
 
 fn main() -> ExitCode {
     match Args::parse().service {
         #[cfg(feature = "metastore")]
         Service::Metastore(args) => metastore::run(*args),
+        Service::Nodes(args) => nodes::run(&args),
     }
 }

@@ -2,18 +2,25 @@
 
 mod args;
 mod config_file;
+mod expiry;
 mod listen;
+mod reports;
 mod values;
 
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory as _, Parser};
 use metastore::service::{self, Config, Deps};
+use metastore::store::Store;
+use prometheus_client::registry::Registry;
+use tokio::sync::oneshot;
 use tracing::{error, info};
 
 pub(crate) use args::Args;
+use reports::Reports;
 
 /// EX_USAGE and EX_UNAVAILABLE of sysexits.
 const BAD_USAGE: u8 = 64;
@@ -87,12 +94,12 @@ fn with_file(path: &Path, line: &[OsString]) -> Result<Args, String> {
 }
 
 async fn serve(args: &Args, config: Config) -> ExitCode {
-    let sockets = match (listen::listeners(args).await, listen::pages(args).await) {
-        (Ok(listeners), Ok(pages)) => Deps { listeners, pages },
-        (Err(why), _) | (_, Err(why)) => return refuse(&why),
+    let deps = match deps(args).await {
+        Ok(deps) => deps,
+        Err(why) => return refuse(&why),
     };
     info!(urls = ?args.client_urls(), "Clients are listened to");
-    match service::run(config, sockets, shutdown()).await {
+    match service::run(config, deps, shutdown()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error @ service::ServiceError::Policy(_)) => refuse(&kit::chain(&error).to_string()),
         Err(error) => {
@@ -100,6 +107,33 @@ async fn serve(args: &Args, config: Config) -> ExitCode {
             ExitCode::from(UNAVAILABLE)
         }
     }
+}
+
+async fn deps(args: &Args) -> Result<Deps, String> {
+    let (listeners, pages) = (listen::listeners(args).await?, listen::pages(args).await?);
+    Ok(Deps { listeners, pages, opened: Some(beside(args).await?) })
+}
+
+/// Begins what works in the store beside its clients, as soon as it is handed the store.
+async fn beside(args: &Args) -> Result<oneshot::Sender<Arc<Store>>, String> {
+    let mut registry = Registry::default();
+    let of_store = registry.sub_registry_with_prefix("berth_metastore");
+    if let Some(file) = &args.cert_file {
+        expiry::watch(file.clone(), of_store);
+    }
+    let (opened, store) = oneshot::channel::<Arc<Store>>();
+    let own = args.cert_file.as_deref().zip(args.key_file.as_deref());
+    let (with_series, with_store) = oneshot::channel();
+    if let Some(reports) = Reports::listen(&args.reports, own).await? {
+        reports.begin(of_store, reports::opened(with_store));
+    }
+    tokio::spawn(async move {
+        let Ok(store) = store.await else { return };
+        store.metrics.health.show_beside(Arc::new(registry));
+        // Nobody waits for it where nobody reports.
+        let _ = with_series.send(store);
+    });
+    Ok(opened)
 }
 
 async fn shutdown() {

@@ -103,6 +103,11 @@ pub trait Engine: Send + Sync + fmt::Debug {
 
     fn size(&self) -> Size;
 
+    /// Where its files are, for who asks for the room there; none where it has no files.
+    fn folder(&self) -> Option<PathBuf> {
+        None
+    }
+
     /// Keeps a snapshot of everything before `at`, the beginning of a group or the head. The checkpoint before it is kept as well.
     fn write_checkpoint(&self, at: Lsn, write: &mut WriteBody<'_>) -> Result<(), EngineError>;
 

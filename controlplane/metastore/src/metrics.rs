@@ -1,15 +1,18 @@
 //! What Prometheus reads: the series of etcd that dashboards and alerts are made of, under etcd's names, and those that only this store
 //! has. Owns names and meanings; what is counted is told by whoever does it.
 
+mod health;
+
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub use self::health::Health;
 use crate::store::Store;
 
 /// etcd's, from 1 ms to 8 s.
@@ -29,6 +32,7 @@ pub struct Metrics {
     leases_ended: Counter,
     forgotten: Counter,
     refused: Family<[(&'static str, &'static str); 1], Counter>,
+    pub health: Health,
 }
 
 impl Default for Metrics {
@@ -41,6 +45,7 @@ impl Default for Metrics {
             leases_ended: Counter::default(),
             forgotten: Counter::default(),
             refused: Family::default(),
+            health: Health::default(),
         }
     }
 }
@@ -71,6 +76,7 @@ impl Metrics {
     }
 
     fn register(&self, registry: &mut Registry) {
+        self.health.register(registry);
         let about = "How long the log took to make a group durable";
         registry.register("etcd_disk_wal_fsync_duration_seconds", about, self.append.clone());
         let about = "Transactions that changed something";
@@ -92,7 +98,7 @@ impl Metrics {
 pub fn page(store: &Store) -> String {
     let mut registry = Registry::default();
     store.metrics.register(&mut registry);
-    for (name, about, value) in now(store) {
+    for (name, about, value) in now(store).into_iter().chain(store.metrics.health.now(store)) {
         let gauge: Gauge = Gauge::default();
         gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         registry.register(name, about, gauge);
@@ -100,7 +106,10 @@ pub fn page(store: &Store) -> String {
     register_limits(store, &mut registry);
     let mut page = String::new();
     // A string takes everything.
-    let _ = encode(&mut page, &registry);
+    for registry in [Some(&registry), store.metrics.health.beside()].into_iter().flatten() {
+        let _ = encode_registry(&mut page, registry);
+    }
+    let _ = encode_eof(&mut page);
     page
 }
 

@@ -52,6 +52,8 @@ pub struct Deps {
     pub listeners: Vec<Listener>,
     /// Where pages are served and nothing else is.
     pub pages: Vec<TcpListener>,
+    /// Is handed the store as soon as it is open: for who works in it beside its clients.
+    pub opened: Option<oneshot::Sender<Arc<Store>>>,
 }
 
 /// Where clients come in.
@@ -98,6 +100,10 @@ pub async fn run(
     beside::prepare(&store, &config)?;
     let mut ended = commit(&store)?;
     let beside = beside::start(&store, &config);
+    if let Some(opened) = deps.opened {
+        // Who has gone meanwhile does not want it.
+        let _ = opened.send(Arc::clone(&store));
+    }
     let (stop, stopping) = watch::channel(false);
     let services = Services::new(Arc::clone(&store), config.settings);
     for listener in deps.listeners {

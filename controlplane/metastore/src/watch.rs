@@ -64,6 +64,11 @@ impl Hub {
         self.locked().watchers.len()
     }
 
+    /// Those that read on from the store, because they were not fast enough or began in the past.
+    pub fn n_behind(&self) -> usize {
+        self.locked().watchers.values().filter(|one| !one.is_current).count()
+    }
+
     /// From `start` on, or from now on where it is 0. The queue is told that it was created, and where it has to read on from the store
     /// first.
     pub fn subscribe(&self, id: WatcherId, queue: &Arc<Queue>, range: KeyRange, start: Revision) {

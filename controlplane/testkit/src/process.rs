@@ -88,6 +88,15 @@ impl Process {
         end_of_log(&self.log)
     }
 
+    /// Time in user and kernel mode; `None` when the process has gone.
+    pub(crate) fn cpu_ms(&self) -> Option<u64> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        let (_, fields) = stat.rsplit_once(')')?;
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        // A hundred ticks a second (proc(5), USER_HZ).
+        ticks.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>().map(|ticks| ticks * 10)
+    }
+
     /// Resident memory; `None` when the process has gone.
     pub(crate) fn memory_kib(&self) -> Option<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;

@@ -97,6 +97,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     pub(super) worker_threads: Option<usize>,
     #[command(flatten)]
+    pub(super) reports: super::reports::Args,
+    #[command(flatten)]
     pub(super) without_effect: WithoutEffect,
 }
 

@@ -63,7 +63,7 @@ fn certificates(args: &Args) -> Result<Option<Arc<Certificates>>, String> {
 }
 
 /// And whether it is one of TLS.
-fn address(flag: &str, url: &str) -> Result<(SocketAddr, bool), String> {
+pub(super) fn address(flag: &str, url: &str) -> Result<(SocketAddr, bool), String> {
     let (host, is_tls) = match url.split_once("://") {
         Some(("http", host)) => (host, false),
         Some(("https", host)) => (host, true),

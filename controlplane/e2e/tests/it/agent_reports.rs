@@ -44,12 +44,12 @@ async fn control_plane(pki: &Pki) -> (SocketAddr, watch::Receiver<Arc<NodeTable>
     (address, parts.table)
 }
 
-fn settings(pki: &Pki, own: &Identity, server: SocketAddr) -> Settings {
+/// Of a node whose agent reports to this port of the host.
+pub(crate) fn settings(pki: &Pki, own: &Identity, port: u16) -> Settings {
     let section = format!(
-        "[report]\nendpoints = [\"https://{HOST_OF_GUESTS}:{}\"]\ncluster = \"e2e\"\nnode = \"worker\"\n\
+        "[report]\nendpoints = [\"https://{HOST_OF_GUESTS}:{port}\"]\ncluster = \"e2e\"\nnode = \"worker\"\n\
          ca_file = \"{FOLDER}/ca.crt\"\ncertificate_file = \"{FOLDER}/node.crt\"\n\
-         key_file = \"{FOLDER}/node.key\"\n",
-        server.port()
+         key_file = \"{FOLDER}/node.key\"\n"
     );
     let mut files = files_with("observe", &section);
     let authority = pki.authority();
@@ -87,7 +87,7 @@ async fn an_agent_in_a_node_reports_its_pods() {
     let pki = cluster.apiserver().pki();
     let (address, table) = control_plane(pki).await;
     let own = pki.client("worker", "system:node:worker", Some("system:nodes")).unwrap();
-    let node = cluster.add_node(&bench, &settings(pki, &own, address)).await.unwrap();
+    let node = cluster.add_node(&bench, &settings(pki, &own, address.port())).await.unwrap();
     let pods: Api<Pod> = Api::default_namespaced(cluster.client().await.unwrap());
     let agent = Agent::start(&node).await;
     let first = until_reported(&agent, &table, |_| true).await;

@@ -28,6 +28,8 @@ mod faults;
 mod kinds;
 mod knobs;
 mod metastore;
+mod metastore_alerts;
+mod metastore_nodes;
 mod node;
 mod node_agent;
 mod nri;

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 #[path = "../../../kit/tests/it/agents.rs"]
-mod agents;
+pub(crate) mod agents;
 
 use agents::Load;
 use testkit::Bench;

@@ -52,6 +52,8 @@ pub enum Denied {
     NoNode,
     #[error("the client certificate names several nodes: {one} and {other}")]
     SeveralNodes { one: String, other: String },
+    #[error("{node:?} is no name of a node: allowed are letters, digits, '-', '_' and '.'")]
+    NodeName { node: String },
     #[error("this peer is node {allowed}, it may not report node {claimed}")]
     OtherNode { allowed: String, claimed: String },
     #[error("this peer is of cluster {allowed}, it may not report nodes of cluster {claimed}")]
@@ -59,8 +61,11 @@ pub enum Denied {
 }
 
 impl AllowedNode {
-    /// Refuses who claims to be another.
+    /// Refuses who claims to be another, and a name that would be something else where names become keys or paths.
     pub fn check(&self, claimed: &NodeIdentity) -> Result<(), Denied> {
+        if !is_name(&claimed.node) {
+            return Err(Denied::NodeName { node: claimed.node.clone() });
+        }
         let AllowedNode::Named { cluster, node } = self else { return Ok(()) };
         if *node != claimed.node {
             let (allowed, claimed) = (node.clone(), claimed.node.clone());
@@ -74,6 +79,12 @@ impl AllowedNode {
             _ => Ok(()),
         }
     }
+}
+
+/// As an agent's configuration takes it; how long it may be is a matter of the limits.
+fn is_name(node: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    node.bytes().all(is_plain)
 }
 
 /// By the certificate of mutual TLS on TCP. `cluster` is the one whose authority the listener trusts; without it a

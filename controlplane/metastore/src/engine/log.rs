@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -273,6 +273,10 @@ impl Engine for LogEngine {
             head: view.head,
             oldest: view.oldest(),
         }
+    }
+
+    fn folder(&self) -> Option<PathBuf> {
+        Some(self.disk.path(""))
     }
 
     fn write_checkpoint(&self, at: Lsn, write: &mut WriteBody<'_>) -> Result<(), EngineError> {

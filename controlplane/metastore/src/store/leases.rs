@@ -116,6 +116,7 @@ impl Store {
             self.metrics.lease_ended();
         }
         self.wake(sequencer);
+        self.metrics.health.leases_expired(expired.len());
         Ok(expired.len())
     }
 }

@@ -65,6 +65,7 @@ impl Store {
         while !is_over.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK_EVERY);
             if let Err(error) = self.look(&mut kept, is_over) {
+                self.metrics.health.upkeep_failed();
                 error!(%error, "The log cannot be tidied up; it grows until it can");
                 std::thread::sleep(20 * LOOK_EVERY);
             }
@@ -79,6 +80,7 @@ impl Store {
     fn look(&self, kept: &mut Kept, is_over: &AtomicBool) -> Result<(), UpkeepError> {
         let size = self.engine.size();
         let since = size.head.0.saturating_sub(kept.checkpoint_at.0);
+        self.metrics.health.behind_checkpoint(since);
         let is_grown = since >= CHECKPOINT_EVERY_BYTES.max(2 * kept.checkpoint_bytes);
         if !self.is_pressed(kept) && !is_grown {
             return Ok(());

@@ -87,6 +87,15 @@ fn a_peer_reports_itself_only() {
         node: "n1".to_owned(),
     };
     check(&AllowedNode::Any, "c", "n2", Ok(()));
+    for node in ["a/b", "../n1", "n 1", "n\u{e9}", "n\n"] {
+        let allowed = "allowed are letters, digits, '-', '_' and '.'";
+        check(
+            &AllowedNode::Any,
+            "c",
+            node,
+            Err(&format!("{node:?} is no name of a node: {allowed}")),
+        );
+    }
     check(&named(None), "c", "n1", Ok(()));
     check(&named(Some("c")), "c", "n1", Ok(()));
     check(&named(None), "c", "n2", Err("this peer is node n1, it may not report node n2"));

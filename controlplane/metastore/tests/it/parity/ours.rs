@@ -102,7 +102,7 @@ impl Ours {
         let (stop, stopping) = oneshot::channel();
         let shutdown = async move { drop(stopping.await) };
         let listener = Listener { socket: listener, certificates: None };
-        let deps = Deps { listeners: vec![listener] };
+        let deps = Deps { listeners: vec![listener], opened: None };
         let ended = tokio::spawn(service::run(config, deps, shutdown));
         Ours { url, kept, folder, progress_every, stop, ended }
     }
