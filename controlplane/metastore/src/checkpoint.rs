@@ -11,15 +11,18 @@ use crate::lease::{Leases, Nanos};
 use crate::mvcc::{Entry, Place, Revision, Version};
 use crate::state::State;
 
-/// Of this layout.
-const VERSION: u8 = 1;
+/// Of this layout. The one before does not say which write of its transaction a version is.
+const VERSION: u8 = 2;
+const VERSION_WITHOUT_SUB: u8 = 1;
 
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum CheckpointError {
     #[error("read a checkpoint: {0}")]
     Io(#[from] io::Error),
-    #[error("a checkpoint of version {found}; this program reads {VERSION}")]
+    #[error(
+        "a checkpoint of version {found}; this program reads {VERSION_WITHOUT_SUB} and {VERSION}"
+    )]
     UnknownVersion { found: u8 },
     #[error("a checkpoint with a key that has no version")]
     NoVersion,
@@ -63,13 +66,15 @@ pub fn write(checkpoint: &Checkpoint, out: &mut dyn Write) -> io::Result<()> {
 fn write_version(out: &mut dyn Write, version: &Version) -> io::Result<()> {
     numbers(out, &[version.mod_revision, version.create_revision, version.number, version.lease])?;
     out.write_all(&version.place.lsn.to_le_bytes())?;
-    out.write_all(&version.place.length.to_le_bytes())
+    out.write_all(&version.place.length.to_le_bytes())?;
+    out.write_all(&version.place.sub.to_le_bytes())
 }
 
 /// With every lease's whole time from `now` on.
 pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointError> {
     let [version] = array(body)?;
-    if version != VERSION {
+    let has_sub = version == VERSION;
+    if !has_sub && version != VERSION_WITHOUT_SUB {
         return Err(CheckpointError::UnknownVersion { found: version });
     }
     let (revision, compacted) = (number(body)?, number(body)?);
@@ -88,7 +93,7 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
         let mut key = vec![0; read_length(body)?];
         body.read_exact(&mut key)?;
         let key = Bytes::from(key);
-        let versions = (0..read_length(body)?).map(|_| read_version(body));
+        let versions = (0..read_length(body)?).map(|_| read_version(body, has_sub));
         let versions = versions.collect::<Result<Vec<_>, CheckpointError>>()?;
         let entry = Entry::of(versions).ok_or(CheckpointError::NoVersion)?;
         state.leases.attach(entry.newest().lease, &key);
@@ -97,11 +102,12 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
     Ok(Checkpoint { state, groups })
 }
 
-fn read_version(body: &mut dyn Read) -> Result<Version, CheckpointError> {
+fn read_version(body: &mut dyn Read, has_sub: bool) -> Result<Version, CheckpointError> {
     let (mod_revision, create_revision) = (number(body)?, number(body)?);
     let (number_of, lease): (Revision, i64) = (number(body)?, number(body)?);
     let (lsn, length) = (u64::from_le_bytes(array(body)?), u32::from_le_bytes(array(body)?));
-    let place = Place { lsn, length };
+    let sub = if has_sub { u32::from_le_bytes(array(body)?) } else { 0 };
+    let place = Place { lsn, length, sub };
     Ok(Version { mod_revision, create_revision, number: number_of, lease, place })
 }
 

@@ -2,9 +2,12 @@
 //! counts, and watches that lose nothing. Owns the service; the program that starts it is `berth-control`.
 
 pub mod checkpoint;
+pub mod chronology;
+pub mod copy;
 pub mod engine;
 pub mod grpc;
 pub mod happening;
+pub mod hash;
 pub mod index;
 pub mod lease;
 pub mod metrics;
@@ -15,8 +18,10 @@ pub mod recent;
 pub mod record;
 pub mod refusal;
 pub mod replay;
+pub mod rewind;
 pub mod server;
 pub mod service;
+pub mod snapshot;
 pub mod state;
 pub mod store;
 #[cfg(any(test, feature = "testkit"))]

@@ -1,6 +1,7 @@
 //! The listener: HTTP/2 with gRPC for clients, HTTP/1 for probes and scrapers, on one port. Owns connections and which path goes where.
 
 mod pages;
+mod stats;
 pub mod tls;
 
 use std::convert::Infallible;
@@ -128,6 +129,11 @@ impl Server {
             Some("Cluster") => cluster.call(request).await,
             Some("Maintenance") => maintenance.call(request).await,
             Some("Auth") => auth.call(request).await,
+            None if path == stats::PATH => {
+                let page =
+                    stats::answer(&self.store, request.method(), request.uri().query()).await;
+                Ok(page.map(|text| Body::new(http_body_util::Full::from(text).map_err(never))))
+            }
             _ => {
                 let page = pages::answer(&self.store, request.method(), path);
                 Ok(page.map(|text| Body::new(http_body_util::Full::from(text).map_err(never))))

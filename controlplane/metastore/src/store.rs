@@ -8,6 +8,7 @@ mod history;
 mod leases;
 mod open;
 mod upkeep;
+mod with_leases;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;
