@@ -20,7 +20,7 @@ struct Args {
 enum Service {
     /// A metadata store with the API of etcd, for apiservers
     #[cfg(feature = "metastore")]
-    Metastore(metastore::Args),
+    Metastore(metastore::Command),
 }
 
 fn main() -> ExitCode {

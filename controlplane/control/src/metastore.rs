@@ -1,4 +1,7 @@
-//! `berth-control metastore`: etcd's flags, as far as there is something behind them. Owns how they become a configuration.
+//! `berth-control metastore`: etcd's flags, as far as there is something behind them. Owns how they become a configuration; what is done with a store besides serving
+//! it is `task`'s.
+
+mod task;
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
@@ -12,8 +15,18 @@ use metastore::service::{self, Config, Deps, EngineUrl, Listener};
 use tokio::net::TcpListener;
 use tracing::{error, info};
 
+/// To serve a store, or to do something with one
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    task: Option<task::Task>,
+    #[command(flatten)]
+    serve: Args,
+}
+
+#[derive(Debug, clap::Args)]
+struct Args {
     /// Where the store is kept: log://FOLDER, or memory:// to forget it with the process
     #[arg(long, value_name = "URL", value_parser = engine_url, conflicts_with = "data_dir")]
     engine: Option<EngineUrl>,
@@ -76,7 +89,14 @@ pub(crate) struct Args {
 const BAD_USAGE: u8 = 64;
 const UNAVAILABLE: u8 = 69;
 
-pub(crate) fn run(args: &Args) -> ExitCode {
+pub(crate) fn run(command: &Command) -> ExitCode {
+    match &command.task {
+        Some(task) => task::run(task),
+        None => run_service(&command.serve),
+    }
+}
+
+fn run_service(args: &Args) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     if let Some(n) = args.worker_threads {
@@ -193,7 +213,7 @@ fn engine_url(text: &str) -> Result<EngineUrl, String> {
 }
 
 /// As Go writes them, with one unit.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let unit_ms = match &text[digits.len()..] {
         "ms" => 1.0,

@@ -62,8 +62,13 @@ fn parity(programs: &OsStr, filter: Option<&str>) -> anyhow::Result<Tally> {
     let etcd = folders.find(|etcd| etcd.is_file()).context("no etcd among the programs")?;
     let mut cargo = build::cargo("test");
     cargo.args(["-p", "metastore", "--features", "parity", "--test", "it"]).args(filter);
+    cargo.env("BERTH_ETCD", &etcd);
+    let mut tally = run_tests(cargo, "e2e: cargo test -p metastore")?;
+    let mut cargo = build::cargo("test");
+    cargo.args(["-p", "control", "--features", "parity", "--test", "moving"]).args(filter);
     cargo.env("BERTH_ETCD", etcd);
-    run_tests(cargo, "e2e: cargo test -p metastore")
+    tally.add(run_tests(cargo, "e2e: cargo test -p control")?);
+    Ok(tally)
 }
 
 /// Runs `cargo test`, shows what it says and counts it.
