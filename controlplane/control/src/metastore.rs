@@ -1,5 +1,5 @@
-//! `berth-control metastore`: etcd's flags, as far as there is something behind them. Owns how they become a configuration; what is done with a store besides serving
-//! it is `task`'s.
+//! `berth-control metastore`: etcd's flags, as far as there is something behind them. Owns how they become a configuration; what is done
+//! with a store besides serving it is `task`'s.
 
 mod task;
 

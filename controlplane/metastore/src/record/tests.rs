@@ -21,18 +21,14 @@ fn written() -> (Vec<u8>, Vec<Record>) {
         place: Place { lsn: 0, length: 3, sub: 0 },
     };
     let moved_at = moved(&mut payload, b"k", &version, b"old");
-    let copied_writes = [(&b"old"[..], 2, 3, 4), (b"", 0, 0, 5)].map(|(value, create, number, sub)| {
-        let length = u32::try_from(value.len()).unwrap();
-        let place = Place { lsn: 0, length, sub };
-        let version = Version {
-            mod_revision: 9,
-            create_revision: create,
-            number,
-            lease: 0,
-            place,
-        };
-        Copied { key: "k".into(), version, value: Bytes::from_static(value) }
-    });
+    let copied_writes =
+        [(&b"old"[..], 2, 3, 4), (b"", 0, 0, 5)].map(|(value, create, number, sub)| {
+            let length = u32::try_from(value.len()).unwrap();
+            let place = Place { lsn: 0, length, sub };
+            let version =
+                Version { mod_revision: 9, create_revision: create, number, lease: 0, place };
+            Copied { key: "k".into(), version, value: Bytes::from_static(value) }
+        });
     let place = Place { lsn: moved_at as u64, length: 3, sub: 0 };
     let put = Write::Put { key: "key".into(), lease: 9, value: "value".into(), at };
     let records = vec![

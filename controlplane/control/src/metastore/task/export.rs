@@ -1,5 +1,5 @@
-//! `berth-control metastore export`: an etcd has the keys of a store, and goes on having them. Revisions cannot be given with a put, so they
-//! are the etcd's own; the way back with revisions is a backup and `etcdutl snapshot restore`.
+//! `berth-control metastore export`: an etcd has the keys of a store, and goes on having them. Revisions cannot be given with a put, so
+//! they are the etcd's own; the way back with revisions is a backup and `etcdutl snapshot restore`.
 
 use std::collections::BTreeMap;
 

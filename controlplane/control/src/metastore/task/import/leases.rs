@@ -26,7 +26,8 @@ impl Leases {
         self.known.extend(ids);
     }
 
-    /// Before a key that has it. Time that is left is not taken over: it begins anew with the first start of the store, as after every start.
+    /// Before a key that has it. Time that is left is not taken over: it begins anew with the first start of the store, as after every
+    /// start.
     pub(super) async fn know(&mut self, id: i64, copier: &mut Copier<'_>) -> anyhow::Result<()> {
         if id == 0 || self.known.contains(&id) {
             return Ok(());

@@ -37,9 +37,7 @@ pub(super) async fn take(
 }
 
 /// Page after page, all at the revision of the first.
-pub(in super::super) async fn listed(
-    channel: &Channel,
-) -> anyhow::Result<(Revision, Vec<KeyValue>)> {
+async fn listed(channel: &Channel) -> anyhow::Result<(Revision, Vec<KeyValue>)> {
     let mut client = KvClient::new(channel.clone()).max_decoding_message_size(usize::MAX);
     let mut progress = Progress::new("listing");
     let mut request = RangeRequest {
