@@ -21,7 +21,7 @@ struct Args {
 enum Service {
     /// A metadata store with the API of etcd, for apiservers
     #[cfg(feature = "metastore")]
-    Metastore(Box<metastore::Args>),
+    Metastore(Box<metastore::Command>),
     /// The nodes that report into a store, as they stand there
     Nodes(nodes::Args),
 }

@@ -1,10 +1,12 @@
-//! `berth-control metastore`: the service as a process. Owns threads, signals and exit codes; flags are in `args`.
+//! `berth-control metastore`: the service as a process. Owns threads, signals and exit codes; flags are in `args`, and what is done with a
+//! store besides serving it is `task`'s.
 
 mod args;
 mod config_file;
 mod expiry;
 mod listen;
 mod reports;
+mod task;
 mod values;
 
 use std::ffi::OsString;
@@ -19,8 +21,18 @@ use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
 use tracing::{error, info};
 
-pub(crate) use args::Args;
+use args::Args;
 use reports::Reports;
+
+/// To serve a store, or to do something with one
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Command {
+    #[command(subcommand)]
+    task: Option<task::Task>,
+    #[command(flatten)]
+    serve: Args,
+}
 
 /// EX_USAGE and EX_UNAVAILABLE of sysexits.
 const BAD_USAGE: u8 = 64;
@@ -37,7 +49,14 @@ struct Flags {
     args: Args,
 }
 
-pub(crate) fn run(args: Args) -> ExitCode {
+pub(crate) fn run(command: Command) -> ExitCode {
+    match &command.task {
+        Some(task) => task::run(task),
+        None => run_service(command.serve),
+    }
+}
+
+fn run_service(args: Args) -> ExitCode {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let args = match &args.config_file {
         None => args,

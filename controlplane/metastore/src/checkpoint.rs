@@ -12,7 +12,7 @@ use crate::lease::{Leases, Nanos};
 use crate::mvcc::{Entry, Place, Revision, Version};
 use crate::state::{State, bytes_of};
 
-/// Of this layout. Version 1 has no alarm.
+/// Of this layout. Version 1 has no alarm, and does not say which write of its transaction a version is.
 const VERSION: u8 = 2;
 
 #[derive(Debug, Error)]
@@ -64,12 +64,14 @@ pub fn write(checkpoint: &Checkpoint, out: &mut dyn Write) -> io::Result<()> {
 fn write_version(out: &mut dyn Write, version: &Version) -> io::Result<()> {
     numbers(out, &[version.mod_revision, version.create_revision, version.number, version.lease])?;
     out.write_all(&version.place.lsn.to_le_bytes())?;
-    out.write_all(&version.place.length.to_le_bytes())
+    out.write_all(&version.place.length.to_le_bytes())?;
+    out.write_all(&version.place.sub.to_le_bytes())
 }
 
 /// With every lease's whole time from `now` on.
 pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointError> {
     let [version] = array(body)?;
+    let has_sub = version == VERSION;
     if !(1..=VERSION).contains(&version) {
         return Err(CheckpointError::UnknownVersion { found: version });
     }
@@ -88,7 +90,7 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
     }
     for _ in 0..read_length(body)? {
         let key = read_key(body)?;
-        let versions = (0..read_length(body)?).map(|_| read_version(body));
+        let versions = (0..read_length(body)?).map(|_| read_version(body, has_sub));
         let versions = versions.collect::<Result<Vec<_>, CheckpointError>>()?;
         let entry = Entry::of(versions).ok_or(CheckpointError::NoVersion)?;
         state.version_bytes += entry.versions().map(|one| bytes_of(&key, one)).sum::<u64>();
@@ -108,11 +110,12 @@ fn read_key(body: &mut dyn Read) -> Result<Bytes, CheckpointError> {
     Ok(key.into())
 }
 
-fn read_version(body: &mut dyn Read) -> Result<Version, CheckpointError> {
+fn read_version(body: &mut dyn Read, has_sub: bool) -> Result<Version, CheckpointError> {
     let (mod_revision, create_revision) = (number(body)?, number(body)?);
     let (number_of, lease): (Revision, i64) = (number(body)?, number(body)?);
     let (lsn, length) = (u64::from_le_bytes(array(body)?), u32::from_le_bytes(array(body)?));
-    let place = Place { lsn, length };
+    let sub = if has_sub { u32::from_le_bytes(array(body)?) } else { 0 };
+    let place = Place { lsn, length, sub };
     Ok(Version { mod_revision, create_revision, number: number_of, lease, place })
 }
 

@@ -4,9 +4,12 @@
 pub mod alarm;
 pub mod auto_compaction;
 pub mod checkpoint;
+pub mod chronology;
+pub mod copy;
 pub mod engine;
 pub mod grpc;
 pub mod happening;
+pub mod hash;
 pub mod index;
 pub mod lease;
 pub mod metrics;
@@ -18,8 +21,10 @@ pub mod recent;
 pub mod record;
 pub mod refusal;
 pub mod replay;
+pub mod rewind;
 pub mod server;
 pub mod service;
+pub mod snapshot;
 pub mod state;
 pub mod store;
 #[cfg(any(test, feature = "testkit"))]

@@ -14,6 +14,8 @@ pub struct Place {
     /// Of its first byte.
     pub lsn: u64,
     pub length: u32,
+    /// Which write of its transaction it is, from 0 on; also that of a deletion, which has no value.
+    pub sub: u32,
 }
 
 /// One write of one key.
@@ -30,7 +32,12 @@ pub struct Version {
 
 impl Version {
     pub fn deleted(at: Revision) -> Version {
-        let place = Place::default();
+        Version::deleted_as(at, 0)
+    }
+
+    /// As the write `sub` of its transaction.
+    pub fn deleted_as(at: Revision, sub: u32) -> Version {
+        let place = Place { sub, ..Place::default() };
         Version { mod_revision: at, create_revision: 0, number: 0, lease: 0, place }
     }
 
@@ -107,6 +114,17 @@ impl Entry {
         self.at(revision - 1)
     }
 
+    /// What somebody may still ask for when everything before `compacted` is forgotten, newest first: every later version, and the one
+    /// that the key had then.
+    pub fn kept(&self, compacted: Revision) -> impl Iterator<Item = &Version> {
+        let mut is_over = false;
+        self.versions().take_while(move |version| {
+            let is_kept = !is_over;
+            is_over |= version.mod_revision <= compacted;
+            is_kept && !(is_over && version.is_deletion())
+        })
+    }
+
     /// Forgets what nobody may ask for any more: versions that were not the newest at `revision` or later. `None` when nothing is left.
     pub fn compact(&self, revision: Revision) -> Option<Entry> {
         let is_old = |version: &Version| version.mod_revision <= revision;
@@ -128,7 +146,7 @@ impl Entry {
         let Some(version) = versions.iter_mut().find(|one| one.mod_revision == mod_revision) else {
             return false;
         };
-        version.place = place;
+        version.place = Place { sub: version.place.sub, ..place };
         if let Some(entry) = Entry::of(versions) {
             *self = entry;
         }

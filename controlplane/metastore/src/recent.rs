@@ -67,7 +67,7 @@ mod tests {
     use crate::mvcc::Place;
 
     fn happening(revision: Revision, value: &str) -> Arc<Happening> {
-        let place = Place { lsn: 0, length: 3 };
+        let place = Place { lsn: 0, length: 3, sub: 0 };
         let version =
             Version { mod_revision: revision, create_revision: 1, number: 1, lease: 0, place };
         let value = Bytes::from(value.to_owned());

@@ -33,6 +33,20 @@ pub enum Record {
         version: Version,
         value: Bytes,
     },
+    /// A transaction, or what is left of it, as another store has it: with numbers that do not follow from what was before.
+    Copied {
+        revision: Revision,
+        writes: Vec<Copied>,
+    },
+}
+
+/// One write of a transaction that was copied. The place of its version is one in the payload.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Copied {
+    pub key: Bytes,
+    pub version: Version,
+    /// Empty for a deletion.
+    pub value: Bytes,
 }
 
 /// One write of a transaction. `at` is the offset of the value in the payload.
@@ -48,6 +62,7 @@ const LEASE_REVOKED: u8 = 3;
 const COMPACTED: u8 = 4;
 const MOVED: u8 = 5;
 const ALARM: u8 = 6;
+const COPIED: u8 = 7;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 
@@ -137,6 +152,21 @@ pub fn moved(payload: &mut Vec<u8>, key: &[u8], version: &Version, value: &[u8])
     payload.len() - value.len()
 }
 
+pub fn copied(payload: &mut Vec<u8>, revision: Revision, writes: &[Copied]) {
+    record(payload, COPIED, |body| {
+        body.put_i64_le(revision);
+        body.put_u32_le(u32::try_from(writes.len()).unwrap_or(u32::MAX));
+        for Copied { key, version, value } in writes {
+            body.put_u32_le(version.place.sub);
+            for number in [version.create_revision, version.number, version.lease] {
+                body.put_i64_le(number);
+            }
+            sized(body, key);
+            sized(body, value);
+        }
+    });
+}
+
 /// A version without its place.
 fn version_head(body: &mut Vec<u8>, version: &Version) {
     for number in [version.mod_revision, version.create_revision, version.number, version.lease] {
@@ -221,9 +251,13 @@ impl Reader<'_> {
                 let key = self.sized()?;
                 let mut version = self.version()?;
                 let value = self.sized()?;
-                version.place =
-                    Place { lsn: (self.at - value.len()) as u64, length: length(&value) };
+                version.place = self.place(&value, 0);
                 Ok(Record::Moved { key, version, value })
+            }
+            COPIED => {
+                let (revision, n_writes) = (self.number()?, self.take(4)?.get_u32_le());
+                let writes = (0..n_writes).map(|_| self.copied(revision));
+                Ok(Record::Copied { revision, writes: writes.collect::<Result<_, _>>()? })
             }
             _ => Err(self.error("is of no kind that this version knows")),
         }
@@ -239,6 +273,20 @@ impl Reader<'_> {
             DELETE => Ok(Write::Delete { key: self.sized()? }),
             _ => Err(self.error("holds a write of no kind that this version knows")),
         }
+    }
+
+    fn copied(&mut self, mod_revision: Revision) -> Result<Copied, RecordError> {
+        let sub = self.take(4)?.get_u32_le();
+        let (create_revision, number) = (self.number()?, self.number()?);
+        let (lease, key, value) = (self.number()?, self.sized()?, self.sized()?);
+        let place = self.place(&value, sub);
+        let version = Version { mod_revision, create_revision, number, lease, place };
+        Ok(Copied { key, version, value })
+    }
+
+    /// Of a value that was just read.
+    fn place(&self, value: &Bytes, sub: u32) -> Place {
+        Place { lsn: (self.at - value.len()) as u64, length: length(value), sub }
     }
 
     fn version(&mut self) -> Result<Version, RecordError> {

@@ -5,8 +5,8 @@ use thiserror::Error;
 
 use crate::alarm;
 use crate::lease::Nanos;
-use crate::mvcc::{Entry, Place, Revision};
-use crate::record::{Record, RecordError, Write, records};
+use crate::mvcc::{Entry, Place, Revision, Version};
+use crate::record::{Copied, Record, RecordError, Write, records};
 use crate::state::State;
 
 /// A log whose checksums are right and which cannot be: a defect, or the files of two stores in one folder.
@@ -22,19 +22,40 @@ pub enum ReplayError {
 /// One group whose payload begins at `lsn`. `superseded` is told of every key that has an older version or is gone.
 pub fn group(
     state: &mut State,
-    (lsn, payload): (u64, &Bytes),
+    group: (u64, &Bytes),
     now: Nanos,
     superseded: &mut impl FnMut(Revision, &Bytes),
 ) -> Result<(), ReplayError> {
+    group_until(state, group, (now, Revision::MAX), superseded).map(drop)
+}
+
+/// The same up to the first transaction behind revision `last`; whether there was none.
+pub fn group_until(
+    state: &mut State,
+    (lsn, payload): (u64, &Bytes),
+    (now, last): (Nanos, Revision),
+    superseded: &mut impl FnMut(Revision, &Bytes),
+) -> Result<bool, ReplayError> {
     for record in records(payload) {
         let record = record.map_err(|source| ReplayError::Record { at: lsn, source })?;
         match record {
+            Record::Txn { revision, .. } | Record::Copied { revision, .. } if revision > last => {
+                return Ok(false);
+            }
             Record::Txn { revision, writes } => {
                 if revision != state.revision + 1 {
                     let after = state.revision;
                     return Err(ReplayError::Order { at: lsn, found: revision, after });
                 }
                 txn(state, lsn, (revision, writes), superseded);
+                state.revision = revision;
+            }
+            Record::Copied { revision, writes } => {
+                if revision <= state.revision {
+                    let after = state.revision;
+                    return Err(ReplayError::Order { at: lsn, found: revision, after });
+                }
+                copied(state, lsn, writes, superseded);
                 state.revision = revision;
             }
             Record::LeaseGranted { id, ttl_s } => {
@@ -53,7 +74,7 @@ pub fn group(
             }
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn txn(
@@ -62,11 +83,11 @@ fn txn(
     (revision, writes): (Revision, Vec<Write>),
     superseded: &mut impl FnMut(Revision, &Bytes),
 ) {
-    for write in writes {
+    for (sub, write) in (0..).zip(writes) {
         let (key, before) = match write {
             Write::Put { key, lease, value, at } => {
                 let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-                let place = Place { lsn: lsn + u64::from(at), length };
+                let place = Place { lsn: lsn + u64::from(at), length, sub };
                 let version = state.next_version(&key, revision, lease, place);
                 let key = Bytes::copy_from_slice(&key);
                 let before = state.put(&key, version);
@@ -74,12 +95,31 @@ fn txn(
             }
             Write::Delete { key } => {
                 let key = Bytes::copy_from_slice(&key);
-                state.delete(&key, revision);
+                state.delete(&key, Version::deleted_as(revision, sub));
                 (key, true)
             }
         };
         if before {
             superseded(revision, &key);
+        }
+    }
+}
+
+fn copied(
+    state: &mut State,
+    lsn: u64,
+    writes: Vec<Copied>,
+    superseded: &mut impl FnMut(Revision, &Bytes),
+) {
+    for Copied { key, mut version, .. } in writes {
+        let key = Bytes::copy_from_slice(&key);
+        version.place.lsn += lsn;
+        let before = match version.is_deletion() {
+            true => state.delete(&key, version),
+            false => state.put(&key, version),
+        };
+        if before.is_some() || version.is_deletion() {
+            superseded(version.mod_revision, &key);
         }
     }
 }

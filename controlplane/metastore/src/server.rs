@@ -2,6 +2,7 @@
 
 mod caller;
 pub mod pages;
+mod stats;
 pub mod tls;
 
 use std::convert::Infallible;
@@ -135,6 +136,11 @@ impl Server {
             Some("Cluster") => cluster.call(request).await,
             Some("Maintenance") => maintenance.call(request).await,
             Some("Auth") => auth.call(request).await,
+            None if path == stats::PATH => {
+                let page =
+                    stats::answer(&self.store, request.method(), request.uri().query()).await;
+                Ok(page.map(|text| Body::new(http_body_util::Full::from(text).map_err(never))))
+            }
             _ => {
                 let page = pages::answer(&self.store, request.method(), request.uri());
                 Ok(page.map(|text| Body::new(http_body_util::Full::from(text).map_err(never))))

@@ -61,8 +61,8 @@ impl State {
         before
     }
 
-    pub fn delete(&mut self, key: &Bytes, at: Revision) -> Option<Version> {
-        let before = self.push(key, Version::deleted(at));
+    pub fn delete(&mut self, key: &Bytes, deleted: Version) -> Option<Version> {
+        let before = self.push(key, deleted);
         if let Some(before) = &before {
             self.leases.detach(before.lease, key);
         }
@@ -139,7 +139,7 @@ impl<'a> Writing<'a> {
     pub fn put(&mut self, key: &[u8], value: &[u8], lease: i64) {
         let at = self.record.put(key, lease, value);
         let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
-        let place = Place { lsn: self.payload_lsn + at as u64, length };
+        let place = Place { lsn: self.payload_lsn + at as u64, length, sub: self.sub() };
         let version = self.state.next_version(key, self.number(), lease, place);
         let key = Bytes::copy_from_slice(key);
         let previous = self.state.put(&key, version);
@@ -151,9 +151,15 @@ impl<'a> Writing<'a> {
     /// Of a key that exists.
     pub fn delete(&mut self, key: &[u8]) {
         self.record.delete(key);
-        let (key, at) = (Bytes::copy_from_slice(key), self.number());
-        let previous = self.state.delete(&key, at);
-        self.happened.push(Happened::new(key, Version::deleted(at), Bytes::new(), previous));
+        let (key, deleted) =
+            (Bytes::copy_from_slice(key), Version::deleted_as(self.number(), self.sub()));
+        let previous = self.state.delete(&key, deleted);
+        self.happened.push(Happened::new(key, deleted, Bytes::new(), previous));
+    }
+
+    /// Of the next write.
+    fn sub(&self) -> u32 {
+        u32::try_from(self.happened.len()).unwrap_or(u32::MAX)
     }
 
     /// `None` where nothing was written: no revision, and no byte in the log.

@@ -10,6 +10,7 @@ mod limits;
 mod open;
 mod policy;
 mod upkeep;
+mod with_leases;
 
 use std::collections::VecDeque;
 use std::fmt::Debug;

@@ -47,6 +47,19 @@ struct Watcher {
     /// What the client has asked for: progress before it is told to nobody. 0 for who begins with whatever comes.
     asked: Revision,
     is_current: bool,
+    /// The first revision that it has not been handed, as far as is known here; while it is not current only.
+    next: Revision,
+}
+
+/// Those who watch a range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watched {
+    pub range: KeyRange,
+    pub n_watches: u64,
+    /// How many of them read on from the store.
+    pub n_behind: u64,
+    /// By how many revisions the last of them is.
+    pub behind_by: Revision,
 }
 
 impl Hub {
@@ -69,6 +82,32 @@ impl Hub {
         self.locked().watchers.values().filter(|one| !one.is_current).count()
     }
 
+    /// Ranges that are watched, in no order. What it takes under the lock is a copy of each watcher's range.
+    pub fn watched(&self) -> Vec<Watched> {
+        let (published, watchers) = {
+            let inner = self.locked();
+            let one = |watcher: &Watcher| {
+                (watcher.range.clone(), (!watcher.is_current).then_some(watcher.next))
+            };
+            (inner.published, inner.watchers.values().map(one).collect::<Vec<_>>())
+        };
+        let mut by_range: HashMap<KeyRange, Watched> = HashMap::new();
+        for (range, next) in watchers {
+            let watched = by_range.entry(range).or_insert_with_key(|range| Watched {
+                range: range.clone(),
+                n_watches: 0,
+                n_behind: 0,
+                behind_by: 0,
+            });
+            watched.n_watches += 1;
+            if let Some(next) = next {
+                watched.n_behind += 1;
+                watched.behind_by = watched.behind_by.max(published + 1 - next);
+            }
+        }
+        by_range.into_values().collect()
+    }
+
     /// From `start` on, or from now on where it is 0. The queue is told that it was created, and where it has to read on from the store
     /// first.
     pub fn subscribe(&self, id: WatcherId, queue: &Arc<Queue>, range: KeyRange, start: Revision) {
@@ -82,7 +121,8 @@ impl Hub {
         }
         inner.audiences.add(&range, id);
         let queue = Arc::clone(queue);
-        inner.watchers.insert(id, Watcher { queue, range, start, asked, is_current });
+        let next = start;
+        inner.watchers.insert(id, Watcher { queue, range, start, asked, is_current, next });
     }
 
     /// Whether it was there.
@@ -147,6 +187,7 @@ impl Hub {
         let is_now = revision >= inner.published;
         if let Some(watcher) = inner.watchers.get_mut(&id) {
             watcher.is_current = is_now;
+            watcher.next = revision + 1;
         }
         is_now
     }
@@ -176,6 +217,7 @@ impl Watcher {
         let Some(first) = batch.first_from(self.start) else { return };
         if self.queue.is_full() {
             self.is_current = false;
+            self.next = first;
             self.queue.push(Item::Behind { watch, next: first });
         } else {
             self.queue.push(Item::Events { watch, batch: Arc::clone(batch) });

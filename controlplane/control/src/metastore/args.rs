@@ -11,7 +11,7 @@ use metastore::service::{Allowed, Config, EngineUrl};
 use super::values::{Retention, duration, engine_url};
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(super) struct Args {
     /// Flags as keys of a YAML file, as etcd has it; what is on the command line wins
     #[arg(long, value_name = "FILE")]
     pub(super) config_file: Option<PathBuf>,

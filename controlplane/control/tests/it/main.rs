@@ -2,3 +2,7 @@
 
 #[cfg(feature = "metastore")]
 mod metastore_kill;
+#[cfg(feature = "metastore")]
+mod metastore_tasks;
+#[cfg(feature = "metastore")]
+mod store;

@@ -86,6 +86,17 @@ impl LogEngine {
         Ok((engine, recovered.opened))
     }
 
+    /// Where the checkpoints are that are kept, oldest first.
+    pub fn checkpoints(&self) -> Vec<Lsn> {
+        self.kept().iter().map(|checkpoint| checkpoint.at).collect()
+    }
+
+    /// One of them, whose checksum is right.
+    pub fn checkpoint(&self, at: Lsn) -> Result<Checkpoint, EngineError> {
+        let body = checkpoint::read(self.disk.as_ref(), self.store, at)?;
+        Ok(Checkpoint { at, body: Box::new(body) })
+    }
+
     fn head(&self) -> Lsn {
         Lsn(self.head.load(Ordering::Acquire))
     }

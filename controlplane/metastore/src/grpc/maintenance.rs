@@ -1,9 +1,10 @@
 //! Service Maintenance: what a server says of itself, hashes that compare two stores, and a whole store as a stream.
 
 mod alarm;
-mod hash;
+mod snapshot;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use proto::etcd::etcdserverpb::{
     AlarmRequest, AlarmResponse, DefragmentRequest, DefragmentResponse, DowngradeRequest,
@@ -15,14 +16,16 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{Shared, unreadable};
-use crate::range;
+use crate::mvcc::Revision;
+use crate::snapshot::etcd::STORAGE_VERSION;
+use crate::store::Committed;
+use crate::{hash, range};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Maintenance(pub(super) Shared);
 
 /// The etcd whose calls and order of events this server has: clients turn features on by it.
 pub(crate) const VERSION: &str = "3.7.3";
-pub(crate) const STORAGE_VERSION: &str = "3.7.0";
 
 #[tonic::async_trait]
 impl maintenance_server::Maintenance for Maintenance {
@@ -78,7 +81,8 @@ impl maintenance_server::Maintenance for Maintenance {
     async fn hash(&self, request: Request<HashRequest>) -> Result<Response<HashResponse>, Status> {
         self.0.permit(request.extensions()).admin()?;
         let committed = self.0.store.committed();
-        let hash = hash::at(&committed, committed.revision).map_err(|error| unreadable(&error))?;
+        let revision = committed.revision;
+        let hash = hash_at(committed, revision).await?;
         Ok(Response::new(HashResponse { header: Some(self.header()), hash }))
     }
 
@@ -93,12 +97,14 @@ impl maintenance_server::Maintenance for Maintenance {
             ..Default::default()
         };
         let revision = range::revision_of(&asked, committed.revision, committed.compacted)?;
-        let hash = hash::at(&committed, revision).map_err(|error| unreadable(&error))?;
+        let header = Some(self.0.store.header(committed.revision));
+        // Of a store that was never compacted, as etcd has it.
+        let compact_revision = if committed.compacted == 0 { -1 } else { committed.compacted };
+        let hash = hash_at(committed, revision).await?;
         Ok(Response::new(HashKvResponse {
-            header: Some(self.0.store.header(committed.revision)),
+            header,
             hash,
-            // Of a store that was never compacted, as etcd has it.
-            compact_revision: if committed.compacted == 0 { -1 } else { committed.compacted },
+            compact_revision,
             hash_revision: revision,
         }))
     }
@@ -108,9 +114,7 @@ impl maintenance_server::Maintenance for Maintenance {
         request: Request<SnapshotRequest>,
     ) -> Result<Response<Self::SnapshotStream>, Status> {
         self.0.permit(request.extensions()).admin()?;
-        Err(Status::unimplemented(
-            "etcdserver: a snapshot in etcd's file format is not made here; copy the keys with a range",
-        ))
+        Ok(Response::new(snapshot::stream(&self.0.store)))
     }
 
     async fn move_leader(
@@ -126,6 +130,15 @@ impl maintenance_server::Maintenance for Maintenance {
     ) -> Result<Response<DowngradeResponse>, Status> {
         Err(Status::unimplemented("etcdserver: this store has no older format to go back to"))
     }
+}
+
+/// All keys and values are read for it, on a thread that nobody's answers wait for.
+async fn hash_at(committed: Arc<Committed>, revision: Revision) -> Result<u32, Status> {
+    let hash = tokio::task::spawn_blocking(move || {
+        hash::at(&committed.index, (revision, committed.compacted), &*committed)
+    });
+    let hash = hash.await.map_err(|error| Status::internal(error.to_string()))?;
+    hash.map_err(|error| unreadable(&error))
 }
 
 impl Maintenance {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn written(mod_revision: Revision, create_revision: Revision, number: i64) -> Version {
-    let place = Place { lsn: mod_revision.unsigned_abs() * 100, length: 1 };
+    let place = Place { lsn: mod_revision.unsigned_abs() * 100, length: 1, sub: 0 };
     Version { mod_revision, create_revision, number, lease: 0, place }
 }
 
@@ -61,7 +61,7 @@ fn compaction_keeps_what_can_still_be_asked_for() {
 #[test]
 fn a_value_that_moved_is_found_where_it_is() {
     let mut entry = history();
-    let place = Place { lsn: 7, length: 1 };
+    let place = Place { lsn: 7, length: 1, sub: 0 };
     assert!(entry.relocate(4, place));
     assert!(!entry.relocate(5, place));
     assert_eq!(entry.at(5).unwrap().place, place);

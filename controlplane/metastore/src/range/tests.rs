@@ -22,7 +22,7 @@ fn state() -> State {
     let mut state = State::default();
     for (nth, key) in (1..).zip(["a", "b", "c", "d"]) {
         let (key, at) = (Bytes::from(key), state.revision + 1);
-        let place = Place { lsn: 10 - nth, length: 8 };
+        let place = Place { lsn: 10 - nth, length: 8, sub: 0 };
         let version = state.next_version(&key, at, 0, place);
         state.put(&key, version);
         state.revision = at;

@@ -10,7 +10,7 @@ use super::{Committed, Store};
 use crate::engine::{EngineError, Group, Lsn};
 use crate::happening::{Happened, Happening};
 use crate::mvcc::{Revision, Version};
-use crate::record::{Record, RecordError, Write, records};
+use crate::record::{Copied, Record, RecordError, Write, records};
 
 /// So much at a time; a transaction is never split.
 const MOST_BYTES: usize = 1 << 20;
@@ -117,6 +117,13 @@ fn happenings<'a>(
             let happening = events.map(|events| Arc::new(Happening { revision, events }));
             Some(happening.ok_or(HistoryError::Compacted { compacted }))
         }
+        Ok(Record::Copied { revision, writes })
+            if (next..=committed.revision).contains(&revision) =>
+        {
+            let event = |write: Copied| happened_there(committed, write);
+            let events = writes.into_iter().map(event).collect();
+            Some(Ok(Arc::new(Happening { revision, events })))
+        }
         Ok(_) => None,
         Err(source) => Some(Err(HistoryError::Record { at, source })),
     })
@@ -139,4 +146,14 @@ fn happened(committed: &Committed, revision: Revision, write: Write) -> Option<H
     let previous = entry.and_then(|entry| entry.before(revision)).copied();
     let previous = previous.filter(|_| revision > committed.compacted);
     Some(Happened::new(key, version, value, previous))
+}
+
+/// The same of a write that another store made, which has its numbers in the log.
+fn happened_there(committed: &Committed, write: Copied) -> Happened {
+    let Copied { key, version, value } = write;
+    let (key, value) = (Bytes::copy_from_slice(&key), Bytes::copy_from_slice(&value));
+    let entry = committed.index.get(&key);
+    let previous = entry.and_then(|entry| entry.before(version.mod_revision)).copied();
+    let previous = previous.filter(|_| version.mod_revision > committed.compacted);
+    Happened::new(key, version, value, previous)
 }

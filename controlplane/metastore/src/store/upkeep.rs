@@ -192,7 +192,7 @@ impl Store {
     fn write_again(&self, some: &[(Bytes, Version)]) -> Result<u64, UpkeepError> {
         let mut values = Vec::with_capacity(some.len());
         for (_, version) in some {
-            let Place { lsn, length } = version.place;
+            let Place { lsn, length, .. } = version.place;
             values.push(self.engine.read(Lsn(lsn), length as usize)?);
         }
         let mut n_moved = 0;

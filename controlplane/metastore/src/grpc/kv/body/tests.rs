@@ -17,7 +17,7 @@ proptest! {
     ) {
         let [create_revision, mod_revision, number, lease] = numbers;
         let length = u32::try_from(value.len()).unwrap();
-        let place = Place { lsn: 7, length };
+        let place = Place { lsn: 7, length, sub: 0 };
         let version = Version { mod_revision, create_revision, number, lease, place };
         let value = if keys_only { Vec::new() } else { value };
         let kv: KeyValue = key_value(&key.clone().into(), &version, value.clone().into());
