@@ -53,7 +53,7 @@ impl Bench {
     }
 
     /// A name that no other component of this bench has, with a folder of that name: "etcd", then "etcd-2".
-    pub(crate) fn own_folder(&self, component: &str) -> anyhow::Result<PathBuf> {
+    pub fn own_folder(&self, component: &str) -> anyhow::Result<PathBuf> {
         for number in 1.. {
             let name =
                 if number == 1 { component.to_owned() } else { format!("{component}-{number}") };

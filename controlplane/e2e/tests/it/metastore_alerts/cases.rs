@@ -9,7 +9,7 @@ use proto::etcd::etcdserverpb::watch_client::WatchClient;
 use proto::etcd::etcdserverpb::watch_request::RequestUnion;
 use proto::etcd::etcdserverpb::{LeaseGrantRequest, WatchCreateRequest, WatchRequest};
 
-use super::store::{Store, run};
+use super::store::{Store, put_through, run};
 
 /// How it goes on after two scrapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,18 +126,21 @@ async fn has_a_slow_disk(folder: &Path) -> Scrapes {
             store.signal("CONT");
         }
     };
-    // One hundred writes, which are under way all the time.
-    tokio::join!(pauses, minute(&store));
+    // Large ones, so that the store waits for the disk nearly all the time.
+    tokio::select! {
+        () = pauses => {}
+        _ = store.put(10_000, 1 << 20) => {}
+    }
     Scrapes::new("its disk is slow", &["BerthMetastoreSlowDisk"], [first, store.scrape().await])
 }
 
 async fn has_a_full_disk(folder: &Path) -> Scrapes {
-    let mount = "mkdir -p store && mount -t tmpfs -o size=24m tmpfs store";
+    let mount = "mkdir -p store && mount -t tmpfs -o size=48m tmpfs store";
     let segments = ["--segment-bytes", "1048576"];
     let store = Store::start_after(folder, "full", &segments, Some(mount)).await;
     minute(&store).await;
     let first = store.scrape().await;
-    let (revision, n_refused) = store.put(43, 512 << 10).await;
+    let (revision, n_refused) = store.put(88, 512 << 10).await;
     assert_eq!(n_refused, 0, "{}", store.log());
     store.compact(revision).await;
     let fires = &["BerthMetastoreDiskAlmostFull"];
@@ -155,9 +158,11 @@ async fn cannot_write_checkpoints(folder: &Path) -> Scrapes {
         said >= times
     };
     let first = store.scrape().await;
-    // Sixty-four MiB of log are worth a checkpoint.
-    let (revision, _) = store.put(69, 1 << 20).await;
+    // Sixty-four MiB of log are worth a checkpoint; the connection is there before the limit is.
+    let channel = store.channel().await;
+    put_through(channel.clone(), 60, 1 << 20).await;
     limit("--nofile=3:");
+    let (revision, _) = put_through(channel, 9, 1 << 20).await;
     let began = Instant::now();
     while !has_failed(1) && began.elapsed() < Duration::from_secs(30) {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -202,10 +207,10 @@ async fn has_a_slow_watcher(folder: &Path) -> Scrapes {
     let stream = tokio_stream::wrappers::ReceiverStream::new(stream);
     // The answers are in our hands, and nobody reads them.
     let unread = WatchClient::new(store.channel().await).watch(stream).await.unwrap();
-    minute(&store).await;
+    store.put(20, 100).await;
     let first = store.scrape().await;
-    let (revision, _) = store.put(100, 200_000).await;
-    store.compact(revision - 200).await;
+    // Nothing is compacted: a watch that waits for what is forgotten ends.
+    store.put(100, 200_000).await;
     let second = store.scrape().await;
     drop((unread, requests));
     let fires = &["BerthMetastoreWatchersBehind"];

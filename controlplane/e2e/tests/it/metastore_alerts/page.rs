@@ -12,11 +12,6 @@ const TARGET: &str = "instance=\"store-1:2379\",job=\"berth-metastore\"";
 const GROWING: [&str; 2] =
     ["etcd_debugging_mvcc_current_revision", "etcd_debugging_mvcc_compact_revision"];
 
-/// One case of promtool's file.
-pub(super) struct Rendered {
-    pub(super) text: String,
-}
-
 /// Values by series.
 fn samples(page: &str) -> BTreeMap<String, f64> {
     let lines = page.lines().filter(|line| !line.starts_with('#'));
@@ -81,7 +76,8 @@ fn input(case: &Scrapes, rules: &str) -> String {
     up(1) + &wanted.collect::<String>()
 }
 
-pub(super) fn rendered(case: &Scrapes, rules: &str) -> Rendered {
+/// One case of promtool's file.
+pub(super) fn rendered(case: &Scrapes, rules: &str) -> String {
     let mut text = format!("  # {}\n  - interval: 1m\n    input_series:\n", case.name);
     text += &input(case, rules);
     text += "    promql_expr_test:\n      - expr: count by (alertname) (ALERTS{alertstate=\"firing\"})\n";
@@ -90,5 +86,5 @@ pub(super) fn rendered(case: &Scrapes, rules: &str) -> Rendered {
     for alert in case.fires {
         writeln!(text, "          - {{ labels: '{{alertname=\"{alert}\"}}', value: 1 }}").unwrap();
     }
-    Rendered { text }
+    text
 }

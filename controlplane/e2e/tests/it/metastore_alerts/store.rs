@@ -109,23 +109,28 @@ impl Store {
 
     /// The revision of the last one that was taken, and how many were refused.
     pub(super) async fn put(&self, n: usize, value_bytes: usize) -> (i64, usize) {
-        let mut client = KvClient::new(self.channel().await);
-        let (mut revision, mut n_refused) = (0, 0);
-        for nth in 0..n {
-            let key = format!("/registry/things/{:04}", nth % 1000).into();
-            let value = vec![b'x'; value_bytes].into();
-            match client.put(PutRequest { key, value, ..PutRequest::default() }).await {
-                Ok(answer) => revision = answer.into_inner().header.unwrap().revision,
-                Err(_) => n_refused += 1,
-            }
-        }
-        (revision, n_refused)
+        put_through(self.channel().await, n, value_bytes).await
     }
 
     pub(super) async fn compact(&self, revision: i64) {
         let mut client = KvClient::new(self.channel().await);
         client.compact(CompactionRequest { revision, physical: false }).await.unwrap();
     }
+}
+
+/// The same over a connection that is there.
+pub(super) async fn put_through(channel: Channel, n: usize, value_bytes: usize) -> (i64, usize) {
+    let mut client = KvClient::new(channel);
+    let (mut revision, mut n_refused) = (0, 0);
+    for nth in 0..n {
+        let key = format!("/registry/things/{:04}", nth % 1000).into();
+        let value = vec![b'x'; value_bytes].into();
+        match client.put(PutRequest { key, value, ..PutRequest::default() }).await {
+            Ok(answer) => revision = answer.into_inner().header.unwrap().revision,
+            Err(_) => n_refused += 1,
+        }
+    }
+    (revision, n_refused)
 }
 
 pub(super) fn run(command: &mut Command) {
