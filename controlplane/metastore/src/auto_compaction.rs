@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn by_number() {
-        check(Mode::Revision(100), 20, &[(15, 51), (20, 101)]);
+        check(Mode::Revision(100), 20, &[(10, 1), (15, 51), (20, 101)]);
         check(Mode::Revision(1_000_000), 100, &[]);
         check(Mode::Revision(1), 6, &[(5, 50)]);
     }
