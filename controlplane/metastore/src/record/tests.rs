@@ -22,14 +22,6 @@ fn written() -> (Vec<u8>, Vec<Record>) {
         place: Place { lsn: 0, length: 3, sub: 0 },
     };
     let moved_at = moved(&mut payload, b"k", &version, b"old");
-    let copied_writes =
-        [(&b"old"[..], 2, 3, 4), (b"", 0, 0, 5)].map(|(value, create, number, sub)| {
-            let length = u32::try_from(value.len()).unwrap();
-            let place = Place { lsn: 0, length, sub };
-            let version =
-                Version { mod_revision: 9, create_revision: create, number, lease: 0, place };
-            Copied { key: "k".into(), version, value: Bytes::from_static(value) }
-        });
     let place = Place { lsn: moved_at as u64, length: 3, sub: 0 };
     let put = Write::Put { key: "key".into(), lease: 9, value: "value".into(), at };
     let records = vec![
@@ -44,13 +36,6 @@ fn written() -> (Vec<u8>, Vec<Record>) {
             value: "old".into(),
         },
     ];
-    let mut records = records;
-    copied(&mut payload, 9, &copied_writes);
-    let mut read = copied_writes.to_vec();
-    let end = payload.len() as u64;
-    // The second write has 4 and 3 times 8 bytes of numbers, a key of one byte and an empty value, with their lengths.
-    (read[0].version.place.lsn, read[1].version.place.lsn) = (end - 40, end);
-    records.push(Record::Copied { revision: 9, writes: read });
     (payload, records)
 }
 

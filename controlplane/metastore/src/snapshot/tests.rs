@@ -2,13 +2,8 @@
 
 use std::convert::Infallible;
 
-use proptest::prelude::*;
-
-use super::intake::{Intake, IntakeError};
 use super::reader::BoltFile;
 use super::*;
-use crate::copy::Copier;
-use crate::engine::memory::MemoryEngine;
 use crate::index::Index;
 use crate::mvcc::{Entry, Place, Version};
 
@@ -57,51 +52,5 @@ fn a_file_is_as_long_as_planned_and_has_every_version() {
         assert_eq!(file.bucket("lease").unwrap().count(), 499);
         assert_eq!(file.bucket("alarm").unwrap().count(), 0);
         assert_eq!(file.bucket("meta").unwrap().count(), if compacted > 0 { 5 } else { 3 });
-    }
-}
-
-fn file(n_keys: i64, compacted: Revision) -> Vec<u8> {
-    let index = index(n_keys);
-    let revision = 2 + 2 * n_keys;
-    let chronology = Chronology::new(&index, revision, compacted);
-    let source = Source { chronology, revision, compacted, leases: &[(7, 60)], term: 3 };
-    let mut bytes = Vec::new();
-    let mut out = |page: &[u8]| {
-        bytes.extend_from_slice(page);
-        Ok::<(), Infallible>(())
-    };
-    write(&source, &Plan::of(&source), &value, &mut out).unwrap_or_else(|never| match never {});
-    bytes
-}
-
-fn take(bytes: &[u8]) -> Result<Intake, IntakeError> {
-    let file = BoltFile::open(bytes, bytes.len() as u64)?;
-    let engine = MemoryEngine::new();
-    let mut copier = Copier::begin(&engine)?;
-    intake::take(&file, &mut copier, &mut |_| {})
-}
-
-#[test]
-fn a_file_is_taken_over() {
-    for (n_keys, compacted, revision, n_versions) in
-        [(0, 0, 1, 0), (100, 0, 197, 120), (100, 90, 197, 120), (100, 202, 202, 80)]
-    {
-        let taken = take(&file(n_keys, compacted)).unwrap();
-        let expected = Intake { revision, compacted, n_versions, leases: vec![7] };
-        assert_eq!(taken, expected, "{n_keys} compacted at {compacted}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn no_change_of_a_file_makes_taking_it_panic(
-        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
-    ) {
-        let mut bytes = file(60, 30);
-        for (at, byte) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = byte;
-        }
-        let _ = take(&bytes);
     }
 }
