@@ -24,9 +24,12 @@ pub(crate) struct Long {
 
 const FOLDER: &str = "controlplane/metastore";
 
-/// Whether these are the tests beside an etcd.
+const CONTROL: &str = "controlplane/control";
+
+/// Whether these are tests beside an etcd.
 pub(super) fn is_parity(test: &Executable) -> bool {
-    test.folder.ends_with(FOLDER) && test.name == "it"
+    let is = |folder: &str, name: &str| test.folder.ends_with(folder) && test.name == name;
+    is(FOLDER, "it") || is(CONTROL, "moving")
 }
 
 /// The metastore and an etcd, told the same; so many sequences instead of the usual number.
@@ -39,11 +42,15 @@ pub(super) fn parity(
     let mut folders = env::split_paths(programs).map(|folder| folder.join("etcd"));
     let etcd = folders.find(|etcd| etcd.is_file()).context("no etcd among the programs")?;
     let mut tests = command(built.test(FOLDER, "it")?);
-    tests.args(filter).env("BERTH_ETCD", etcd);
+    tests.args(filter).env("BERTH_ETCD", &etcd);
     if let Some(n) = n_sequences {
         tests.env("BERTH_PARITY_SEQUENCES", n.to_string()).arg("--nocapture");
     }
-    run_tests(tests, "the metastore beside an etcd", LIMIT)
+    let mut tally = run_tests(tests, "the metastore beside an etcd", LIMIT)?;
+    let mut moving = command(built.test(CONTROL, "moving")?);
+    moving.args(filter).env("BERTH_ETCD", etcd);
+    tally.add(run_tests(moving, "stores that move to and from an etcd", LIMIT)?);
+    Ok(tally)
 }
 
 /// Power cuts and clients of a store in one process.
@@ -57,7 +64,7 @@ pub(super) fn crashes(built: &Built, long: Long) -> anyhow::Result<Tally> {
 
 /// The program, killed while clients write.
 pub(super) fn kills(built: &Built, long: Long) -> anyhow::Result<Tally> {
-    let mut tests = command(built.test("controlplane/control", "it")?);
+    let mut tests = command(built.test(CONTROL, "it")?);
     tests.args(["killed", "--nocapture"]);
     tests.env("BERTH_KILLS", long.n_crashes.to_string());
     run_tests(tests, "the program killed", LIMIT)

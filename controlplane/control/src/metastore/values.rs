@@ -20,7 +20,7 @@ pub(super) fn engine_url(text: &str) -> Result<EngineUrl, String> {
 }
 
 /// Between two words of a watch.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(in crate::metastore) fn duration(text: &str) -> Result<Duration, String> {
     let duration = go_duration(text)?;
     let allowed = Duration::from_millis(1)..=Duration::from_secs(86_400);
     if allowed.contains(&duration) { Ok(duration) } else { Err("1ms to 24h".to_owned()) }
@@ -120,7 +120,7 @@ mod tests {
             let ms = go_duration(text).ok().map(|time| time.as_millis());
             assert_eq!(ms, expected_ms, "{text}");
         }
-        assert!(duration("25h").is_err());
-        assert!(duration("0s").is_err());
+        duration("25h").unwrap_err();
+        duration("0s").unwrap_err();
     }
 }

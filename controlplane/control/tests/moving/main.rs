@@ -1,9 +1,5 @@
-//! Stores and etcds that take each other's keys over, as processes: `etcd` and `etcdctl` are the programs beside the one that `BERTH_ETCD`
-//! names. What needs `etcdutl`, which set-up does not build, is ignored without being asked for, and wants `BERTH_ETCDUTL`:
-//!
-//! ```sh
-//! BERTH_ETCD=PATH/etcd BERTH_ETCDUTL=PATH/etcdutl cargo test -p control --features parity --test moving -- --include-ignored
-//! ```
+//! Stores and etcds that take each other's keys over, as processes: `etcd`, `etcdctl` and `etcdutl` are the programs beside the one that
+//! `BERTH_ETCD` names.
 
 #[path = "../it/store.rs"]
 #[allow(dead_code, reason = "each of the two programs of tests uses a part of it")]
@@ -28,7 +24,7 @@ fn etcdctl() -> PathBuf {
 }
 
 fn etcdutl() -> PathBuf {
-    env::var_os("BERTH_ETCDUTL").expect("BERTH_ETCDUTL names the program etcdutl").into()
+    etcd().with_file_name("etcdutl")
 }
 
 async fn start_etcd(folder: &Path, peers: &str) -> Server {
@@ -60,7 +56,6 @@ fn text(path: PathBuf) -> String {
 }
 
 #[test]
-#[ignore = "needs etcdutl, which set-up does not build"]
 fn an_etcd_goes_on_with_a_snapshot_of_ours() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -156,7 +151,8 @@ fn an_etcd_is_taken_over_while_it_is_written_to() {
         theirs.compact(100).await;
         let (is_over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(300)));
         let writer = tokio::spawn({
-            let (theirs, is_over, rounds) = (theirs.clone(), is_over.clone(), rounds.clone());
+            let (theirs, is_over, rounds) =
+                (Arc::clone(&theirs), Arc::clone(&is_over), Arc::clone(&rounds));
             async move {
                 while !is_over.load(Ordering::Relaxed) {
                     let round = rounds.fetch_add(10, Ordering::Relaxed);

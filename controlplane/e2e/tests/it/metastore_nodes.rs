@@ -11,6 +11,7 @@ use proto::etcd::etcdserverpb::kv_client::KvClient;
 use proto::etcd::mvccpb::KeyValue;
 use serde_json::{Value, json};
 use testkit::{Bench, Cluster, Metastore, built, eventually};
+use tonic::transport::{Channel, Endpoint};
 
 use crate::agent_reports::settings;
 use crate::node::{pod, run};
@@ -20,8 +21,12 @@ use crate::reports::agents::{self, Load};
 const LIMIT: Duration = Duration::from_secs(60);
 const KEY: &str = "/berth/nodes/worker";
 
+async fn channel(store: &Metastore) -> Option<Channel> {
+    Endpoint::from_shared(store.endpoint().to_owned()).ok()?.connect().await.ok()
+}
+
 async fn key(store: &Metastore) -> Option<KeyValue> {
-    let mut client = KvClient::connect(store.endpoint().to_owned()).await.ok()?;
+    let mut client = KvClient::new(channel(store).await?);
     let request = RangeRequest { key: KEY.into(), ..RangeRequest::default() };
     client.range(request).await.ok()?.into_inner().kvs.pop()
 }
@@ -119,7 +124,7 @@ async fn check_many(n_agents: usize, n_reports: u64) {
     };
     let outcome = agents::run(load).await;
     assert!(outcome.first_failure.is_none() && outcome.n_other == 0, "{outcome:?}");
-    let mut client = KvClient::connect(store.endpoint().to_owned()).await.unwrap();
+    let mut client = KvClient::new(channel(&store).await.expect("the store is there"));
     let request = RangeRequest {
         key: "/berth/nodes/".into(),
         range_end: "/berth/nodes0".into(),

@@ -8,8 +8,11 @@ fn version(mod_revision: Revision, number: i64, sub: u32) -> Version {
     Version { mod_revision, create_revision, number, lease: 0, place }
 }
 
-/// Keys with revision, number and write of their versions, oldest first.
-fn index(keys: &[(&'static str, &[(Revision, i64, u32)])]) -> Index<Entry> {
+/// A key, and of each of its versions, oldest first, the revision, the number of the write (0: deleted) and which write of its transaction
+/// it is.
+type Versions = (&'static str, &'static [(Revision, i64, u32)]);
+
+fn index(keys: &[Versions]) -> Index<Entry> {
     let mut state = State::default();
     for (key, versions) in keys {
         let versions = versions.iter().map(|(at, number, sub)| version(*at, *number, *sub));
@@ -19,7 +22,7 @@ fn index(keys: &[(&'static str, &[(Revision, i64, u32)])]) -> Index<Entry> {
 }
 
 #[track_caller]
-fn check(keys: &[(&'static str, &[(Revision, i64, u32)])], at: (Revision, Revision), all: &str) {
+fn check(keys: &[Versions], at: (Revision, Revision), all: &str) {
     let index = index(keys);
     for in_part in [1, 2, 3, 1000] {
         let mut chronology = Chronology::new(&index, at.0, at.1);
@@ -35,7 +38,7 @@ fn check(keys: &[(&'static str, &[(Revision, i64, u32)])], at: (Revision, Revisi
 
 #[test]
 fn versions_come_in_the_order_of_their_writing() {
-    let keys: &[(&str, &[(Revision, i64, u32)])] = &[
+    let keys: &[Versions] = &[
         ("a", &[(2, 1, 0), (5, 2, 1), (7, 0, 0)]),
         ("b", &[(3, 1, 0), (5, 2, 0)]),
         ("c", &[(4, 1, 0), (6, 0, 0), (8, 1, 0)]),

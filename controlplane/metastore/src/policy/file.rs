@@ -113,7 +113,7 @@ fn rate(prefix: &str, per_second: f64, burst: Option<f64>) -> Result<Rate, Strin
         let allowed = "0.001 to 1000000000";
         return Err(format!("prefix {prefix:?}: writes_per_second {per_second} is not {allowed}"));
     }
-    let burst = burst.unwrap_or(per_second.max(1.0));
+    let burst = burst.unwrap_or_else(|| per_second.max(1.0));
     if !(1.0..=1e9).contains(&burst) {
         return Err(format!("prefix {prefix:?}: burst {burst} is not 1 to 1000000000"));
     }

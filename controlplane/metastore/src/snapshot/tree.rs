@@ -6,10 +6,13 @@ use super::bolt::{
     leaf_elements, pad, short,
 };
 
+/// Takes a page, or says why it does not.
+type Outlet<'a, E> = &'a mut dyn FnMut(&[u8]) -> Result<(), E>;
+
 /// Where pages go. Without an outlet only their numbers are made.
 pub struct Layout<'a, E> {
     next_page: u64,
-    out: Option<&'a mut dyn FnMut(&[u8]) -> Result<(), E>>,
+    out: Option<Outlet<'a, E>>,
 }
 
 impl<E> std::fmt::Debug for Layout<'_, E> {
@@ -23,10 +26,7 @@ impl<'a, E> Layout<'a, E> {
         Layout { next_page, out: None }
     }
 
-    pub fn with_values(
-        next_page: u64,
-        out: &'a mut dyn FnMut(&[u8]) -> Result<(), E>,
-    ) -> Layout<'a, E> {
+    pub fn with_values(next_page: u64, out: Outlet<'a, E>) -> Layout<'a, E> {
         Layout { next_page, out: Some(out) }
     }
 

@@ -89,6 +89,6 @@ fn give_name(temporary: &Path, to: &Path) -> anyhow::Result<()> {
     fs::hard_link(temporary, to).with_context(|| format!("give {} its name", to.display()))?;
     fs::remove_file(temporary).with_context(|| format!("remove {}", temporary.display()))?;
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let folder = File::open(folder.unwrap_or(Path::new("."))).context("open the folder")?;
+    let folder = File::open(folder.unwrap_or_else(|| Path::new("."))).context("open the folder")?;
     folder.sync_all().context("make the name durable")
 }

@@ -58,7 +58,8 @@ impl NewStore {
         }
         fs::rename(&making, &to).with_context(|| format!("give {} its name", to.display()))?;
         let parent = to.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let parent = File::open(parent.unwrap_or(Path::new("."))).context("open the folder")?;
+        let parent =
+            File::open(parent.unwrap_or_else(|| Path::new("."))).context("open the folder")?;
         parent.sync_all().context("make the name durable")
     }
 }

@@ -17,7 +17,7 @@ pub(in crate::metastore) struct Args {
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:2379")]
     endpoint: String,
     /// How long what is written is counted
-    #[arg(long, value_name = "TIME", value_parser = crate::metastore::duration, default_value = "1s")]
+    #[arg(long, value_name = "TIME", value_parser = crate::metastore::values::duration, default_value = "1s")]
     interval: Duration,
     /// How many parts of a key make a prefix: 2 is /registry/pods/, 3 is /registry/pods/default/
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]

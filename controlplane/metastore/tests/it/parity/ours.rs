@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use metastore::grpc::Settings;
-use metastore::service::{self, Config, Deps, EngineUrl, Listener, ServiceError};
+use metastore::service::{self, Allowed, Config, Deps, EngineUrl, Listener, ServiceError};
 use proto::etcd::etcdserverpb::StatusRequest;
 use proto::etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use tempfile::TempDir;
@@ -98,11 +98,17 @@ impl Ours {
             Kept::InMemory => EngineUrl::Memory,
             Kept::InLog => EngineUrl::Log { folder: folder.path().join("log") },
         };
-        let config = Config { engine, segment_bytes: SEGMENT_BYTES, recent_bytes, settings };
+        let config = Config {
+            engine,
+            segment_bytes: SEGMENT_BYTES,
+            recent_bytes,
+            settings,
+            allowed: Allowed::default(),
+        };
         let (stop, stopping) = oneshot::channel();
         let shutdown = async move { drop(stopping.await) };
         let listener = Listener { socket: listener, certificates: None };
-        let deps = Deps { listeners: vec![listener], opened: None };
+        let deps = Deps { listeners: vec![listener], pages: Vec::new(), opened: None };
         let ended = tokio::spawn(service::run(config, deps, shutdown));
         Ours { url, kept, folder, progress_every, stop, ended }
     }

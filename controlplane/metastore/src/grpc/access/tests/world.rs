@@ -65,7 +65,7 @@ impl World {
         let config = config(policy.map(|_| path("policy.yaml")), key_prefix);
         let (stop, stopping) = oneshot::channel::<()>();
         let shutdown = async { drop(stopping.await) };
-        let deps = Deps { listeners, pages: Vec::new() };
+        let deps = Deps { listeners, pages: Vec::new(), opened: None };
         let service = tokio::spawn(service::run(config, deps, shutdown));
         let (secure, plain) = addresses;
         World { authority, folder, secure, plain, stop: Some(stop), service }
