@@ -19,6 +19,7 @@ use proto::etcd::etcdserverpb::maintenance_server::MaintenanceServer;
 use tonic::Status;
 
 pub use self::access::Caller;
+pub(crate) use self::access::is_admin;
 use crate::refusal::{Code, Refusal};
 use crate::store::{Denial, Store};
 

@@ -23,7 +23,7 @@ use tower::Service as _;
 use tracing::{debug, warn};
 
 use self::tls::Certificates;
-use crate::grpc::{Caller, Services};
+use crate::grpc::{Caller, Services, is_admin};
 use crate::store::Store;
 
 /// Lists and watches share a connection: with HTTP/2's own 64 KiB one starves the other (etcd#15402).
@@ -137,8 +137,12 @@ impl Server {
             Some("Maintenance") => maintenance.call(request).await,
             Some("Auth") => auth.call(request).await,
             None if path == stats::PATH => {
-                let page =
-                    stats::answer(&self.store, request.method(), request.uri().query()).await;
+                let page = match is_admin(&self.store, request.extensions()) {
+                    true => {
+                        stats::answer(&self.store, request.method(), request.uri().query()).await
+                    }
+                    false => stats::refusal(),
+                };
                 Ok(page.map(|text| Body::new(http_body_util::Full::from(text).map_err(never))))
             }
             _ => {

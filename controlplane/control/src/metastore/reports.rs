@@ -33,6 +33,7 @@ use super::values::duration;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Reports of nodes")]
+#[group(skip)]
 pub(super) struct Args {
     /// Where agents report to, with certificates: https://ADDRESS:PORT; http:// on a loopback address only. Nobody reports when left out
     #[arg(long, value_name = "URL")]

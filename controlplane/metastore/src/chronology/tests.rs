@@ -1,3 +1,5 @@
+//! Small stores in the order of their revisions, in parts of every size.
+
 use super::*;
 use crate::mvcc::Place;
 use crate::state::State;

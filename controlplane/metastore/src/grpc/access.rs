@@ -42,6 +42,12 @@ impl Shared {
     }
 }
 
+/// For pages that say what is in the store.
+pub(crate) fn is_admin(store: &Store, extensions: &Extensions) -> bool {
+    let (clients, caller) = (store.policy.clients(), Caller::of(extensions).0);
+    Permit { store, clients, caller }.admin().is_ok()
+}
+
 impl Caller {
     pub(super) fn of(extensions: &Extensions) -> Caller {
         extensions.get().cloned().unwrap_or_default()

@@ -37,6 +37,14 @@ struct Sum {
     kept_bytes: u64,
 }
 
+/// To a client that the policy does not let see everything.
+pub(super) fn refusal() -> Response<String> {
+    let mut refusal =
+        Response::new("a client with `admin` in the policy file may read this\n".to_owned());
+    *refusal.status_mut() = StatusCode::FORBIDDEN;
+    refusal
+}
+
 pub(super) async fn answer(
     store: &Store,
     method: &Method,
