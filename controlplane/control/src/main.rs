@@ -1,6 +1,7 @@
 //! `berth-control`: the services of Berth's control plane, each as a subcommand. Owns the command line and exit codes; what a service does
 //! is in its own crate.
 
+mod credentials;
 #[cfg(feature = "metastore")]
 mod metastore;
 mod nodes;

@@ -6,12 +6,12 @@ mod row;
 mod table;
 
 use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use self::client::{Change, Client, ClientError};
 use self::row::Row;
+use crate::credentials::Credentials;
 
 /// Where the keys are.
 const PREFIX: &str = "/berth/nodes/";
@@ -21,15 +21,8 @@ pub(crate) struct Args {
     /// The store: http://ADDRESS:PORT or https://ADDRESS:PORT
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:2379")]
     endpoint: String,
-    /// Who signs the certificate of the store
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
-    /// The certificate to show to the store
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// Its key
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    credentials: Credentials,
     /// Go on with a line for each change
     #[arg(long, short)]
     watch: bool,
@@ -79,13 +72,9 @@ enum Ended {
 }
 
 async fn show(args: &Args) -> Result<(), Ended> {
-    let tls = client::Tls {
-        cacert: args.cacert.as_deref(),
-        identity: args.cert.as_deref().zip(args.key.as_deref()),
-    };
     let mut was_there = false;
     loop {
-        match list_and_follow(args, &tls).await {
+        match list_and_follow(args).await {
             Ok(()) => return Ok(()),
             Err(Ended::Client(error)) if args.watch && (was_there || error.is_loss()) => {
                 was_there = true;
@@ -97,8 +86,8 @@ async fn show(args: &Args) -> Result<(), Ended> {
     }
 }
 
-async fn list_and_follow(args: &Args, tls: &client::Tls<'_>) -> Result<(), Ended> {
-    let mut client = Client::connect(&args.endpoint, tls).await?;
+async fn list_and_follow(args: &Args) -> Result<(), Ended> {
+    let mut client = Client::connect(&args.endpoint, &args.credentials).await?;
     let (nodes, revision) = client.list(PREFIX).await?;
     let rows: Vec<Row> = nodes.iter().map(|(name, value)| Row::of(name, value)).collect();
     let mut out = std::io::stdout();

@@ -126,7 +126,7 @@ impl Built {
         found.with_context(|| format!("cargo built no tests {name} of {folder}"))
     }
 
-    fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
+    pub(super) fn program(&self, name: &str) -> anyhow::Result<PathBuf> {
         let Some(found) = self.0.iter().find(|one| !one.is_test && one.name == name) else {
             bail!("cargo built no program called {name}")
         };

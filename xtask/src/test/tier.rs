@@ -50,8 +50,8 @@ pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
 /// The test kit's own tests, then those against the real components, all beside one shared apiserver.
 pub(super) fn e2e(kubernetes: &Kubernetes, filter: Option<&str>) -> anyhow::Result<Tally> {
     let image = agent::image()?;
-    let program = build::bench_servers()?;
     let built = build::everything()?;
+    let program = built.program("bench-servers")?;
     let logs = servers::logs()?;
     let programs = servers::programs(kubernetes)?;
     let shared = Servers::start(&program, &logs, &programs)?;

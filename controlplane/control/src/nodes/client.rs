@@ -1,6 +1,5 @@
 //! Reading and watching keys below a prefix with etcd's protocol. Owns pages, deadlines and what is said of a store that is not there.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +10,10 @@ use proto::etcd::etcdserverpb::{RangeRequest, WatchCreateRequest, WatchRequest, 
 use proto::etcd::mvccpb::event::EventType;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
+
+use crate::credentials::{Credentials, Unreadable};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
@@ -24,8 +25,8 @@ const MOST_BYTES: usize = 64 << 20;
 pub(super) enum ClientError {
     #[error("--endpoint {url}: allowed is http://ADDRESS:PORT or https://ADDRESS:PORT")]
     Url { url: String },
-    #[error("read {}", path.display())]
-    File { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    File(#[from] Unreadable),
     #[error("the certificates cannot be used for {url}")]
     Tls { url: String, source: tonic::transport::Error },
     #[error("no store answers at {url} (is it running there? --endpoint names another one)")]
@@ -43,13 +44,6 @@ impl ClientError {
     }
 }
 
-/// Files for TLS.
-pub(super) struct Tls<'a> {
-    pub(super) cacert: Option<&'a Path>,
-    /// Certificate and key.
-    pub(super) identity: Option<(&'a Path, &'a Path)>,
-}
-
 pub(super) struct Client {
     url: String,
     channel: Channel,
@@ -65,7 +59,10 @@ pub(super) enum Change {
 }
 
 impl Client {
-    pub(super) async fn connect(url: &str, tls: &Tls<'_>) -> Result<Client, ClientError> {
+    pub(super) async fn connect(
+        url: &str,
+        credentials: &Credentials,
+    ) -> Result<Client, ClientError> {
         let bad_url = || ClientError::Url { url: url.to_owned() };
         if !url.starts_with("http://") && !url.starts_with("https://") {
             return Err(bad_url());
@@ -74,7 +71,7 @@ impl Client {
         let mut endpoint = endpoint.connect_timeout(CONNECT_LIMIT);
         if url.starts_with("https://") {
             let broken = |source| ClientError::Tls { url: url.to_owned(), source };
-            endpoint = endpoint.tls_config(config(tls)?).map_err(broken)?;
+            endpoint = endpoint.tls_config(credentials.tls()?).map_err(broken)?;
         }
         let connected = endpoint.connect().await;
         let channel =
@@ -169,21 +166,6 @@ impl Changes {
         });
         Ok(changes.collect())
     }
-}
-
-fn config(tls: &Tls<'_>) -> Result<ClientTlsConfig, ClientError> {
-    let mut config = ClientTlsConfig::new();
-    if let Some(path) = tls.cacert {
-        config = config.ca_certificate(Certificate::from_pem(read(path)?));
-    }
-    if let Some((certificate, key)) = tls.identity {
-        config = config.identity(Identity::from_pem(read(certificate)?, read(key)?));
-    }
-    Ok(config)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, ClientError> {
-    std::fs::read(path).map_err(|source| ClientError::File { path: path.to_owned(), source })
 }
 
 fn name_of(key: &[u8], prefix: &str) -> String {

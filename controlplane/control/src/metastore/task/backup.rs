@@ -10,9 +10,10 @@ use proto::etcd::etcdserverpb::SnapshotRequest;
 use proto::etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use tonic::transport::Channel;
 
-use super::client::{self, Credentials};
+use super::client;
 use super::progress::{Progress, bytes};
 use super::{say, usage};
+use crate::credentials::Credentials;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::metastore) struct Args {

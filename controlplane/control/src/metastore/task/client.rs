@@ -1,25 +1,12 @@
-//! A connection to a server of etcd's API, with etcdctl's flags for certificates.
+//! A connection to a server of etcd's API, by one of several URLs.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Channel, Endpoint};
 
 use super::usage;
-
-#[derive(Clone, Debug, clap::Args)]
-pub(super) struct Credentials {
-    /// Who signs the server's certificate
-    #[arg(long, value_name = "FILE")]
-    cacert: Option<PathBuf>,
-    /// Certificate of this client
-    #[arg(long, value_name = "FILE", requires = "key")]
-    cert: Option<PathBuf>,
-    /// Its key
-    #[arg(long, value_name = "FILE", requires = "cert")]
-    key: Option<PathBuf>,
-}
+use crate::credentials::Credentials;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(30);
@@ -46,15 +33,7 @@ fn endpoint(url: &str, credentials: &Credentials) -> anyhow::Result<Endpoint> {
     if !url.starts_with("https://") {
         return Ok(endpoint);
     }
-    let read = |file: &PathBuf| std::fs::read(file).with_context(|| file.display().to_string());
-    let mut tls = ClientTlsConfig::new();
-    if let Some(file) = &credentials.cacert {
-        tls = tls.ca_certificate(Certificate::from_pem(read(file)?));
-    }
-    if let (Some(certificate), Some(key)) = (&credentials.cert, &credentials.key) {
-        tls = tls.identity(Identity::from_pem(read(certificate)?, read(key)?));
-    }
-    endpoint.tls_config(tls).with_context(|| format!("certificates for {url}"))
+    endpoint.tls_config(credentials.tls()?).with_context(|| format!("certificates for {url}"))
 }
 
 fn urls_of(urls: &str, credentials: &Credentials) -> anyhow::Result<Vec<String>> {
@@ -83,7 +62,7 @@ mod tests {
 
     #[test]
     fn urls() {
-        let none = Credentials { cacert: None, cert: None, key: None };
+        let none = Credentials::default();
         let some = Credentials { cacert: Some("ca".into()), ..none.clone() };
         for (urls, credentials, all) in [
             ("etcd://a:1,b:2", &none, "http://a:1 http://b:2"),

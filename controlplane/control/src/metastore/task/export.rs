@@ -17,10 +17,11 @@ use proto::etcd::mvccpb::{Event, KeyValue};
 use tonic::Code;
 use tonic::transport::Channel;
 
-use super::client::{self, Credentials};
+use super::client;
 use super::follow::{Destination, Followed, follow};
 use super::progress::Progress;
 use super::{say, usage};
+use crate::credentials::Credentials;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::metastore) struct Args {

@@ -18,10 +18,11 @@ use proto::etcd::mvccpb::{Event, KeyValue};
 use tonic::transport::Channel;
 
 use self::leases::Leases;
-use super::client::{self, Credentials};
+use super::client;
 use super::follow::{Destination, Followed, follow, newest};
 use super::new_store::NewStore;
 use super::{backup, restore, say};
+use crate::credentials::Credentials;
 
 mod leases;
 mod list;

@@ -7,9 +7,10 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tonic::transport::Channel;
 
-use super::client::{self, Credentials};
+use super::client;
 use super::progress::bytes;
 use super::say;
+use crate::credentials::Credentials;
 
 #[derive(Debug, clap::Args)]
 pub(in crate::metastore) struct Args {
