@@ -83,8 +83,15 @@ pub(super) const FEATURES: [&str; 2] = ["--features", "metastore/parity,control/
 /// for together, so that each other choice of packages would compile most dependencies once more.
 pub(super) fn everything() -> anyhow::Result<Built> {
     let mut build = cargo("build");
-    build.args(["--workspace", "--bins", "--tests"]).args(FEATURES);
+    build.args(["--workspace", "--exclude", "xtask", "--bins", "--tests"]).args(FEATURES);
     artifacts(&mut build)
+}
+
+/// Those of xtask, in the profile that it is run from.
+pub(super) fn own_tests(filter: Option<&str>) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.current_dir(place::repo()).args(["test", "--quiet", "--package", "xtask"]).args(filter);
+    cargo
 }
 
 fn release(what: &[&str]) -> anyhow::Result<Built> {

@@ -41,8 +41,12 @@ pub(super) fn unit(filter: Option<&str>) -> anyhow::Result<Tally> {
         command.args(filter);
         tally.add(run_tests(command, &test.path.display().to_string(), UNIT_LIMIT)?);
     }
+    tally.add(run_tests(build::own_tests(filter), "unit: cargo test --package xtask", UNIT_LIMIT)?);
     let mut examples = build::cargo("test");
-    examples.args(["--quiet", "--doc", "--workspace"]).args(build::FEATURES).args(filter);
+    examples
+        .args(["--quiet", "--doc", "--workspace", "--exclude", "xtask"])
+        .args(build::FEATURES)
+        .args(filter);
     tally.add(run_tests(examples, "unit: cargo test --doc", UNIT_LIMIT)?);
     Ok(tally)
 }
