@@ -27,7 +27,7 @@ struct Folders {
 }
 
 /// Four times what it takes on two busy cores.
-const LIMIT: std::time::Duration = std::time::Duration::from_secs(30);
+const LIMIT: std::time::Duration = std::time::Duration::from_secs(90);
 
 impl Containerd {
     /// Returns when plugins can register.

@@ -10,7 +10,7 @@ use kube::Client;
 use crate::process::Process;
 
 /// Four times what the slowest server takes on two busy cores.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 /// A server that accepts and does not answer is asked again.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 /// Short beside a start of seconds; twenty questions a second cost nothing.

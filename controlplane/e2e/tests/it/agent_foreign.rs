@@ -44,17 +44,15 @@ async fn a_plugin_that_takes_cpus_from_an_owner_is_named_and_may_be_refused() {
     // Onto its CPUs, past the field for which the runtime itself refuses a second plugin.
     run(&bench, &pods, &asking("near", "cpus-by-file", &own)).await;
     until_right(&agent, &pods, SOON).await;
-    let told = agent.berth("top --once").await;
     let near = format!(
         "plugin 10-pin puts default/near on CPUs {own}, of which {own} are default/owner's own"
     );
-    assert!(told.contains("foreign-cpuset") && told.contains(&near), "{told}");
+    until_told(&agent, &["foreign-cpuset", &near]).await;
 
     // Away from them, while another pod starts.
     run(&bench, &pods, &asking("mover", "moves", "default/owner=0-3")).await;
     until_file(&agent, &owner, "cpuset.cpus", &own, SOON).await;
-    let told = agent.berth("top --once").await;
-    assert!(told.contains("plugin 10-pin sets cpuset.cpus of default/owner to"), "{told}");
+    until_told(&agent, &["plugin 10-pin sets cpuset.cpus of default/owner to"]).await;
 
     agent.sh(REFUSE).await;
     let before = agent.n_logged("The container runtime is heard").await;
@@ -76,4 +74,14 @@ async fn a_plugin_that_takes_cpus_from_an_owner_is_named_and_may_be_refused() {
     // Whoever takes nothing from anybody starts.
     run(&bench, &pods, &pod("plain", json!({}))).await;
     until_right(&agent, &pods, SOON).await;
+}
+
+/// Findings are of the last tick.
+async fn until_told(agent: &Agent<'_>, words: &[&str]) {
+    let told = async || {
+        let said = agent.berth("top --once").await;
+        Ok(words.iter().all(|words| said.contains(words)).then_some(()))
+    };
+    let told = eventually("the agent to tell of the plugin", SOON, told).await;
+    assert!(told.is_ok(), "{told:?}\n{}", agent.berth("top --once").await);
 }

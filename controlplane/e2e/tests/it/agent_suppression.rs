@@ -11,7 +11,7 @@ use crate::node::run;
 use crate::node_agent::{Agent, LEVEL, annotated, files};
 
 /// In an emulated node everything takes its time.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// Two loops for each CPU of the node, and they end by themselves.
 const HOG: &str = "for n in 1 2 3 4 5 6 7 8; do (end=$(($(date +%s) + 90)); while [ $(date +%s) -lt $end ]; do for i in $(seq 500); do :; done; done) & done; wait; sleep 1000";

@@ -88,7 +88,16 @@ impl Knobs {
 
     /// Those of pods only: the kubelet itself gives its classes other weights when pods come.
     pub(crate) fn of_pods(&self) -> Knobs {
-        let rows = self.0.iter().filter(|(path, _)| path.contains("/pod") || path.contains("-pod"));
+        self.where_path(is_of_pod)
+    }
+
+    /// It counts the last pods that came a minute later too.
+    pub(crate) fn but_weights_of_classes(&self) -> Knobs {
+        self.where_path(|path| is_of_pod(path) || !path.ends_with("/cpu.weight"))
+    }
+
+    fn where_path(&self, is_wanted: impl Fn(&str) -> bool) -> Knobs {
+        let rows = self.0.iter().filter(|(path, _)| is_wanted(path));
         Knobs(rows.map(|(path, text)| (path.clone(), text.clone())).collect())
     }
 
@@ -103,6 +112,10 @@ impl Knobs {
         };
         Knobs(self.0.iter().map(row).collect())
     }
+}
+
+fn is_of_pod(path: &str) -> bool {
+    path.contains("/pod") || path.contains("-pod")
 }
 
 /// A process has another number in each pod.

@@ -18,7 +18,7 @@ use testkit::{Apiserver, Bench, Controllers, Metastore, Namespace, eventually};
 use crate::controllers::deployment;
 
 /// Controllers answer within a second; this is for two cores that do something else.
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(180);
 const N_SETTINGS: usize = 1000;
 /// Writes that are under way while the store is killed.
 const N_WRITERS: usize = 8;

@@ -18,7 +18,7 @@ use crate::node::{pod, run};
 use crate::node_agent::Agent;
 use crate::reports::agents::{self, Load};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 const KEY: &str = "/berth/nodes/worker";
 
 async fn channel(store: &Metastore) -> Option<Channel> {

@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::cgroups;
 
 /// Four times what a quiet machine takes.
-pub(crate) const POD_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const POD_LIMIT: Duration = Duration::from_secs(180);
 
 /// The whole life of pods on one node, with the CPU manager that gives whole CPUs away.
 #[tokio::test]

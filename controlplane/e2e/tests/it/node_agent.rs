@@ -146,8 +146,8 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// What is written within the next readings.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// What is written within the next readings: some seconds, and so much on a machine that is busy with other things.
+pub(crate) const SOON: Duration = Duration::from_secs(90);
 
 /// Waits until a file of a pod's container says so; with what it says, and what the agent says, if it does not.
 pub(crate) async fn until_file(

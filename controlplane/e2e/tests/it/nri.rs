@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use crate::node::{POD_LIMIT, cgroup_file, pod, run};
 use crate::node_agent::with_libraries;
 
-const LIMIT: Duration = Duration::from_secs(30);
+const LIMIT: Duration = Duration::from_secs(90);
 
 /// One conversation in the background that remembers the names of the calls it heard.
 struct Conversation {

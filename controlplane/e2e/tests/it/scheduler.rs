@@ -9,7 +9,7 @@ use serde_json::json;
 use testkit::{Apiserver, Bench, Namespace, Scheduler, Store, eventually};
 
 /// A pod is bound within milliseconds; this is for two cores that do something else.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 #[tokio::test]
 async fn a_pod_goes_to_the_node_that_has_room() {

@@ -55,10 +55,10 @@ enum Memory<'a> {
 }
 
 /// A boot takes 3 to 5 s.
-const BOOT_LIMIT: Duration = Duration::from_secs(60);
+const BOOT_LIMIT: Duration = Duration::from_secs(180);
 /// Between two orders to start.
 const SAY_AGAIN: Duration = Duration::from_millis(100);
-const KUBELET_LIMIT: Duration = Duration::from_secs(30);
+const KUBELET_LIMIT: Duration = Duration::from_secs(90);
 
 impl Machine {
     /// Boots a new one, reachable at `address`.

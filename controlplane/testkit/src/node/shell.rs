@@ -29,7 +29,7 @@ pub struct Output {
 }
 
 /// A command in an emulated machine takes a second or two.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 impl Shell {
     /// Into a node that somebody else has started. Whether there is one shows when a command is run.

@@ -14,7 +14,7 @@ use super::{Machine, Memory, Shape, arguments, escaped};
 use crate::ready::eventually;
 
 /// Writing 300 MB takes a second or two.
-const SAVE_LIMIT: Duration = Duration::from_secs(60);
+const SAVE_LIMIT: Duration = Duration::from_secs(180);
 
 /// The folder of the state, which is made when there is none.
 pub(in crate::node) async fn ensure(image: &Path, shape: &Shape) -> anyhow::Result<PathBuf> {
