@@ -16,3 +16,4 @@ mod txn;
 mod usage;
 mod value;
 mod workload;
+mod written;

@@ -113,7 +113,7 @@ pub(crate) fn forget_peak(pid: u32) -> anyhow::Result<()> {
     fs::write(&path, "5").with_context(|| format!("write 5 to {path}"))
 }
 
-/// Bytes that the process caused to be sent to the disk.
+/// Bytes of the pages of the cache that the process made dirty (proc(5), `write_bytes`).
 pub(crate) fn written_bytes(pid: u32) -> anyhow::Result<f64> {
     Ok(procfs::process_written(pid)?.0 as f64)
 }

@@ -3,12 +3,12 @@
 use super::load::at_rest;
 use super::{Subject, writes};
 use crate::entry::Entry;
-use crate::process;
 use crate::usage::Meter;
+use crate::written::Written;
 
 pub(crate) async fn run(subject: &mut Subject<'_>) -> anyhow::Result<Vec<Entry>> {
     let pid = subject.pid();
-    let (written, meter) = (process::written_bytes(pid)?, Meter::start(pid)?);
+    let (written, meter) = (Written::now(pid, subject.server.store())?, Meter::start(pid)?);
     let driven = writes::rewrite(subject, subject.sizes.n_history).await?;
     let usage = meter.stop()?;
     let n_updates = driven.n_done();

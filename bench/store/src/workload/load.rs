@@ -4,6 +4,7 @@ use super::{Subject, writes};
 use crate::entry::Entry;
 use crate::process;
 use crate::usage::Meter;
+use crate::written::Written;
 
 /// Creates all objects of the subject with values of `value_bytes`.
 pub(crate) async fn run(
@@ -12,7 +13,7 @@ pub(crate) async fn run(
     value_bytes: usize,
 ) -> anyhow::Result<Vec<Entry>> {
     let pid = subject.pid();
-    let (written, meter) = (process::written_bytes(pid)?, Meter::start(pid)?);
+    let (written, meter) = (Written::now(pid, subject.server.store())?, Meter::start(pid)?);
     let driven = writes::load(subject, value_bytes).await?;
     let usage = meter.stop()?;
     let n_objects = driven.n_done();
@@ -26,14 +27,13 @@ pub(crate) async fn run(
 pub(crate) async fn at_rest(
     subject: &Subject<'_>,
     entry: Entry,
-    before: f64,
+    before: Written,
     value_bytes: u64,
 ) -> anyhow::Result<Entry> {
     tokio::time::sleep(subject.sizes.settle).await;
-    let written = process::written_bytes(subject.pid())? - before;
-    Ok(entry
+    let entry = entry
         .with("rss_bytes", process::rss_bytes(subject.pid())?)
-        .with("disk_bytes", process::disk_bytes(subject.server.store())?)
-        .with("written_bytes", written)
-        .with("write_amplification", written / (value_bytes.max(1) as f64)))
+        .with("disk_bytes", process::disk_bytes(subject.server.store())?);
+    let written = Written::now(subject.pid(), subject.server.store())?;
+    Ok(written.since(before, value_bytes, entry))
 }
