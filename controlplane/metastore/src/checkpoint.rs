@@ -10,10 +10,11 @@ use crate::alarm;
 use crate::index::KeyRange;
 use crate::lease::{Leases, Nanos};
 use crate::mvcc::{Entry, Place, Revision, Version};
+use crate::reserve::{Boot, Reserve};
 use crate::state::{State, bytes_of};
 
-/// Of this layout. Version 1 has no alarm, and does not say which write of its transaction a version is.
-const VERSION: u8 = 2;
+/// Of this layout. Version 2 has no reserve; version 1 has no alarm either, and does not say which write of its transaction a version is.
+const VERSION: u8 = 3;
 
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -39,6 +40,10 @@ pub fn write(checkpoint: &Checkpoint, out: &mut dyn Write) -> io::Result<()> {
     let Checkpoint { state, groups } = checkpoint;
     out.write_all(&[VERSION])?;
     numbers(out, &[state.revision, state.compacted, alarm::number(state.no_space)])?;
+    // The same as no reserve: all revisions up to 0 are given.
+    let reserve = state.reserve.unwrap_or_else(|| Reserve::settled(0, Boot::UNKNOWN));
+    numbers(out, &[reserve.until])?;
+    out.write_all(&reserve.boot.0)?;
     length(out, state.leases.len())?;
     for (id, lease) in state.leases.iter() {
         numbers(out, &[id, lease.ttl_s])?;
@@ -71,19 +76,20 @@ fn write_version(out: &mut dyn Write, version: &Version) -> io::Result<()> {
 /// With every lease's whole time from `now` on.
 pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointError> {
     let [version] = array(body)?;
-    let has_sub = version == VERSION;
+    let has_sub = version > 1;
     if !(1..=VERSION).contains(&version) {
         return Err(CheckpointError::UnknownVersion { found: version });
     }
     let (revision, compacted) = (number(body)?, number(body)?);
     let no_space = if version == 1 { None } else { alarm::of_number(number(body)?) };
+    let reserve = if version < 3 { None } else { read_reserve(body)? };
     let mut leases = Leases::default();
     for _ in 0..read_length(body)? {
         let (id, ttl_s) = (number(body)?, number(body)?);
         // Each is written once.
         let _ = leases.grant(id, ttl_s, now);
     }
-    let mut state = State { revision, compacted, leases, no_space, ..State::default() };
+    let mut state = State { revision, compacted, leases, no_space, reserve, ..State::default() };
     let mut groups = Vec::new();
     for _ in 0..read_length(body)? {
         groups.push((number(body)?, u64::from_le_bytes(array(body)?)));
@@ -98,6 +104,11 @@ pub fn read(body: &mut dyn Read, now: Nanos) -> Result<Checkpoint, CheckpointErr
         state.index.insert(key, entry);
     }
     Ok(Checkpoint { state, groups })
+}
+
+fn read_reserve(body: &mut dyn Read) -> Result<Option<Reserve>, CheckpointError> {
+    let reserve = Reserve { until: number(body)?, boot: Boot(array(body)?) };
+    Ok((reserve.until > 0).then_some(reserve))
 }
 
 /// A length that is too long is found at the end of the body, and not by taking so much memory.

@@ -88,6 +88,22 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// Durable when it returns the new head, which is always `at + HEADER_BYTES + payload`.
     fn append(&self, epoch: Epoch, at: Lsn, payload: &[&[u8]]) -> Result<Lsn, AppendError>;
 
+    /// Readable when it returns, and durable with the next `append` or `sync`. A power cut may take it, and then everything after it: an
+    /// engine that has no cheaper way makes it durable at once.
+    fn append_deferred(
+        &self,
+        epoch: Epoch,
+        at: Lsn,
+        payload: &[&[u8]],
+    ) -> Result<Lsn, AppendError> {
+        self.append(epoch, at, payload)
+    }
+
+    /// Makes durable what was deferred.
+    fn sync(&self) -> Result<(), AppendError> {
+        Ok(())
+    }
+
     /// Any range of bytes inside one payload. Its checksum is not looked at: recovery and `groups` do that.
     fn read(&self, at: Lsn, length: usize) -> Result<Bytes, ReadError>;
 

@@ -21,6 +21,7 @@ pub mod recent;
 pub mod record;
 pub mod refusal;
 pub mod replay;
+pub mod reserve;
 pub mod rewind;
 pub mod server;
 pub mod service;

@@ -28,6 +28,7 @@ pub struct Metrics {
     append: Histogram,
     group: Histogram,
     committed: Counter,
+    deferred: Counter,
     leases_granted: Counter,
     leases_ended: Counter,
     forgotten: Counter,
@@ -41,6 +42,7 @@ impl Default for Metrics {
             append: Histogram::new(DURATIONS_S),
             group: Histogram::new(GROUPS),
             committed: Counter::default(),
+            deferred: Counter::default(),
             leases_granted: Counter::default(),
             leases_ended: Counter::default(),
             forgotten: Counter::default(),
@@ -51,9 +53,12 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A group of so many transactions is durable after so long.
-    pub fn appended(&self, took: Duration, n_happenings: usize) {
-        self.append.observe(took.as_secs_f64());
+    /// A group of so many transactions is durable after so long, or is to be durable later.
+    pub fn appended(&self, took: Option<Duration>, n_happenings: usize) {
+        match took {
+            Some(took) => self.append.observe(took.as_secs_f64()),
+            None => drop(self.deferred.inc_by(n_happenings as u64)),
+        }
         self.group.observe(n_happenings as f64);
         self.committed.inc_by(n_happenings as u64);
     }
@@ -81,6 +86,8 @@ impl Metrics {
         registry.register("etcd_disk_wal_fsync_duration_seconds", about, self.append.clone());
         let about = "Transactions that changed something";
         registry.register("etcd_server_proposals_committed", about, self.committed.clone());
+        let about = "Transactions that were answered before they were durable";
+        registry.register("berth_metastore_deferred", about, self.deferred.clone());
         let about = "Leases granted";
         registry.register("etcd_debugging_lease_granted", about, self.leases_granted.clone());
         let about = "Leases that were revoked or whose time was over";
@@ -189,17 +196,21 @@ mod tests {
 
     use super::*;
     use crate::engine::memory::MemoryEngine;
+    use crate::reserve::Boot;
     use crate::store::{Identity, Options};
 
     #[test]
     fn series_have_etcds_names() {
-        let options = Options { identity: Identity { cluster: 1, member: 1 }, recent_bytes: 1 };
+        let identity = Identity { cluster: 1, member: 1 };
+        let options = Options { identity, recent_bytes: 1, boot: Boot::UNKNOWN };
         let store = Store::open(Arc::new(MemoryEngine::new()), &options).unwrap();
-        store.metrics.appended(Duration::from_millis(3), 5);
+        store.metrics.appended(Some(Duration::from_millis(3)), 5);
+        store.metrics.appended(None, 2);
         let page = page(&store);
         for line in [
             "etcd_server_has_leader 1",
-            "etcd_server_proposals_committed_total 5",
+            "etcd_server_proposals_committed_total 7",
+            "berth_metastore_deferred_total 2",
             "etcd_debugging_mvcc_current_revision 1",
             "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.004\"} 1",
             "berth_metastore_group_transactions_bucket{le=\"4.0\"} 0",

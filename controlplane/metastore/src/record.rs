@@ -5,6 +5,7 @@ use bytes::{Buf as _, BufMut as _, Bytes};
 use thiserror::Error;
 
 use crate::mvcc::{Place, Revision, Version};
+use crate::reserve::{Boot, Reserve};
 
 /// One record of a group, read back.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +39,8 @@ pub enum Record {
         revision: Revision,
         writes: Vec<Copied>,
     },
+    /// Revisions that may be given without being durable.
+    Reserved(Reserve),
 }
 
 /// One write of a transaction that was copied. The place of its version is one in the payload.
@@ -63,6 +66,7 @@ const COMPACTED: u8 = 4;
 const MOVED: u8 = 5;
 const ALARM: u8 = 6;
 const COPIED: u8 = 7;
+const RESERVED: u8 = 8;
 const PUT: u8 = 1;
 const DELETE: u8 = 2;
 
@@ -140,6 +144,13 @@ pub fn compacted(payload: &mut Vec<u8>, revision: Revision) {
 
 pub fn alarm(payload: &mut Vec<u8>, cause: i64) {
     record(payload, ALARM, |body| body.put_i64_le(cause));
+}
+
+pub fn reserved(payload: &mut Vec<u8>, reserve: Reserve) {
+    record(payload, RESERVED, |body| {
+        body.put_i64_le(reserve.until);
+        body.put_slice(&reserve.boot.0);
+    });
 }
 
 /// Where the value begins in the payload.
@@ -258,6 +269,11 @@ impl Reader<'_> {
                 let (revision, n_writes) = (self.number()?, self.take(4)?.get_u32_le());
                 let writes = (0..n_writes).map(|_| self.copied(revision));
                 Ok(Record::Copied { revision, writes: writes.collect::<Result<_, _>>()? })
+            }
+            RESERVED => {
+                let (until, mut boot) = (self.number()?, Boot::UNKNOWN);
+                self.take(boot.0.len())?.copy_to_slice(&mut boot.0);
+                Ok(Record::Reserved(Reserve { until, boot }))
             }
             _ => Err(self.error("is of no kind that this version knows")),
         }

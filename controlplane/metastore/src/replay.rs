@@ -68,6 +68,7 @@ pub fn group_until(
             }
             Record::Compacted { revision } => state.compacted = revision,
             Record::Alarm { cause } => state.no_space = alarm::of_number(cause),
+            Record::Reserved(reserve) => state.reserve = Some(reserve),
             Record::Moved { key, version, value: _ } => {
                 let place = Place { lsn: lsn + version.place.lsn, ..version.place };
                 state.index.update(&key, |entry| entry.relocate(version.mod_revision, place));

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tonic::body::Body;
 use tower::Service as _;
-use tracing::{debug, warn};
+use tracing::{Instrument as _, debug, warn};
 
 use self::tls::Certificates;
 use crate::grpc::{Caller, Services, is_admin};
@@ -51,7 +51,8 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, peer)) => {
                         let server = self.clone();
-                        tokio::spawn(server.connection(stream, peer, stopping.clone()));
+                        let serving = server.connection(stream, peer, stopping.clone());
+                        tokio::spawn(serving.in_current_span());
                     }
                     Err(error) => {
                         // Mostly too many open files: the next try may find one closed.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
-use tracing::{error, info};
+use tracing::{Instrument as _, Span, error, info};
 
 pub use beside::Allowed;
 
@@ -21,6 +21,7 @@ use crate::engine::memory::MemoryEngine;
 use crate::engine::{Engine, EngineError};
 use crate::grpc::{Services, Settings};
 use crate::policy::file::PolicyError;
+use crate::reserve::Boot;
 use crate::server::tls::Certificates;
 use crate::server::{Server, pages};
 use crate::store::{Ended, Identity, OpenError, Options, Store};
@@ -90,10 +91,11 @@ pub async fn run(
     deps: Deps,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServiceError> {
-    let engine = open(&config)?;
-    let identity = Identity { cluster: 0x00be_27b0, member: 1 };
-    let options = Options { identity, recent_bytes: config.recent_bytes };
-    let store = Arc::new(Store::open(engine, &options)?);
+    let opening = config.clone();
+    // A long log is read for seconds, and other stores of the process have the same threads.
+    let opened = in_span(move || open_store(&opening));
+    let opened = tokio::task::spawn_blocking(opened).await;
+    let store = opened.map_err(|panic| ServiceError::Stopped(panic.to_string()))??;
     let committed = store.committed();
     info!(revision = committed.revision, keys = committed.index.len(), "The store is open");
     drop(committed);
@@ -109,14 +111,16 @@ pub async fn run(
     for listener in deps.listeners {
         let Listener { socket, certificates } = listener;
         let server = Server { services: services.clone(), store: Arc::clone(&store), certificates };
-        tokio::spawn(server.serve(socket, stopping.clone()));
+        tokio::spawn(server.serve(socket, stopping.clone()).in_current_span());
     }
     for socket in deps.pages {
-        tokio::spawn(pages::serve(Arc::clone(&store), socket, stopping.clone()));
+        let pages = pages::serve(Arc::clone(&store), socket, stopping.clone());
+        tokio::spawn(pages.in_current_span());
     }
     let over = keep_up(&store)?;
     let (expiring, forgetting) = (expire(Arc::clone(&store)), forget(Arc::clone(&store)));
-    let (expiring, forgetting) = (tokio::spawn(expiring), tokio::spawn(forgetting));
+    let expiring = tokio::spawn(expiring.in_current_span());
+    let forgetting = tokio::spawn(forgetting.in_current_span());
     let told = tokio::select! {
         () = shutdown => None,
         ended = &mut ended => Some(ended),
@@ -141,6 +145,19 @@ pub async fn run(
     }
 }
 
+fn open_store(config: &Config) -> Result<Arc<Store>, ServiceError> {
+    let engine = open(config)?;
+    let identity = Identity { cluster: 0x00be_27b0, member: 1 };
+    let options = Options { identity, recent_bytes: config.recent_bytes, boot: boot() };
+    Ok(Arc::new(Store::open(engine, &options)?))
+}
+
+/// On another thread, and with the words of this one in its log: which store it is, where a process has several.
+fn in_span<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    let span = Span::current();
+    move || span.in_scope(work)
+}
+
 fn open(config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
     match &config.engine {
         EngineUrl::Memory => Ok(Arc::new(MemoryEngine::new())),
@@ -153,15 +170,21 @@ fn open(config: &Config) -> Result<Arc<dyn Engine>, EngineError> {
     }
 }
 
+/// A machine that does not say it is taken for one that has started anew.
+fn boot() -> Boot {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    text.map_or(Boot::UNKNOWN, |text| Boot::parse(&text))
+}
+
 fn commit(store: &Arc<Store>) -> Result<oneshot::Receiver<Ended>, ServiceError> {
     let (end, ended) = oneshot::channel();
     let store = Arc::clone(store);
     let thread = std::thread::Builder::new().name("metastore-log".to_owned());
     thread
-        .spawn(move || {
+        .spawn(in_span(move || {
             // Whoever waits for it is gone only when the whole service is.
             let _ = end.send(store.commit());
-        })
+        }))
         .map_err(ServiceError::Thread)?;
     Ok(ended)
 }
@@ -171,7 +194,7 @@ fn keep_up(store: &Arc<Store>) -> Result<Arc<AtomicBool>, ServiceError> {
     let over = Arc::new(AtomicBool::new(false));
     let (store, is_over) = (Arc::clone(store), Arc::clone(&over));
     let thread = std::thread::Builder::new().name("metastore-upkeep".to_owned());
-    thread.spawn(move || store.keep_up(&is_over)).map_err(ServiceError::Thread)?;
+    thread.spawn(in_span(move || store.keep_up(&is_over))).map_err(ServiceError::Thread)?;
     Ok(over)
 }
 

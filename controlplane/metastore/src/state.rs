@@ -11,6 +11,7 @@ use crate::index::Index;
 use crate::lease::Leases;
 use crate::mvcc::{Entry, Place, Revision, Version, View};
 use crate::record::TxnWriter;
+use crate::reserve::Reserve;
 
 /// Everything that a start has to know again.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct State {
     pub leases: Leases,
     /// Why alarm NOSPACE is raised, if it is.
     pub no_space: Option<Cause>,
+    /// Revisions that may be given without being durable; none before the first such one.
+    pub reserve: Option<Reserve>,
     /// Key, value and numbers of all versions that are kept.
     pub version_bytes: u64,
 }
@@ -35,6 +38,7 @@ impl Default for State {
             compacted: 0,
             leases: Leases::default(),
             no_space: None,
+            reserve: None,
             version_bytes: 0,
         }
     }

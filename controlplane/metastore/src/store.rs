@@ -4,6 +4,7 @@
 
 mod committer;
 mod compaction;
+mod deferral;
 mod history;
 mod leases;
 mod limits;
@@ -38,6 +39,7 @@ use crate::policy::{Exceeded, growth};
 use crate::range::Values;
 use crate::recent::Recent;
 use crate::refusal::Refusal;
+use crate::reserve::Boot;
 use crate::state::{State, Writing};
 use crate::txn::taken::taken;
 use crate::txn::{self, TxnError};
@@ -127,6 +129,9 @@ struct Sequencer {
     ended: Option<Refusal>,
     is_closing: bool,
     limits: limits::Limits,
+    /// Keys whose transactions are answered before they are durable.
+    deferred_prefixes: Vec<Bytes>,
+    boot: Boot,
 }
 
 type Waiter = oneshot::Sender<Result<(), Refusal>>;
@@ -139,13 +144,21 @@ const MOST_FORMING_BYTES: usize = 64 << 20;
 struct Group {
     at: Lsn,
     payload: Vec<u8>,
+    /// So much of it may be lost with the power.
+    deferred_bytes: usize,
     happenings: Vec<Arc<Happening>>,
     waiters: Vec<Waiter>,
 }
 
 impl Group {
     fn new(at: Lsn) -> Group {
-        Group { at, payload: Vec::new(), happenings: Vec::new(), waiters: Vec::new() }
+        let (payload, happenings, waiters) = (Vec::new(), Vec::new(), Vec::new());
+        Group { at, payload, deferred_bytes: 0, happenings, waiters }
+    }
+
+    /// Nobody minds if it is lost with the power.
+    fn is_deferred(&self) -> bool {
+        self.deferred_bytes == self.payload.len()
     }
 
     fn payload_lsn(&self) -> u64 {
@@ -283,11 +296,12 @@ impl Store {
                 return Ok((Err(Failed::Exceeded(exceeded)), sequencer.durable()));
             }
         }
-        let payload_lsn = group.payload_lsn();
+        let (payload_lsn, begun_at) = (group.payload_lsn(), group.payload.len());
         let mut writing = Writing::begin(state, &mut group.payload, payload_lsn);
         let response = txn::carry_out(&mut writing, request, &path, &values);
         let happening = writing.finish();
         let revision = sequencer.state.revision;
+        sequencer.defer(begun_at, happening.as_deref());
         let durable = sequencer.changed(happening);
         self.wake(sequencer);
         let header = Some(self.header(revision));

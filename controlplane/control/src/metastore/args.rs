@@ -72,6 +72,10 @@ pub(super) struct Args {
     /// Limits of prefixes and rules for clients, as YAML; read again when it changes
     #[arg(long, value_name = "FILE")]
     policy_file: Option<PathBuf>,
+    /// Transactions that touch only keys of these prefixes are answered before they are durable; a power cut may take those of the last
+    /// second, and then clients list again: /registry/events/, several with commas between
+    #[arg(long, value_name = "PREFIXES", value_delimiter = ',', value_parser = deferred_prefix)]
+    async_commit_prefix: Vec<String>,
     /// Clients may touch no key but those below, and the compactor's own (KubeBrain)
     #[arg(long, value_name = "KEY", value_parser = key_prefix, default_value = "")]
     key_prefix: String,
@@ -218,6 +222,7 @@ impl Args {
                 min_free_bytes: self.min_free_bytes,
                 policy_file: self.policy_file.clone(),
                 key_prefix: Some(self.key_prefix.clone()).filter(|prefix| !prefix.is_empty()),
+                async_commit_prefixes: self.async_commit_prefix.clone(),
                 auto_compaction: self.auto_compaction()?,
             },
         })
@@ -231,6 +236,14 @@ impl Args {
         };
         mode.map_err(|why| format!("--auto-compaction-retention {retention}: {why}"))
     }
+}
+
+/// An empty one would be every key.
+fn deferred_prefix(text: &str) -> Result<String, String> {
+    if text.len() < 2 {
+        return Err("every key would be under it: /registry/events/".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// As KubeBrain checks it.

@@ -3,6 +3,8 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::{
     AppendError, Checkpoint, Engine, EngineError, Epoch, Group, HEADER_BYTES, Lsn, ReadError,
 };
@@ -19,6 +21,7 @@ pub fn check(make: &dyn Fn() -> Arc<dyn Engine>) {
     pins_outlive_a_trim(make().as_ref());
     newest_checkpoint_is_found(make().as_ref());
     readers_see_what_was_acknowledged(&make());
+    deferred_ones_are_as_others(make().as_ref());
     closed_takes_nothing(make().as_ref());
 }
 
@@ -240,6 +243,29 @@ fn readers_see_what_was_acknowledged(engine: &Arc<dyn Engine>) {
     }
     drop(sender);
     reader.join().expect("invariant: the reader saw every group");
+}
+
+fn deferred_ones_are_as_others(engine: &dyn Engine) {
+    let mut writer = Writer::claim(engine);
+    for length in [10, 900, 0, 40] {
+        writer.append(length);
+        let payload = Bytes::from(payload(length as u64, length));
+        let at = writer.head;
+        let deferred = engine.append_deferred(writer.epoch, at, &[&payload]);
+        writer.head = deferred.expect("invariant: append");
+        assert_eq!(writer.head, at + HEADER_BYTES + length as u64);
+        let read = engine.read(at + HEADER_BYTES, length).expect("invariant: readable");
+        assert_eq!(read, payload);
+        writer.written.push(Group { at, epoch: writer.epoch, payload });
+    }
+    assert_eq!(all_groups(engine, Lsn(0)), writer.written);
+    engine.sync().expect("invariant: sync");
+    let gap = engine.append_deferred(writer.epoch, writer.head + 1, &[b"x"]);
+    assert!(matches!(gap, Err(AppendError::Gap { .. })), "{gap:?}");
+    let mut new = Writer::claim(engine);
+    let fenced = engine.append_deferred(writer.epoch, new.head, &[b"late"]);
+    assert!(matches!(fenced, Err(AppendError::Fenced { .. })), "{fenced:?}");
+    new.append(1);
 }
 
 fn closed_takes_nothing(engine: &dyn Engine) {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  0  2  magic "BL"           16  8  epoch
-//!  2  1  version, 1           24  4  store, as in the FORMAT file
+//!  2  1  version, see `Kind`  24  4  store, as in the FORMAT file
 //!  3  1  kind, see `Kind`     28  4  crc32c of bytes 0..28 and the payload
 //!  4  4  length of payload    32     payload
 //!  8  8  place in the stream  all numbers little-endian
@@ -18,11 +18,15 @@ pub const HEADER_BYTES: u64 = 32;
 /// Bounds what one header can make a reader allocate; the caller's groups are about 1 MiB.
 pub const MAX_PAYLOAD_BYTES: u32 = 256 << 20;
 
-/// The one version there is. 0 is never used: a header torn after its magic has it.
+/// Of every kind that version 1 knew, and of the folder. 0 is never used: a header torn after its magic has it.
 pub const VERSION: u8 = 1;
 
+/// Of deferred groups and those that cover them: a program that does not know them would take a lost one for damage, or worse, a whole one
+/// for nothing.
+const DEFERRED_VERSION: u8 = 2;
+
 /// For messages.
-pub const READS_VERSIONS: &str = "version 1";
+pub const READS_VERSIONS: &str = "versions 1 and 2";
 
 /// Marks a folder as ours and names the store.
 pub const FORMAT_FILE: &str = "FORMAT";
@@ -42,6 +46,25 @@ pub enum Kind {
     Claim = 2,
     /// A clean end; no payload.
     Seal = 3,
+    /// Payload of the caller that was not synced by itself: a power cut may have taken it and what follows it.
+    Deferred = 4,
+    /// Payload of the caller, synced, and deferred ones before it were not when it was written. Until its sync has returned a power cut may
+    /// take them and leave it.
+    Covering = 5,
+}
+
+impl Kind {
+    fn version(self) -> u8 {
+        match self {
+            Self::Deferred | Self::Covering => DEFERRED_VERSION,
+            Self::Group | Self::Claim | Self::Seal => VERSION,
+        }
+    }
+
+    /// Groups of the caller; the others are marks of ours.
+    pub fn has_payload(self) -> bool {
+        matches!(self, Self::Group | Self::Deferred | Self::Covering)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +110,7 @@ impl Header {
 pub fn encode_header(header: &Header, payload: &[&[u8]]) -> [u8; HEADER_BYTES as usize] {
     let mut bytes = [0; HEADER_BYTES as usize];
     bytes[0..2].copy_from_slice(&MAGIC);
-    bytes[2] = VERSION;
+    bytes[2] = header.kind.version();
     bytes[3] = header.kind as u8;
     bytes[4..8].copy_from_slice(&header.payload_bytes.to_le_bytes());
     bytes[8..16].copy_from_slice(&header.at.0.to_le_bytes());
@@ -111,13 +134,15 @@ pub fn decode(bytes: &[u8], at: Lsn, store: StoreId) -> Result<Header, Invalid> 
     if bytes[0..2] != MAGIC {
         return Err(Invalid::Magic);
     }
-    if bytes[2] != VERSION {
+    if ![VERSION, DEFERRED_VERSION].contains(&bytes[2]) {
         return Err(Invalid::Version(bytes[2]));
     }
     let kind = match bytes[3] {
         1 => Kind::Group,
         2 => Kind::Claim,
         3 => Kind::Seal,
+        4 => Kind::Deferred,
+        5 => Kind::Covering,
         other => return Err(Invalid::Kind(other)),
     };
     let found_store = number_u32(bytes, 24);
@@ -129,7 +154,10 @@ pub fn decode(bytes: &[u8], at: Lsn, store: StoreId) -> Result<Header, Invalid> 
         return Err(Invalid::Place(found_at));
     }
     let payload_bytes = number_u32(bytes, 4);
-    let longest = if kind == Kind::Group { MAX_PAYLOAD_BYTES } else { 0 };
+    if bytes[2] != kind.version() {
+        return Err(Invalid::Kind(bytes[3]));
+    }
+    let longest = if kind.has_payload() { MAX_PAYLOAD_BYTES } else { 0 };
     if payload_bytes > longest {
         return Err(Invalid::Length(payload_bytes));
     }
@@ -145,12 +173,25 @@ pub fn verify(header: &Header, bytes: &[u8]) -> Result<(), Invalid> {
     if sum.to_le_bytes() == head[CHECKSUM_AT..] { Ok(()) } else { Err(Invalid::Checksum) }
 }
 
-/// Where a whole group lies in `bytes`, whose first byte is `at` of the stream; the first one after offset 0 or none.
-pub fn find_after_first_byte(bytes: &[u8], at: Lsn, store: StoreId) -> Option<usize> {
-    (1..bytes.len()).filter(|&offset| bytes[offset] == MAGIC[0]).find(|&offset| {
+/// Where a group lies in `bytes` that was durable, and all before it with it; the first one after offset 0 or none. The first byte is `at` of
+/// the stream.
+pub fn find_durable_after_first_byte(bytes: &[u8], at: Lsn, store: StoreId) -> Option<usize> {
+    let mut covering = None;
+    for offset in (1..bytes.len()).filter(|&offset| bytes[offset] == MAGIC[0]) {
         let rest = &bytes[offset..];
-        decode(rest, at + offset as u64, store).and_then(|header| verify(&header, rest)).is_ok()
-    })
+        let found = decode(rest, at + offset as u64, store);
+        let Ok(header) = found.and_then(|header| verify(&header, rest).map(|()| header)) else {
+            continue;
+        };
+        match header.kind {
+            // It was written after the sync of the one before.
+            _ if covering.is_some() => return covering,
+            Kind::Covering => covering = Some(offset),
+            Kind::Deferred => {}
+            Kind::Group | Kind::Claim | Kind::Seal => return Some(offset),
+        }
+    }
+    None
 }
 
 pub(super) fn number_u32(bytes: &[u8], offset: usize) -> u32 {

@@ -53,6 +53,8 @@ pub struct LogEngine {
 #[derive(Debug)]
 struct Writer {
     segment: Arc<Segment>,
+    /// Groups of the segment wait for the next sync.
+    has_deferred: bool,
     /// Why no write is taken any more.
     broken: Option<String>,
 }
@@ -77,7 +79,7 @@ impl LogEngine {
             row: RwLock::new(Arc::new(recovered.row)),
             head: AtomicU64::new(recovered.opened.head.0),
             epoch: AtomicU64::new(recovered.epoch.0),
-            writer: Mutex::new(Writer { segment, broken: None }),
+            writer: Mutex::new(Writer { segment, has_deferred: false, broken: None }),
             checkpoints: Mutex::new(recovered.checkpoints),
             checkpointing: Mutex::new(()),
             to_remove: Mutex::new(VecDeque::new()),
@@ -115,7 +117,7 @@ impl LogEngine {
         *guard = Arc::new(row);
     }
 
-    /// Writes one group at the head and makes it durable.
+    /// Writes one group at the head, and makes it and those before it durable if it is not to be deferred.
     fn put(
         &self,
         writer: &mut Writer,
@@ -141,7 +143,10 @@ impl LogEngine {
                 Err(erasing) => writer.break_with("erasing a group that failed", erasing),
             });
         }
-        writer.segment.file.sync_data().map_err(|source| writer.break_with("fdatasync", source))?;
+        writer.has_deferred = true;
+        if kind != Kind::Deferred {
+            writer.sync()?;
+        }
         let head = at + header.total_bytes();
         self.head.store(head.0, Ordering::Release);
         Ok(head)
@@ -166,6 +171,8 @@ impl LogEngine {
     }
 
     fn roll_over(&self, writer: &mut Writer, at: Lsn, length: u64) -> Result<(), AppendError> {
+        // A segment that is not the last one is whole, also if the power goes right after the next one has its name.
+        writer.sync()?;
         let next = Segment::prepare(self.disk.as_ref(), at, length);
         let next = Arc::new(next.map_err(|source| AppendError::NotWritten { source })?);
         // If it is unknown whether the file has its name, no group may go anywhere else.
@@ -194,6 +201,27 @@ impl LogEngine {
         self.kept().last().map(|checkpoint| checkpoint.at)
     }
 
+    fn append_as(
+        &self,
+        kind: Kind,
+        epoch: Epoch,
+        at: Lsn,
+        payload: &[&[u8]],
+    ) -> Result<Lsn, AppendError> {
+        let mut writer = self.writer().map_err(|source| AppendError::Broken { source })?;
+        if epoch != self.epoch() || epoch == Epoch(0) {
+            return Err(AppendError::Fenced { by: self.epoch() });
+        }
+        if at != self.head() {
+            return Err(AppendError::Gap { expected: self.head(), at });
+        }
+        let kind = match kind {
+            Kind::Group if writer.has_deferred => Kind::Covering,
+            kind => kind,
+        };
+        self.put(&mut writer, kind, epoch, payload)
+    }
+
     fn checkpointing(&self) -> MutexGuard<'_, ()> {
         self.checkpointing.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,7 +245,9 @@ impl Engine for LogEngine {
     fn claim(&self) -> Result<(Epoch, Lsn), EngineError> {
         let mut writer = self.writer().map_err(|source| EngineError::Broken { source })?;
         let epoch = Epoch(self.epoch().0 + 1);
-        let head = self.put(&mut writer, Kind::Claim, epoch, &[]).map_err(|error| match error {
+        let synced = writer.sync();
+        let claimed = synced.and_then(|()| self.put(&mut writer, Kind::Claim, epoch, &[]));
+        let head = claimed.map_err(|error| match error {
             AppendError::Broken { source } => EngineError::Broken { source },
             other => {
                 let source = io::Error::other(other);
@@ -229,14 +259,21 @@ impl Engine for LogEngine {
     }
 
     fn append(&self, epoch: Epoch, at: Lsn, payload: &[&[u8]]) -> Result<Lsn, AppendError> {
+        self.append_as(Kind::Group, epoch, at, payload)
+    }
+
+    fn append_deferred(
+        &self,
+        epoch: Epoch,
+        at: Lsn,
+        payload: &[&[u8]],
+    ) -> Result<Lsn, AppendError> {
+        self.append_as(Kind::Deferred, epoch, at, payload)
+    }
+
+    fn sync(&self) -> Result<(), AppendError> {
         let mut writer = self.writer().map_err(|source| AppendError::Broken { source })?;
-        if epoch != self.epoch() || epoch == Epoch(0) {
-            return Err(AppendError::Fenced { by: self.epoch() });
-        }
-        if at != self.head() {
-            return Err(AppendError::Gap { expected: self.head(), at });
-        }
-        self.put(&mut writer, Kind::Group, epoch, payload)
+        writer.sync()
     }
 
     fn read(&self, at: Lsn, length: usize) -> Result<Bytes, ReadError> {
@@ -295,6 +332,8 @@ impl Engine for LogEngine {
         if at > head {
             return Err(EngineError::BeyondHead { at, head });
         }
+        // It must not point behind what a power cut leaves.
+        self.sync().map_err(|error| EngineError::Broken { source: io::Error::other(error) })?;
         let _one_at_a_time = self.checkpointing();
         let written = checkpoint::write(self.disk.as_ref(), self.store, at, self.epoch(), write)?;
         let kept = {
@@ -335,7 +374,8 @@ impl Engine for LogEngine {
 
     fn close(&self) -> Result<(), EngineError> {
         let mut writer = self.writer().map_err(|source| EngineError::Broken { source })?;
-        let sealed = self.put(&mut writer, Kind::Seal, self.epoch(), &[]);
+        let synced = writer.sync();
+        let sealed = synced.and_then(|()| self.put(&mut writer, Kind::Seal, self.epoch(), &[]));
         writer.broken.get_or_insert_with(|| "it was closed".to_owned());
         sealed.map(drop).map_err(|error| EngineError::Io {
             operation: "seal",
@@ -346,6 +386,16 @@ impl Engine for LogEngine {
 }
 
 impl Writer {
+    /// Everything that is written is durable.
+    fn sync(&mut self) -> Result<(), AppendError> {
+        if self.has_deferred {
+            let synced = self.segment.file.sync_data();
+            synced.map_err(|source| self.break_with("fdatasync", source))?;
+            self.has_deferred = false;
+        }
+        Ok(())
+    }
+
     fn break_with(&mut self, operation: &str, source: io::Error) -> AppendError {
         self.broken = Some(format!("{operation} failed before: {source}"));
         AppendError::Broken { source }

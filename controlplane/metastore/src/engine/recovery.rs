@@ -1,8 +1,9 @@
 //! What is done when a folder is opened: whose it is, whether all segments are there, where the log ends. Owns the rules by which bytes at
 //! the end are dropped or the folder is refused; see docs/metastore-format.md.
 //!
-//! The writer syncs every group before it writes the next. So an invalid group with nothing valid after it was never acknowledged and is
-//! erased; one with a valid group after it was acknowledged and is damaged, and then nothing is touched.
+//! The writer syncs every group before it writes the next, but for deferred ones, which the next sync covers. So an invalid group with
+//! nothing but deferred ones after it, and at the very end perhaps one that was to cover them, was never acknowledged as durable and is
+//! erased with them; one with a durable group after it was, and is damaged, and then nothing is touched.
 
 use std::fmt::Debug;
 use std::hash::{BuildHasher, RandomState};
@@ -138,7 +139,7 @@ fn read_format(disk: &dyn Disk) -> Result<StoreId, EngineError> {
     let store = fields.get(2).and_then(|field| u32::from_str_radix(field, 16).ok()).map(StoreId);
     match (fields.first(), fields.get(1).and_then(|field| field.parse::<u8>().ok()), store) {
         (Some(&FORMAT_WORD), Some(found), _) if found != frame::VERSION => {
-            Err(EngineError::UnknownVersion { path, offset: 20, found, reads: READS_VERSIONS })
+            Err(EngineError::UnknownVersion { path, offset: 20, found, reads: "version 1" })
         }
         (_, _, Some(store)) if text == format_text(store) => Ok(store),
         _ => {
@@ -212,8 +213,8 @@ struct Scanned {
     head: Lsn,
     epoch: Epoch,
     last_kind: Option<Kind>,
-    /// The last group, if it lies in the last segment.
-    last_group: Option<(Lsn, Bytes)>,
+    /// Groups at the end of which it is not certain that they were synced, of the last segment.
+    unsure: Vec<(Lsn, Bytes)>,
     end_reason: Option<Invalid>,
 }
 
@@ -228,19 +229,26 @@ fn scan(
     let first = row.partition_point(|segment| segment.base <= from).saturating_sub(1);
     let epoch = newest.map_or(Epoch(0), |checkpoint| checkpoint.epoch);
     let head = row[first].base;
-    let mut scanned = Scanned { head, epoch, last_kind: None, last_group: None, end_reason: None };
+    let mut scanned =
+        Scanned { head, epoch, last_kind: None, unsure: Vec::new(), end_reason: None };
     let mut from_is_a_border = head == from;
     for (index, segment) in row.iter().enumerate().skip(first) {
         let next = row.get(index + 1).map(|next| next.base);
         let end = next.unwrap_or_else(|| segment.base + segment.length());
-        scanned.last_group = None;
+        // All of a segment is synced before the next one has a name.
+        scanned.unsure.clear();
         let mut walk = Walk::new(segment, store, segment.base, end);
         loop {
             match walk.next()? {
                 Found::Whole { header, bytes } => {
                     scanned.epoch = scanned.epoch.max(header.epoch);
+                    let is_all_durable = scanned.last_kind == Some(Kind::Covering)
+                        || !matches!(header.kind, Kind::Deferred | Kind::Covering);
+                    if is_all_durable {
+                        scanned.unsure.clear();
+                    }
                     scanned.last_kind = Some(header.kind);
-                    scanned.last_group = Some((header.at, bytes));
+                    scanned.unsure.push((header.at, bytes));
                     from_is_a_border |= walk.at() == from;
                 }
                 Found::Invalid(reason) if next.is_none() => {
@@ -262,7 +270,7 @@ fn scan(
     Ok(scanned)
 }
 
-/// Decides what lies after the last valid group, erases it if it may be, and makes the last group durable.
+/// Decides what lies after the last valid group, erases it if it may be, and makes the last groups durable.
 fn finish_tail(
     last: &Segment,
     store: StoreId,
@@ -281,11 +289,10 @@ fn finish_tail(
         }
         _ => None,
     };
-    // It may have been written and never synced, or its sync failed and the kernel took the page for clean: write it again, then sync.
-    let rewritten = match &scanned.last_group {
-        Some((at, bytes)) => last.file.write_at(&[bytes], at.0 - last.base.0),
-        None => Ok(()),
-    };
+    // They may have been written and never synced, or the sync failed and the kernel took the pages for clean: write them again, then sync.
+    let mut unsure = scanned.unsure.iter();
+    let rewritten =
+        unsure.try_for_each(|(at, bytes)| last.file.write_at(&[bytes], at.0 - last.base.0));
     rewritten.and_then(|()| last.file.sync_all()).map_err(EngineError::io("sync", &last.path))?;
     Ok(dropped)
 }
@@ -322,7 +329,7 @@ fn refuse_what_was_acknowledged(
     if elsewhere {
         return Err(last.damaged(head, format!("there is {reason}")));
     }
-    match frame::find_after_first_byte(&rest, head, store) {
+    match frame::find_durable_after_first_byte(&rest, head, store) {
         Some(offset) => {
             let after = used + offset as u64;
             Err(last.damaged(head, format!("{reason}, and a whole group follows at byte {after}")))

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::checkpoint::TEMPORARY_SUFFIX;
 use super::disk::{Disk, DiskFile, read_exact_at};
-use super::frame::{self, HEADER_BYTES, Header, Invalid, Kind, StoreId};
+use super::frame::{self, HEADER_BYTES, Header, Invalid, StoreId};
 use super::{EngineError, Group, Lsn, Pinned, ReadError};
 
 const SUFFIX: &str = ".log";
@@ -256,7 +256,7 @@ impl Iterator for GroupsOf {
         loop {
             let walk = self.walk.as_mut()?;
             match walk.next() {
-                Ok(Found::Whole { header, bytes }) if header.kind == Kind::Group => {
+                Ok(Found::Whole { header, bytes }) if header.kind.has_payload() => {
                     let payload = bytes.slice(HEADER_BYTES as usize..);
                     return Some(Ok(Group { at: header.at, epoch: header.epoch, payload }));
                 }

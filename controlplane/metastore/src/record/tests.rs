@@ -14,6 +14,8 @@ fn written() -> (Vec<u8>, Vec<Record>) {
     lease_revoked(&mut payload, i64::MAX);
     compacted(&mut payload, 5);
     alarm(&mut payload, 2);
+    let reserve = Reserve { until: 1 << 40, boot: Boot([5; 16]) };
+    reserved(&mut payload, reserve);
     let version = Version {
         mod_revision: 4,
         create_revision: 2,
@@ -30,6 +32,7 @@ fn written() -> (Vec<u8>, Vec<Record>) {
         Record::LeaseRevoked { id: i64::MAX },
         Record::Compacted { revision: 5 },
         Record::Alarm { cause: 2 },
+        Record::Reserved(reserve),
         Record::Moved {
             key: "k".into(),
             version: Version { place, ..version },

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::{Config, EngineUrl};
 use crate::auto_compaction::{Look, Mode, Past};
@@ -22,6 +22,8 @@ pub struct Allowed {
     pub policy_file: Option<PathBuf>,
     /// Clients may touch no key that is not below.
     pub key_prefix: Option<String>,
+    /// Transactions that touch nothing else are answered before they are durable.
+    pub async_commit_prefixes: Vec<String>,
     pub auto_compaction: Mode,
 }
 
@@ -35,6 +37,8 @@ pub(super) fn prepare(store: &Store, config: &Config) -> Result<(), PolicyError>
     let allowed = &config.allowed;
     let least_free_bytes = allowed.min_free_bytes.max(2 * config.segment_bytes);
     store.set_room(config.settings.quota_bytes, least_free_bytes);
+    let deferred = allowed.async_commit_prefixes.iter();
+    store.set_deferred_prefixes(deferred.cloned().map(Into::into).collect());
     if let Some(prefix) = &allowed.key_prefix {
         store.policy.set_key_prefix(prefix.clone());
     }
@@ -49,13 +53,16 @@ pub(super) fn prepare(store: &Store, config: &Config) -> Result<(), PolicyError>
 
 /// To be ended with the service.
 pub(super) fn start(store: &Arc<Store>, config: &Config) -> Vec<JoinHandle<()>> {
-    let mut tasks = vec![tokio::spawn(look_at_room(Arc::clone(store), config.engine.clone()))];
+    let mut tasks = vec![tokio::spawn(
+        look_at_room(Arc::clone(store), config.engine.clone()).in_current_span(),
+    )];
     let allowed = config.allowed.clone();
     if let Some(path) = allowed.policy_file {
-        tasks.push(tokio::spawn(reload(Arc::clone(store), path)));
+        tasks.push(tokio::spawn(reload(Arc::clone(store), path).in_current_span()));
     }
     if let Some(every) = allowed.auto_compaction.look_every() {
-        tasks.push(tokio::spawn(compact(Arc::clone(store), allowed.auto_compaction, every)));
+        let compacting = compact(Arc::clone(store), allowed.auto_compaction, every);
+        tasks.push(tokio::spawn(compacting.in_current_span()));
     }
     tasks
 }
@@ -146,12 +153,14 @@ async fn compact(store: Arc<Store>, mode: Mode, every: Duration) {
 mod tests {
     use super::*;
     use crate::engine::memory::MemoryEngine;
+    use crate::reserve::Boot;
     use crate::store::{Identity, Options};
 
     /// A file that is wrong changes nothing and is told of; one that is right again is in force.
     #[test]
     fn a_bad_policy_file_keeps_the_one_before() {
-        let options = Options { identity: Identity { cluster: 1, member: 1 }, recent_bytes: 1 };
+        let identity = Identity { cluster: 1, member: 1 };
+        let options = Options { identity, recent_bytes: 1, boot: Boot::UNKNOWN };
         let store = Store::open(Arc::new(MemoryEngine::new()), &options).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("policy.yaml");

@@ -2,11 +2,12 @@
 //! not do as asked: nothing is ever tried again and taken for done.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
+use super::deferral::SYNC_WITHIN;
 use super::upkeep::Snapshot;
 use super::{Committed, Group, Sequencer, Store, Waiter};
 use crate::engine::{AppendError, Lsn};
@@ -30,6 +31,20 @@ const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 /// With the pauses, longer than any client waits.
 const MOST_TRIES: u32 = 100;
 
+/// What the committer does next.
+enum Turn {
+    Group(Leaving),
+    /// Nothing else came in time, or too much: what was deferred is made durable.
+    Sync,
+    Over,
+}
+
+/// What a power cut may take.
+enum Outstanding {
+    Nothing,
+    Deferred,
+}
+
 /// A group on its way, and the state that it makes durable.
 struct Leaving {
     group: Group,
@@ -44,15 +59,20 @@ impl Store {
     /// Runs until the store is closed or the engine fails.
     pub fn commit(&self) -> Ended {
         let _last_word = LastWord(self);
-        while let Some(leaving) = self.next() {
-            let began = Instant::now();
-            if let Err(error) = self.append(&leaving.group) {
-                error!(error = %error, "The log takes no more writes: the store stops");
-                self.end(leaving.group.waiters, Refusal::TimedOut);
-                return Ended::Engine(error);
+        let mut sync_by = None;
+        loop {
+            let done = match self.next(sync_by) {
+                Turn::Over => break,
+                Turn::Sync => self.sync(),
+                Turn::Group(leaving) => self.write_group(leaving),
+            };
+            match done {
+                Ok(Outstanding::Nothing) => sync_by = None,
+                Ok(Outstanding::Deferred) => {
+                    sync_by.get_or_insert_with(|| Instant::now() + SYNC_WITHIN);
+                }
+                Err(error) => return Ended::Engine(error),
             }
-            self.metrics.appended(began.elapsed(), leaving.group.happenings.len());
-            self.publish(leaving);
         }
         if self.sequencer.is_poisoned() {
             error!("A thread panicked in the middle of a change: the store stops");
@@ -67,29 +87,32 @@ impl Store {
         let mut sequencer = self.locked();
         sequencer.ended.get_or_insert(Refusal::Stopped);
         sequencer.is_closing = true;
+        sequencer.settle();
         drop(sequencer);
         self.work.notify_all();
     }
 
-    /// Waits for a group with something in it; the next one begins behind it.
-    fn next(&self) -> Option<Leaving> {
-        let sequencer = self.locked();
-        let is_idle = |sequencer: &mut Sequencer| {
-            let is_going_on = !sequencer.is_closing && !self.sequencer.is_poisoned();
-            sequencer.group.payload.is_empty() && is_going_on
-        };
-        let waited = self.work.wait_while(sequencer, is_idle);
-        let mut sequencer = waited.unwrap_or_else(PoisonError::into_inner);
+    /// Waits for a group with something in it, the next one begins behind it; or for the time to sync.
+    fn next(&self, sync_by: Option<Instant>) -> Turn {
+        let mut sequencer = self.idle(sync_by);
         // A record may have been left unfinished: a log with one could never be read again.
-        if sequencer.group.payload.is_empty() || self.sequencer.is_poisoned() {
-            return None;
+        if self.sequencer.is_poisoned() {
+            return Turn::Over;
+        }
+        // What is to be synced itself takes the rest along.
+        let is_due = sync_by.is_some_and(|by| by <= Instant::now());
+        if is_due && sequencer.group.is_deferred() {
+            return Turn::Sync;
+        }
+        if sequencer.group.payload.is_empty() {
+            return Turn::Over;
         }
         let following = Group::new(sequencer.group.end());
         let group = std::mem::replace(&mut sequencer.group, following);
         sequencer.is_writing = true;
         let wants = std::mem::take(&mut sequencer.wants_snapshot);
         let snapshot = wants.then(|| Box::new(sequencer.snapshot(sequencer.group.at)));
-        Some(Leaving {
+        Turn::Group(Leaving {
             group,
             index: sequencer.state.index.clone(),
             revision: sequencer.state.revision,
@@ -98,11 +121,55 @@ impl Store {
         })
     }
 
-    /// Durable when it returns.
+    /// Until there is something to do.
+    fn idle(&self, sync_by: Option<Instant>) -> MutexGuard<'_, Sequencer> {
+        let sequencer = self.locked();
+        let is_idle = |sequencer: &mut Sequencer| {
+            let is_going_on = !sequencer.is_closing && !self.sequencer.is_poisoned();
+            sequencer.group.payload.is_empty() && is_going_on
+        };
+        let Some(by) = sync_by else {
+            let waited = self.work.wait_while(sequencer, is_idle);
+            return waited.unwrap_or_else(PoisonError::into_inner);
+        };
+        let left = by.saturating_duration_since(Instant::now());
+        let waited = self.work.wait_timeout_while(sequencer, left, is_idle);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn write_group(&self, leaving: Leaving) -> Result<Outstanding, AppendError> {
+        let (began, is_deferred) = (Instant::now(), leaving.group.is_deferred());
+        if let Err(error) = self.append(&leaving.group) {
+            return Err(self.over(error, leaving.group.waiters));
+        }
+        let took = (!is_deferred).then(|| began.elapsed());
+        self.metrics.appended(took, leaving.group.happenings.len());
+        self.publish(leaving);
+        Ok(if is_deferred { Outstanding::Deferred } else { Outstanding::Nothing })
+    }
+
+    fn sync(&self) -> Result<Outstanding, AppendError> {
+        let synced = self.engine.sync();
+        synced.map_err(|error| self.over(error, Vec::new()))?;
+        Ok(Outstanding::Nothing)
+    }
+
+    fn over(&self, error: AppendError, waiters: Vec<Waiter>) -> AppendError {
+        error!(%error, "The log takes no more writes: the store stops");
+        self.end(waiters, Refusal::TimedOut);
+        error
+    }
+
+    /// Durable when it returns, if it is not to be deferred.
     fn append(&self, group: &Group) -> Result<(), AppendError> {
         let mut n_tries = 0;
         loop {
-            let error = match self.engine.append(self.epoch, group.at, &[&group.payload]) {
+            let payload = [&group.payload[..]];
+            let done = match group.is_deferred() {
+                true => self.engine.append_deferred(self.epoch, group.at, &payload),
+                false => self.engine.append(self.epoch, group.at, &payload),
+            };
+            let error = match done {
                 Ok(_) => return Ok(()),
                 Err(error) => error,
             };

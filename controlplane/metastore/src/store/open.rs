@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex, RwLock};
 use std::time::Instant;
 
+use bytes::Bytes;
 use thiserror::Error;
 use tracing::warn;
 
@@ -14,10 +15,12 @@ use super::limits::Limits;
 use super::policy::Current;
 use super::{Committed, Group, Identity, Sequencer, Store};
 use crate::checkpoint::{self, CheckpointError};
-use crate::engine::{Engine, EngineError, Lsn};
+use crate::engine::{AppendError, Engine, EngineError, Epoch, HEADER_BYTES, Lsn};
 use crate::metrics::Metrics;
 use crate::recent::Recent;
+use crate::record;
 use crate::replay::{self, ReplayError};
+use crate::reserve::{Boot, Reserve};
 use crate::state::State;
 use crate::watch::Hub;
 
@@ -26,6 +29,8 @@ pub struct Options {
     pub identity: Identity,
     /// How much of what happened last is kept in memory for watchers.
     pub recent_bytes: usize,
+    /// Of the machine: whether the kernel still has what was written and not synced.
+    pub boot: Boot,
 }
 
 #[derive(Debug, Error)]
@@ -37,6 +42,8 @@ pub enum OpenError {
     Checkpoint(#[from] CheckpointError),
     #[error(transparent)]
     Replay(#[from] ReplayError),
+    #[error("go on behind revisions that may be lost: {0}")]
+    GoOn(#[from] AppendError),
 }
 
 impl Store {
@@ -58,12 +65,16 @@ impl Store {
         for group in engine.groups(from)? {
             let group = group?;
             let first = state.revision + 1;
-            let mut note =
-                |revision, key: &bytes::Bytes| superseded.push_back((revision, key.clone()));
+            let mut note = |revision, key: &Bytes| superseded.push_back((revision, key.clone()));
             replay::group(&mut state, (group.payload_at().0, &group.payload), 0, &mut note)?;
             if state.revision >= first {
                 remember(&mut groups, first, group.at);
             }
+        }
+        if let Some(jump) = jump(&state, options.boot) {
+            let at = go_on(engine.as_ref(), epoch, &jump)?;
+            replay::group(&mut state, (at.0 + HEADER_BYTES, &jump), 0, &mut |_, _| {})?;
+            remember(&mut groups, state.revision, at);
         }
         let began = Instant::now();
         // Nobody could keep anything alive meanwhile.
@@ -92,6 +103,8 @@ impl Store {
             ended: None,
             is_closing: false,
             limits: Limits::default(),
+            deferred_prefixes: Vec::new(),
+            boot: options.boot,
         };
         Ok(Store {
             sequencer: Mutex::new(sequencer),
@@ -108,4 +121,26 @@ impl Store {
             began,
         })
     }
+}
+
+/// The group that takes a store behind the revisions that somebody may have seen and that may be lost.
+fn jump(state: &State, boot: Boot) -> Option<Bytes> {
+    let revision = state.reserve?.goes_on_at(state.revision, boot)?;
+    warn!(
+        after = state.revision,
+        revision,
+        "The machine has started anew, and writes that waited for their sync may be lost: clients list again"
+    );
+    let mut payload = Vec::new();
+    record::copied(&mut payload, revision, &[]);
+    record::compacted(&mut payload, revision);
+    record::reserved(&mut payload, Reserve::settled(revision, boot));
+    Some(payload.into())
+}
+
+/// Where it lies then.
+fn go_on(engine: &dyn Engine, epoch: Epoch, jump: &Bytes) -> Result<Lsn, AppendError> {
+    let at = engine.size().head;
+    engine.append(epoch, at, &[jump])?;
+    Ok(at)
 }

@@ -1,6 +1,7 @@
 //! The store over real threads: what is acknowledged survives power cuts, faults of the engine and people who leave, and nothing is told
 //! that is not so.
 
+mod deferral;
 mod examine;
 mod faults;
 mod leaving;

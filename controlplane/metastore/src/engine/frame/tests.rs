@@ -6,8 +6,12 @@ const STORE: StoreId = StoreId(0xfeed_beef);
 const AT: Lsn = Lsn(4096);
 
 fn group(payload: &[u8]) -> Vec<u8> {
+    group_of(Kind::Group, payload)
+}
+
+fn group_of(kind: Kind, payload: &[u8]) -> Vec<u8> {
     let payload_bytes = payload.len() as u32;
-    let header = Header { kind: Kind::Group, at: AT, epoch: Epoch(7), store: STORE, payload_bytes };
+    let header = Header { kind, at: AT, epoch: Epoch(7), store: STORE, payload_bytes };
     let (left, right) = payload.split_at(payload.len() / 2);
     [&encode_header(&header, &[left, right])[..], payload].concat()
 }
@@ -40,6 +44,7 @@ fn only_a_whole_group_in_its_place_is_believed() {
     let good = group(b"payload");
     check(&good, AT, STORE, Ok(7));
     check(&group(b""), AT, STORE, Ok(0));
+    check(&group_of(Kind::Deferred, b"payload"), AT, STORE, Ok(7));
     check(&good, AT + 1, STORE, Err(Invalid::Place(AT.0)));
     check(&good, AT, StoreId(1), Err(Invalid::Store(STORE.0)));
     check(&good[..good.len() - 1], AT, STORE, Err(Invalid::Length(7)));
@@ -74,11 +79,54 @@ fn a_length_is_bounded_before_it_is_used() {
     check(&bytes, AT, STORE, Err(Invalid::Kind(9)));
 }
 
+/// Programs that know only version 1 refuse a log with a deferred group, and no other kind is written in version 2.
+#[test]
+fn a_deferred_group_has_a_version_of_its_own() {
+    let check_version = |kind: Kind, version: u8, payload: &[u8]| {
+        assert_eq!(group_of(kind, payload)[2..4], [version, kind as u8]);
+        let mut other = group_of(kind, payload);
+        other[2] = 3 - version;
+        check(&other, AT, STORE, Err(Invalid::Kind(kind as u8)));
+    };
+    check_version(Kind::Group, 1, b"a");
+    check_version(Kind::Claim, 1, b"");
+    check_version(Kind::Seal, 1, b"");
+    check_version(Kind::Deferred, 2, b"a");
+    check_version(Kind::Covering, 2, b"a");
+}
+
 #[test]
 fn a_group_is_found_in_its_own_place_only() {
     let good = group(b"payload");
     let rest = [&[b'B'; 5][..], &good].concat();
-    assert_eq!(find_after_first_byte(&rest, Lsn(AT.0 - 5), STORE), Some(5));
-    assert_eq!(find_after_first_byte(&rest, Lsn(AT.0 - 6), STORE), None);
-    assert_eq!(find_after_first_byte(&good, AT, STORE), None);
+    assert_eq!(find_durable_after_first_byte(&rest, Lsn(AT.0 - 5), STORE), Some(5));
+    assert_eq!(find_durable_after_first_byte(&rest, Lsn(AT.0 - 6), STORE), None);
+    assert_eq!(find_durable_after_first_byte(&good, AT, STORE), None);
+}
+
+/// What was durable when the last bytes were written, by the groups that are there.
+#[test]
+fn a_group_that_covers_deferred_ones_counts_when_another_follows_it() {
+    let check_found = |kinds: &[Kind], expected: Option<usize>| {
+        let mut bytes = vec![b'B'; 5];
+        for &kind in kinds {
+            let payload: &[u8] = if kind.has_payload() { b"ab" } else { b"" };
+            let at = Lsn(AT.0 + bytes.len() as u64);
+            let payload_bytes = payload.len() as u32;
+            let header = Header { kind, at, epoch: Epoch(7), store: STORE, payload_bytes };
+            bytes.extend(encode_header(&header, &[payload]));
+            bytes.extend(payload);
+        }
+        assert_eq!(find_durable_after_first_byte(&bytes, AT, STORE), expected, "{kinds:?}");
+    };
+    use Kind::{Claim, Covering, Deferred, Group, Seal};
+    check_found(&[Deferred], None);
+    check_found(&[Deferred, Deferred, Covering], None);
+    check_found(&[Covering, Deferred], Some(5));
+    check_found(&[Covering, Covering], Some(5));
+    check_found(&[Deferred, Covering, Group], Some(5 + 34));
+    check_found(&[Group], Some(5));
+    check_found(&[Deferred, Group], Some(5 + 34));
+    check_found(&[Claim], Some(5));
+    check_found(&[Deferred, Seal], Some(5 + 34));
 }

@@ -15,6 +15,7 @@ use crate::engine::memory::MemoryEngine;
 use crate::index::KeyRange;
 use crate::mvcc::Revision;
 use crate::refusal::Refusal;
+use crate::reserve::Boot;
 use crate::store::{Ended, Store};
 use crate::testkit::chronicle::Change;
 use crate::watch::{Item, Queue, WatcherId};
@@ -251,7 +252,7 @@ fn a_refusal_is_told_when_its_reason_is_durable() {
 fn more_than_the_log_takes_is_refused() {
     let engine = Arc::new(MemoryEngine::new());
     let identity = crate::store::Identity { cluster: 1, member: 1 };
-    let options = crate::store::Options { identity, recent_bytes: 0 };
+    let options = crate::store::Options { identity, recent_bytes: 0, boot: Boot::UNKNOWN };
     let store = Arc::new(Store::open(engine, &options).unwrap());
     let value = "v".repeat(4 << 20);
     let asked: Vec<_> =

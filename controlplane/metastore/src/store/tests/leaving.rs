@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::engine::faulty::{Fault, FaultyEngine};
 use crate::engine::memory::MemoryEngine;
 use crate::refusal::Refusal;
+use crate::reserve::Boot;
 use crate::store::{Ended, Identity, Options, Store};
 use crate::watch::{Queue, WatcherId};
 
@@ -44,7 +45,7 @@ fn everybody_hears_of_a_committer_that_panics() {
     let slow = Fault::Slow(Duration::from_millis(50));
     let engine = FaultyEngine::new(Arc::clone(&inner) as Arc<dyn Engine>, [slow, Fault::Panic]);
     let identity = Identity { cluster: 1, member: 1 };
-    let options = Options { identity, recent_bytes: 0 };
+    let options = Options { identity, recent_bytes: 0, boot: Boot::UNKNOWN };
     let store = Arc::new(Store::open(Arc::new(engine), &options).unwrap());
     let queue = watch_all(&store);
     let committing = Arc::clone(&store);

@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 use crate::engine::Engine;
+use crate::reserve::Boot;
 use crate::store::{Ended, Identity, OpenError, Options, Store};
 
 /// Little is kept in memory, so that the log is read for what happened before.
@@ -18,8 +19,13 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) fn open(engine: Arc<dyn Engine>) -> Result<Rig, OpenError> {
+        Rig::open_in(Boot::UNKNOWN, engine)
+    }
+
+    /// On a machine in that boot.
+    pub(super) fn open_in(boot: Boot, engine: Arc<dyn Engine>) -> Result<Rig, OpenError> {
         let identity = Identity { cluster: 1, member: 1 };
-        let store = Store::open(engine, &Options { identity, recent_bytes: RECENT_BYTES })?;
+        let store = Store::open(engine, &Options { identity, recent_bytes: RECENT_BYTES, boot })?;
         let store = Arc::new(store);
         let committing = Arc::clone(&store);
         Ok(Rig { store, committer: std::thread::spawn(move || committing.commit()) })

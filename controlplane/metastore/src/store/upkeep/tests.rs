@@ -3,6 +3,7 @@
 use super::*;
 use crate::engine::Engine;
 use crate::engine::log::{LogEngine, LogOptions};
+use crate::reserve::Boot;
 use crate::store::{Identity, Options};
 use proto::etcd::etcdserverpb::request_op::Request;
 use proto::etcd::etcdserverpb::{PutRequest, RequestOp, TxnRequest};
@@ -46,7 +47,9 @@ impl Running {
         let (engine, _) = LogEngine::open(folder, LogOptions { segment_bytes: 1 << 20 }).unwrap();
         let engine: Arc<dyn Engine> = Arc::new(engine);
         let identity = Identity { cluster: 1, member: 1 };
-        let store = Store::open(engine, &Options { identity, recent_bytes: 1 << 20 }).unwrap();
+        let store =
+            Store::open(engine, &Options { identity, recent_bytes: 1 << 20, boot: Boot::UNKNOWN })
+                .unwrap();
         let store = Arc::new(store);
         let committing = Arc::clone(&store);
         let committer = std::thread::spawn(move || drop(committing.commit()));

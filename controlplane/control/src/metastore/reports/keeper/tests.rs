@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use metastore::engine::Engine;
 use metastore::engine::memory::MemoryEngine;
+use metastore::reserve::Boot;
 use metastore::store::{Identity, Options};
 use proto::v1::NodeState;
 
@@ -19,7 +20,8 @@ struct Rig {
 
 impl Rig {
     fn new(engine: Arc<dyn Engine>, report_s: u64) -> Rig {
-        let options = Options { identity: Identity { cluster: 1, member: 1 }, recent_bytes: 4096 };
+        let identity = Identity { cluster: 1, member: 1 };
+        let options = Options { identity, recent_bytes: 4096, boot: Boot::UNKNOWN };
         let store = Arc::new(Store::open(Arc::clone(&engine), &options).unwrap());
         let committing = Arc::clone(&store);
         std::thread::spawn(move || committing.commit());
