@@ -6,6 +6,7 @@ mod config_file;
 mod expiry;
 mod listen;
 mod reports;
+mod stores;
 mod task;
 mod values;
 
@@ -14,15 +15,18 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::parser::ValueSource;
 use clap::{CommandFactory as _, Parser};
 use metastore::service::{self, Config, Deps};
 use metastore::store::Store;
 use prometheus_client::registry::Registry;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tracing::{error, info};
 
 use args::Args;
 use reports::Reports;
+use stores::Stores;
 
 /// To serve a store, or to do something with one
 #[derive(Debug, clap::Args)]
@@ -69,8 +73,8 @@ fn run_service(args: Args) -> ExitCode {
     if !without_effect.is_empty() {
         info!(flags = without_effect.join(" "), "These flags are accepted and have no effect");
     }
-    let config = match args.config() {
-        Ok(config) => config,
+    let serving = match Serving::of(&args) {
+        Ok(serving) => serving,
         Err(why) => return refuse(&why),
     };
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -84,7 +88,55 @@ fn run_service(args: Args) -> ExitCode {
             return ExitCode::from(UNAVAILABLE);
         }
     };
-    runtime.block_on(serve(&args, config))
+    match serving {
+        Serving::One(config) => runtime.block_on(serve(&args, *config)),
+        Serving::Several(stores) => runtime.block_on(several(stores)),
+    }
+}
+
+/// What a process is there for.
+enum Serving {
+    One(Box<Config>),
+    Several(Stores),
+}
+
+impl Serving {
+    fn of(args: &Args) -> Result<Serving, String> {
+        let Some(file) = &args.stores_file else {
+            return Ok(Serving::One(Box::new(args.config()?)));
+        };
+        refuse_beside_stores()?;
+        Ok(Serving::Several(Stores::read(file, args.folder_of_stores()?)?))
+    }
+}
+
+/// Each of them says for itself what else there is to say.
+fn refuse_beside_stores() -> Result<(), String> {
+    let matches = Flags::command();
+    let words = std::iter::once(OsString::from("metastore")).chain(own_words());
+    let matches = matches.try_get_matches_from(words).map_err(|error| error.to_string())?;
+    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
+    let own = ["stores_file", "data_dir", "worker_threads"];
+    let others = matches.ids().map(clap::Id::as_str).filter(|id| !own.contains(id));
+    // Groups of flags are among them, and have no source where they are flattened.
+    let mut flags =
+        others.filter(|id| Flags::command().get_arguments().any(|one| one.get_id() == id));
+    match flags.find(is_given) {
+        Some(id) => {
+            let flag = id.replace('_', "-");
+            Err(format!(
+                "--{flag} beside --stores-file: give it to each store, or to \"*\", in the file"
+            ))
+        }
+        None => Ok(()),
+    }
+}
+
+async fn several(stores: Stores) -> ExitCode {
+    match stores.keep(shutdown()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => refuse(&why),
+    }
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -101,19 +153,26 @@ fn own_words() -> Vec<OsString> {
 fn with_file(path: &Path, line: &[OsString]) -> Result<Args, String> {
     let at = |why: String| format!("--config-file {}: {why}", path.display());
     let text = std::fs::read_to_string(path).map_err(|error| at(error.to_string()))?;
-    let command = Flags::command();
-    let names = command.get_arguments().filter_map(clap::Arg::get_long);
-    let names: Vec<String> =
-        names.filter(|name| !["config-file", "help"].contains(name)).map(str::to_owned).collect();
+    let names = names_but(&["config-file", "help"]);
     let settings = config_file::parse(&text, &names).map_err(at)?;
     let words = config_file::with_command_line(&settings, line, &ALTERNATIVES);
+    parsed(words).map_err(at)
+}
+
+fn parsed(words: Vec<OsString>) -> Result<Args, String> {
     let words = std::iter::once(OsString::from("metastore")).chain(words);
-    let flags = Flags::try_parse_from(words).map_err(|error| at(error.to_string()))?;
-    Ok(flags.args)
+    Flags::try_parse_from(words).map(|flags| flags.args).map_err(|error| error.to_string())
+}
+
+/// Of all flags.
+fn names_but(others: &[&str]) -> Vec<String> {
+    let command = Flags::command();
+    let names = command.get_arguments().filter_map(clap::Arg::get_long);
+    names.filter(|name| !others.contains(name)).map(str::to_owned).collect()
 }
 
 async fn serve(args: &Args, config: Config) -> ExitCode {
-    let deps = match deps(args).await {
+    let (deps, _tasks) = match deps(args).await {
         Ok(deps) => deps,
         Err(why) => return refuse(&why),
     };
@@ -128,17 +187,19 @@ async fn serve(args: &Args, config: Config) -> ExitCode {
     }
 }
 
-async fn deps(args: &Args) -> Result<Deps, String> {
+/// The tasks end with the set.
+async fn deps(args: &Args) -> Result<(Deps, JoinSet<()>), String> {
     let (listeners, pages) = (listen::listeners(args).await?, listen::pages(args).await?);
-    Ok(Deps { listeners, pages, opened: Some(beside(args).await?) })
+    let (opened, tasks) = beside(args).await?;
+    Ok((Deps { listeners, pages, opened: Some(opened) }, tasks))
 }
 
 /// Begins what works in the store beside its clients, as soon as it is handed the store.
-async fn beside(args: &Args) -> Result<oneshot::Sender<Arc<Store>>, String> {
-    let mut registry = Registry::default();
+async fn beside(args: &Args) -> Result<(oneshot::Sender<Arc<Store>>, JoinSet<()>), String> {
+    let (mut registry, mut tasks) = (Registry::default(), JoinSet::new());
     let of_store = registry.sub_registry_with_prefix("berth_metastore");
     if let Some(file) = &args.cert_file {
-        expiry::watch(file.clone(), of_store);
+        tasks.spawn(expiry::watch(file.clone(), of_store));
     }
     let (opened, store) = oneshot::channel::<Arc<Store>>();
     let own = args.cert_file.as_deref().zip(args.key_file.as_deref());
@@ -146,13 +207,13 @@ async fn beside(args: &Args) -> Result<oneshot::Sender<Arc<Store>>, String> {
     if let Some(reports) = Reports::listen(&args.reports, own).await? {
         reports.begin(of_store, reports::opened(with_store));
     }
-    tokio::spawn(async move {
+    tasks.spawn(async move {
         let Ok(store) = store.await else { return };
         store.metrics.health.show_beside(Arc::new(registry));
         // Nobody waits for it where nobody reports.
         let _ = with_series.send(store);
     });
-    Ok(opened)
+    Ok((opened, tasks))
 }
 
 async fn shutdown() {

@@ -15,6 +15,10 @@ pub(super) struct Args {
     /// Flags as keys of a YAML file, as etcd has it; what is on the command line wins
     #[arg(long, value_name = "FILE")]
     pub(super) config_file: Option<PathBuf>,
+    /// Several stores in this process, each with a port and a folder DATA_DIR/NAME of its own: a YAML file of names, and of flags as keys for
+    /// each; what all have is under "*". Stores come and go with the file, which is read again when it changes
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["engine", "config_file"])]
+    pub(super) stores_file: Option<PathBuf>,
     /// Where the store is kept: log://FOLDER, or memory:// to forget it with the process
     #[arg(long, value_name = "URL", value_parser = engine_url, conflicts_with = "data_dir")]
     engine: Option<EngineUrl>,
@@ -196,6 +200,12 @@ impl Args {
             urls.push(format!("http://0.0.0.0:{}", self.info_port));
         }
         urls
+    }
+
+    /// Where the folder of each is.
+    pub(super) fn folder_of_stores(&self) -> Result<PathBuf, String> {
+        std::path::absolute(&self.data_dir)
+            .map_err(|error| format!("--data-dir {}: {error}", self.data_dir.display()))
     }
 
     pub(super) fn config(&self) -> Result<Config, String> {

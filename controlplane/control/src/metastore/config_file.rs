@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// A key with its value, as a flag has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +33,31 @@ const CLIENT_KEYS: [&str; 4] = ["cert-file", "key-file", "client-cert-auth", "tr
 
 /// Keys that are not `allowed` are refused.
 pub(super) fn parse(text: &str, allowed: &[String]) -> Result<Vec<Setting>, String> {
-    let read: Result<BTreeMap<String, Value>, _> = serde_saphyr::from_str(text);
-    let read = read.map_err(|error| {
+    settings(read(text)?, allowed)
+}
+
+/// A file of several such ones, each under a name.
+pub(super) fn parse_each(
+    text: &str,
+    allowed: &[String],
+) -> Result<BTreeMap<String, Vec<Setting>>, String> {
+    let sections: BTreeMap<String, Option<BTreeMap<String, Value>>> = read(text)?;
+    let of = |(name, section): (String, Option<BTreeMap<String, Value>>)| {
+        let found = settings(section.unwrap_or_default(), allowed);
+        let found = found.map_err(|why| format!("{name}: {why}"))?;
+        Ok((name, found))
+    };
+    sections.into_iter().map(of).collect()
+}
+
+fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_saphyr::from_str(text).map_err(|error: serde_saphyr::Error| {
         let told = error.render_with_formatter(&serde_saphyr::UserMessageFormatter);
         told.lines().next().unwrap_or_default().to_owned()
-    })?;
+    })
+}
+
+fn settings(read: BTreeMap<String, Value>, allowed: &[String]) -> Result<Vec<Setting>, String> {
     let mut settings = Vec::new();
     for (key, value) in read {
         match value {

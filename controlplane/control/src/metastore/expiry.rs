@@ -12,18 +12,19 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 
-/// Tells from now on how long the certificate in `file` is still good. A file that cannot be read is as one whose time is over.
-pub(super) fn watch(file: PathBuf, registry: &mut Registry) {
+/// Tells, for as long as it is polled, how long the certificate in `file` is still good. A file that cannot be read is as one whose time is
+/// over.
+pub(super) fn watch(file: PathBuf, registry: &mut Registry) -> impl Future<Output = ()> + use<> {
     let remaining: Gauge = Gauge::default();
     let about = "Until the certificate in --cert-file ends; negative afterwards";
     registry.register("certificate_remaining_seconds", about, remaining.clone());
     remaining.set(remaining_s(&file));
-    tokio::spawn(async move {
+    async move {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             remaining.set(remaining_s(&file));
         }
-    });
+    }
 }
 
 fn remaining_s(file: &Path) -> i64 {

@@ -22,18 +22,19 @@ use tonic::transport::{Channel, Endpoint};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_berth-control");
 
-/// A server of etcd's API, which ends when it is dropped.
+/// A server of etcd's API. A process that was started for it ends when it is dropped.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) channel: Channel,
-    child: Child,
+    child: Option<Child>,
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let Some(child) = &mut self.child else { return };
         // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let _ = child.kill();
+        let _ = child.wait();
     }
 }
 
@@ -41,6 +42,15 @@ impl Server {
     /// Returns when it answers.
     pub(crate) async fn of(mut command: Command, url: String) -> Server {
         let child = command.stdin(Stdio::null()).spawn().unwrap();
+        Server::answering(url, Some(child)).await
+    }
+
+    /// One that somebody else has started.
+    pub(crate) async fn at(url: &str) -> Server {
+        Server::answering(url.to_owned(), None).await
+    }
+
+    async fn answering(url: String, child: Option<Child>) -> Server {
         let channel = Endpoint::from_shared(url.clone()).unwrap().connect_lazy();
         let server = Server { url, channel, child };
         let began = Instant::now();
@@ -63,9 +73,10 @@ impl Server {
 
     /// As an operator ends it.
     pub(crate) async fn end(mut self) {
-        let id = self.child.id().to_string();
+        let child = self.child.as_mut().expect("a process of its own");
+        let id = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        self.child.wait().unwrap();
+        child.wait().unwrap();
     }
 
     pub(crate) fn kv(&self) -> KvClient<Channel> {
