@@ -7,6 +7,7 @@ mod metastore;
 mod tier;
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -20,6 +21,7 @@ use crate::vm::Kernel;
 use crate::{ebpf, place, setup};
 use libtest::Tally;
 pub(crate) use metastore::Long as LongMetastore;
+use tier::Beside;
 pub(crate) use tier::Cases;
 
 #[derive(Debug, clap::Args)]
@@ -57,11 +59,22 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if wanted(Tier::Unit) || wanted(Tier::Vm) {
         report.phase("set-up and BPF", || prepare().map(|()| Tally::default()));
     }
+    let is_whole = args.filter.is_none() && args.kernel.is_none();
+    let beside = if is_whole && wanted(Tier::Unit) && wanted(Tier::Vm) {
+        begin_beside(&mut report)
+    } else {
+        None
+    };
     if wanted(Tier::Unit) {
         report.phase("unit", || tier::unit(args.filter.as_deref()));
     }
     if wanted(Tier::Vm) {
-        run_guests(&mut report, &guests_of(args));
+        let mut guests = guests_of(args);
+        if let Some(beside) = beside {
+            guests.retain(|(_, cases)| *cases != Beside::CASES);
+            report.phase("vm in virtual time, the rest of it", || beside.end());
+        }
+        run_guests(&mut report, &guests);
     }
     if wanted(Tier::E2e) {
         let kubernetes = args.kubernetes.among(&versions::pinned()?)?;
@@ -99,14 +112,15 @@ pub(crate) fn run_long_metastore(long: LongMetastore) -> anyhow::Result<ExitCode
     let usual = Choice::default().among(&versions::pinned()?)?;
     let built = build::everything()?;
     let mut report = Report::default();
-    report.phase("set-up of etcd", || {
-        setup::ensure_programs(&["etcd"])?;
+    report.phase("set-up of etcd and kine", || {
+        setup::ensure_programs(&["etcd", "kine"])?;
         Ok(Tally::default())
     });
     report.phase("power cuts, one order", || metastore::crashes(&built, long));
     report.phase("parity with etcd", || {
         metastore::parity(&built, &servers::programs(&usual)?, Some(long.n_sequences), None)
     });
+    report.phase("a kine is taken over", || metastore::from_kine(&built));
     report.phase("kill -9", || metastore::kills(&built, long));
     report.close()
 }
@@ -155,17 +169,30 @@ pub(crate) fn run_vm_cases(guests: &[(Kernel, Cases)]) -> anyhow::Result<ExitCod
     report.close()
 }
 
+/// The cases in virtual time, beside the unit tests.
+fn begin_beside(report: &mut Report) -> Option<Beside> {
+    let files = built_for_guests(report);
+    let out = place::target().join("vmtest-out/beside");
+    (!files.is_empty()).then(|| Beside::begin(files, Kernel::V6_1, out))
+}
+
+/// Nothing where it could not be built.
+fn built_for_guests(report: &mut Report) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    report.phase("build for the VM", || {
+        files = build::guest_files()?;
+        Ok(Tally::default())
+    });
+    files
+}
+
 fn prepare() -> anyhow::Result<()> {
     setup::ensure(setup::Group::Agent)?;
     ebpf::ensure_built().map(drop)
 }
 
 fn run_guests(report: &mut Report, guests: &[(Kernel, Cases)]) {
-    let mut files = Vec::new();
-    report.phase("build for the VM", || {
-        files = build::guest_files()?;
-        Ok(Tally::default())
-    });
+    let files = built_for_guests(report);
     if files.is_empty() {
         return;
     }

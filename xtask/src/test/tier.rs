@@ -199,6 +199,13 @@ impl Cases {
     }
 }
 
+/// Whether what a guest says is shown at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Show {
+    Now,
+    Later,
+}
+
 /// Cases on the real kernel, all in one boot.
 pub(super) fn vm(
     files: &[(PathBuf, String)],
@@ -206,6 +213,37 @@ pub(super) fn vm(
     cases: &Cases,
     out: &Path,
 ) -> anyhow::Result<Tally> {
+    boot(files, kernel, cases, out, Show::Now).map(|(tally, _)| tally)
+}
+
+/// The cases in virtual time beside something else: they do not mind who computes too, and their guest has one CPU.
+pub(super) struct Beside(thread::JoinHandle<anyhow::Result<(Tally, String)>>);
+
+impl Beside {
+    pub(super) const CASES: Cases = Cases::Of(Special::Exact);
+
+    pub(super) fn begin(files: Vec<(PathBuf, String)>, kernel: Kernel, out: PathBuf) -> Beside {
+        let boot = move || boot(&files, kernel, &Beside::CASES, &out, Show::Later);
+        Beside(thread::spawn(boot))
+    }
+
+    /// Waits for its end, and shows all that it has said.
+    pub(super) fn end(self) -> anyhow::Result<Tally> {
+        let ended = self.0.join();
+        let (tally, said) = ended.map_err(|_panic| anyhow::anyhow!("its thread panicked"))??;
+        println!("{said}");
+        Ok(tally)
+    }
+}
+
+/// And what it has said.
+fn boot(
+    files: &[(PathBuf, String)],
+    kernel: Kernel,
+    cases: &Cases,
+    out: &Path,
+    show: Show,
+) -> anyhow::Result<(Tally, String)> {
     let mut guest = Guest::new(&[TEST_BINARY, "--test-threads=1", "--color=never"]);
     guest.command.extend(cases.choice().into_iter().map(str::to_owned));
     guest.kernel = kernel;
@@ -219,7 +257,9 @@ pub(super) fn vm(
     let mut output = Vec::new();
     let mut errors = Vec::new();
     let ended = vm::boot(&guest, &mut |stream, bytes| {
-        vm::pass_through(stream, bytes);
+        if show == Show::Now {
+            vm::pass_through(stream, bytes);
+        }
         match stream {
             Stream::Stdout => output.extend_from_slice(bytes),
             Stream::Stderr => errors.extend_from_slice(bytes),
@@ -239,7 +279,8 @@ pub(super) fn vm(
         }
     };
     let who = format!("vm {}: the test binary", kernel.series());
-    Ok(with_cases(with_breakage(libtest::read(&said), succeeded, &who), cases))
+    let tally = with_cases(with_breakage(libtest::read(&said), succeeded, &who), cases);
+    Ok((tally, said))
 }
 
 /// A choice of ours that chooses nothing is a mistake of ours; a person's may match in another tier.
