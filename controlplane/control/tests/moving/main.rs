@@ -13,6 +13,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use proto::etcd::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
+use proto::etcd::etcdserverpb::request_op::Request as Op;
+use proto::etcd::etcdserverpb::{Compare, PutRequest, RequestOp, TxnRequest};
+use proto::etcd::mvccpb::KeyValue;
+
 use store::{PROGRAM, Server, assert_same, free_url, task};
 
 fn etcd() -> PathBuf {
@@ -201,4 +206,62 @@ fn an_etcd_is_taken_over_once_and_mirrored_back() {
         };
         assert_eq!(keys(other.range(0).await.1), keys(ours.range(0).await.1));
     });
+}
+
+/// kine makes no snapshots, counts no versions and knows of leases only how long they are. One of the long tests: setting up a kine takes
+/// minutes. `BERTH_KINE` names its program.
+#[test]
+fn a_kine_is_taken_over_while_it_is_written_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = folder.path().join("ours");
+    runtime().block_on(async {
+        let theirs = start_kine(folder.path()).await;
+        for nth in 0..2500 {
+            create(&theirs, nth).await;
+        }
+        let mut importing = Command::new(PROGRAM);
+        importing.args(["metastore", "import", "--from", &theirs.url]).arg("--data-dir").arg(&new);
+        let mut importing = Importing(importing.stdin(Stdio::null()).spawn().unwrap());
+        for nth in 2500..2800 {
+            create(&theirs, nth).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let id = importing.0.id().to_string();
+        run(Command::new("kill").args(["-TERM", &id]));
+        assert!(importing.0.wait().unwrap().success());
+        let ours = Server::ours(&new).await;
+        let [(revision, mut kvs), (at, found)] = [theirs.range(0).await, ours.range(0).await];
+        kvs.retain(|kv| &kv.key[..] != b"compact_rev_key");
+        assert_eq!((at, found.len()), (revision, kvs.len()));
+        for (one, other) in kvs.iter().zip(&found) {
+            let said = |kv: &KeyValue| (kv.key.clone(), kv.value.clone(), kv.mod_revision);
+            assert_eq!(said(one), said(other));
+        }
+    });
+}
+
+async fn start_kine(folder: &Path) -> Server {
+    let kine = env::var_os("BERTH_KINE").expect("BERTH_KINE names the program of a kine");
+    let (url, state) = (free_url(), folder.join("state.db"));
+    let mut command = Command::new(kine);
+    command.arg(format!("--endpoint=sqlite://{}?_journal=WAL&cache=shared", state.display()));
+    command.arg(format!("--listen-address={}", url.replace("http://", "tcp://")));
+    command.args(["--metrics-bind-address", "0"]).stdout(Stdio::null());
+    Server::of(command, url).await
+}
+
+/// As apiservers create things; kine knows no other way.
+async fn create(server: &Server, nth: u32) {
+    let key: bytes::Bytes = format!("/registry/things/{nth:05}").into();
+    let absent = Compare {
+        result: CompareResult::Equal.into(),
+        target: CompareTarget::Mod.into(),
+        key: key.clone(),
+        target_union: Some(TargetUnion::ModRevision(0)),
+        ..Compare::default()
+    };
+    let put = PutRequest { key, value: format!("value {nth}").into(), ..PutRequest::default() };
+    let put = RequestOp { request: Some(Op::RequestPut(put)) };
+    let request = TxnRequest { compare: vec![absent], success: vec![put], ..TxnRequest::default() };
+    assert!(server.kv().txn(request).await.unwrap().into_inner().succeeded);
 }

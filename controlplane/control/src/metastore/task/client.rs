@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Status};
 
 use super::usage;
 use crate::credentials::Credentials;
@@ -21,6 +22,12 @@ pub(super) async fn connect(urls: &str, credentials: &Credentials) -> anyhow::Re
         }
     }
     anyhow::bail!("no server answers: {}", failed.join("; "))
+}
+
+/// Whether a server says that it has no such call. kine says so in words only.
+pub(super) fn has_no_such_call(status: &Status) -> bool {
+    let is_told = status.code() == Code::Unknown && status.message().ends_with("is not supported");
+    status.code() == Code::Unimplemented || is_told
 }
 
 fn endpoint(url: &str, credentials: &Credentials) -> anyhow::Result<Endpoint> {
@@ -59,6 +66,20 @@ fn urls_of(urls: &str, credentials: &Credentials) -> anyhow::Result<Vec<String>>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_server_does_not_have() {
+        for (status, expected) in [
+            (Status::unimplemented(""), true),
+            // As kine 0.17 answers.
+            (Status::unknown("snapshot is not supported"), true),
+            (Status::unknown("lease leases is not supported"), true),
+            (Status::unknown("the disk is full"), false),
+            (Status::unavailable("this is not supported"), false),
+        ] {
+            assert_eq!(has_no_such_call(&status), expected, "{status}");
+        }
+    }
 
     #[test]
     fn urls() {

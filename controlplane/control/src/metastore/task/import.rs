@@ -99,18 +99,13 @@ async fn begin(
             leases.are_there(taken.leases);
             Ok((taken.revision, taken.compacted))
         }
-        Err(error) if is_unimplemented(&error) => {
+        Err(error) if error.downcast_ref().is_some_and(client::has_no_such_call) => {
             say("the source makes no snapshots: its keys are listed, without their history");
             let revision = list::take(channel, copier, leases).await?;
             Ok((revision, revision))
         }
         Err(error) => Err(error),
     }
-}
-
-fn is_unimplemented(error: &anyhow::Error) -> bool {
-    let status = error.downcast_ref::<tonic::Status>();
-    status.is_some_and(|status| status.code() == tonic::Code::Unimplemented)
 }
 
 /// Compares with the source, and gives the store its name.

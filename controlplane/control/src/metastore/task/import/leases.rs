@@ -7,8 +7,9 @@ use metastore::copy::Copier;
 use metastore::lease::{MAX_TTL_S, MIN_TTL_S};
 use proto::etcd::etcdserverpb::lease_client::LeaseClient;
 use proto::etcd::etcdserverpb::{LeaseLeasesRequest, LeaseTimeToLiveRequest};
-use tonic::Code;
 use tonic::transport::Channel;
+
+use super::super::client::has_no_such_call;
 
 #[derive(Debug)]
 pub(super) struct Leases {
@@ -36,7 +37,7 @@ impl Leases {
         let granted_s = match self.client.lease_time_to_live(asked).await {
             Ok(answer) => answer.into_inner().granted_ttl,
             // There a lease is nothing but its time.
-            Err(status) if status.code() == Code::Unimplemented => id,
+            Err(status) if has_no_such_call(&status) => id,
             Err(status) => return Err(status).context("ask for a lease"),
         };
         // One that is gone already: its keys go with the next transactions.
@@ -51,7 +52,7 @@ impl Leases {
     pub(super) async fn reconcile(&mut self, copier: &mut Copier<'_>) -> anyhow::Result<()> {
         let answer = match self.client.lease_leases(LeaseLeasesRequest {}).await {
             Ok(answer) => answer.into_inner(),
-            Err(status) if status.code() == Code::Unimplemented => return Ok(()),
+            Err(status) if has_no_such_call(&status) => return Ok(()),
             Err(status) => return Err(status).context("ask for the leases"),
         };
         let there: BTreeSet<i64> = answer.leases.into_iter().map(|lease| lease.id).collect();

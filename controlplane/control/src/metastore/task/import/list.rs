@@ -21,6 +21,8 @@ pub(super) async fn take(
     leases: &mut Leases,
 ) -> anyhow::Result<Revision> {
     let (revision, mut kvs) = listed(channel).await?;
+    // kine's own mark, which it shows to nobody who asks for it by name. Keys of others are at 2 and later.
+    kvs.retain(|kv| kv.mod_revision > 1);
     kvs.sort_by_key(|kv| kv.mod_revision);
     for of_one in kvs.chunk_by(|one, other| one.mod_revision == other.mod_revision) {
         for kv in of_one {
