@@ -213,7 +213,7 @@ mod tests {
             "berth_metastore_deferred_total 2",
             "etcd_debugging_mvcc_current_revision 1",
             "etcd_disk_wal_fsync_duration_seconds_bucket{le=\"0.004\"} 1",
-            "berth_metastore_group_transactions_bucket{le=\"4.0\"} 0",
+            "berth_metastore_group_transactions_bucket{le=\"4.0\"} 1",
         ] {
             assert!(page.lines().any(|one| one == line), "{line}\n{page}");
         }

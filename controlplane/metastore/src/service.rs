@@ -210,8 +210,8 @@ async fn expire(store: Arc<Store>) {
 
 async fn forget(store: Arc<Store>) {
     loop {
-        match store.forget_some() {
-            Ok(true) => tokio::task::yield_now().await,
+        match store.forget_a_part().await {
+            Ok(true) => {}
             Ok(false) => tokio::time::sleep(FORGET_EVERY).await,
             Err(_) => return,
         }
