@@ -20,6 +20,7 @@ use crate::controllers::deployment;
 /// Controllers answer within a second; this is for two cores that do something else.
 const LIMIT: Duration = Duration::from_secs(180);
 const N_SETTINGS: usize = 1000;
+const N_SETTINGS_OF_SOAK: usize = 10_000;
 /// Writes that are under way while the store is killed.
 const N_WRITERS: usize = 8;
 
@@ -33,22 +34,58 @@ async fn a_cluster_lives_on_a_metastore() {
     let namespace = Namespace::create(&client, "life").await.unwrap();
     deploy_scale_and_delete(client.clone(), namespace.name()).await;
     a_kind_of_ones_own(client.clone(), namespace.name()).await;
-    let began = Instant::now();
     let settings: Api<ConfigMap> = Api::namespaced(client.clone(), namespace.name());
-    make_settings(&settings, 0..N_SETTINGS).await;
-    let made = began.elapsed();
+    let made = make_settings(&settings, 0..N_SETTINGS).await;
     let listed = in_pages(&settings).await;
     assert_eq!(listed.len(), N_SETTINGS + 1, "with the certificate of the cluster");
-    settings.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
-    let gone = async || {
-        let left = in_pages(&settings).await;
-        Ok(left.keys().all(|name| name == "kube-root-ca.crt").then_some(()))
-    };
-    eventually("the deletion of all", LIMIT, gone).await.unwrap();
+    delete_all(&settings).await;
     let kib = store.memory_kib().unwrap_or_default();
     bench
         .note(&format!("{N_SETTINGS} ConfigMaps in {made:.1?}; the metastore has {kib} KiB"))
         .unwrap();
+}
+
+/// Ten times as many, with either side away in the middle.
+#[tokio::test]
+async fn soak_metastore_has_ten_thousand_settings_and_either_side_starts_anew() {
+    let bench = Bench::of_test().unwrap();
+    let mut store = Metastore::start(&bench).await.unwrap();
+    let apiserver = Apiserver::start(&bench, store.endpoint()).await.unwrap();
+    let client = apiserver.client().await.unwrap();
+    let namespace = Namespace::create(&client, "many").await.unwrap();
+    let settings: Api<ConfigMap> = Api::namespaced(client, namespace.name());
+    let half = N_SETTINGS_OF_SOAK / 2;
+    let mut made = make_settings(&settings, 0..half).await;
+    store.kill();
+    store.start_again().await.unwrap();
+    let serves = async || Ok(settings.list(&ListParams::default().limit(1)).await.ok());
+    eventually("the apiserver to serve again", LIMIT, serves).await.unwrap();
+    made += make_settings(&settings, half..N_SETTINGS_OF_SOAK).await;
+    let kib = store.memory_kib().unwrap_or_default();
+    drop(apiserver);
+    let apiserver = Apiserver::start(&bench, store.endpoint()).await.unwrap();
+    let client = apiserver.client().await.unwrap();
+    let settings: Api<ConfigMap> = Api::namespaced(client, namespace.name());
+    let began = Instant::now();
+    let listed = in_pages(&settings).await;
+    let took = began.elapsed();
+    let of_ours = listed.keys().filter(|name| name.starts_with("setting-")).count();
+    assert_eq!(of_ours, N_SETTINGS_OF_SOAK);
+    delete_all(&settings).await;
+    bench
+        .note(&format!(
+            "{N_SETTINGS_OF_SOAK} ConfigMaps in {made:.1?}, listed in {took:.1?}; the metastore had {kib} KiB"
+        ))
+        .unwrap();
+}
+
+async fn delete_all(settings: &Api<ConfigMap>) {
+    settings.delete_collection(&DeleteParams::default(), &ListParams::default()).await.unwrap();
+    let gone = async || {
+        let left = in_pages(settings).await;
+        Ok(left.keys().all(|name| name == "kube-root-ca.crt").then_some(()))
+    };
+    eventually("the deletion of all", LIMIT, gone).await.unwrap();
 }
 
 async fn deploy_scale_and_delete(client: Client, namespace: &str) {
@@ -160,7 +197,9 @@ async fn write_until_refused(
     written
 }
 
-async fn make_settings(settings: &Api<ConfigMap>, range: std::ops::Range<usize>) {
+/// How long it took.
+async fn make_settings(settings: &Api<ConfigMap>, range: std::ops::Range<usize>) -> Duration {
+    let began = Instant::now();
     for some in range.collect::<Vec<_>>().chunks(32) {
         let some = some.iter().map(|n| {
             let settings = settings.clone();
@@ -171,6 +210,7 @@ async fn make_settings(settings: &Api<ConfigMap>, range: std::ops::Range<usize>)
             made.await.unwrap().unwrap();
         }
     }
+    began.elapsed()
 }
 
 /// Names and uids of all, as kubectl lists them.

@@ -50,6 +50,7 @@ pub(super) async fn all(folder: &Path) -> Vec<Scrapes> {
         },
         is_killed(folder).await,
         has_an_old_certificate(folder).await,
+        has_a_bad_policy(folder).await,
         has_a_slow_disk(folder).await,
         has_a_full_disk(folder).await,
         cannot_write_checkpoints(folder).await,
@@ -111,6 +112,27 @@ async fn has_an_old_certificate(folder: &Path) -> Scrapes {
     minute(&store).await;
     let fires = &["BerthMetastoreCertificateExpires"];
     Scrapes::new("its certificate is over", fires, [first, store.scrape().await])
+}
+
+/// It was right when the store began.
+async fn has_a_bad_policy(folder: &Path) -> Scrapes {
+    let own = folder.join("policy");
+    std::fs::create_dir_all(&own).unwrap();
+    let file = own.join("policy.yaml");
+    std::fs::write(&file, "prefixes:\n- prefix: /registry/events/\n  max_keys: 10000\n").unwrap();
+    let store = Store::start(folder, "policy", &["--policy-file", "policy.yaml"]).await;
+    minute(&store).await;
+    std::fs::write(&file, "prefixes:\n- prefix: /registry/events/\n  most_keys: 10000\n").unwrap();
+    let began = Instant::now();
+    let is_told = || store.log().contains("The policy file cannot be used");
+    while !is_told() && began.elapsed() < Duration::from_secs(30) {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(is_told(), "{}", store.log());
+    let first = store.scrape().await;
+    minute(&store).await;
+    let fires = &["BerthMetastorePolicyNotLoaded"];
+    Scrapes::new("its policy file is wrong", fires, [first, store.scrape().await])
 }
 
 /// The process stands still while it waits for the disk: to it and its clients that is a disk that takes so long.
