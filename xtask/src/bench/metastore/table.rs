@@ -33,7 +33,7 @@ const CHIEFS: [Chief; 12] = [
     ("delete", WRITES),
     ("load", STORED),
     ("history", STORED),
-    ("count", &["p50_ms", "p99_ms"]),
+    ("count", &["p50_ms", "p99_ms", "way_p50_ms"]),
     ("list/", LIST),
     (
         "fleet",
