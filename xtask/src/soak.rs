@@ -72,7 +72,9 @@ fn metastore(args: &Args) -> anyhow::Result<ExitCode> {
         n_operations: 20 * args.crashes,
     };
     let crashed = test::run_long_metastore(long)?;
-    // Both run, also when the first has failed.
+    let cluster = test::run_long_e2e("metastore_", &args.kubernetes)?;
+    // All run, also when one before has failed.
     let suite = storage_suite::run_on_berth()?;
-    Ok(if crashed == ExitCode::SUCCESS { suite } else { crashed })
+    let failed = [crashed, cluster, suite].into_iter().find(|code| *code != ExitCode::SUCCESS);
+    Ok(failed.unwrap_or(ExitCode::SUCCESS))
 }

@@ -10,6 +10,8 @@ use anyhow::Context as _;
 use super::build::{Built, Executable};
 use super::libtest::Tally;
 use super::tier::{command, run_tests};
+use crate::place;
+use crate::setup::{kube, versions};
 
 /// How much the long forms do.
 #[derive(Debug, Clone, Copy)]
@@ -25,6 +27,9 @@ pub(crate) struct Long {
 const FOLDER: &str = "controlplane/metastore";
 
 const CONTROL: &str = "controlplane/control";
+
+/// In the names of tests that need one.
+const KINE: &str = "a_kine";
 
 /// Whether these are tests beside an etcd.
 pub(super) fn is_parity(test: &Executable) -> bool {
@@ -48,9 +53,18 @@ pub(super) fn parity(
     }
     let mut tally = run_tests(tests, "the metastore beside an etcd", LIMIT)?;
     let mut moving = command(built.test(CONTROL, "moving")?);
-    moving.args(filter).env("BERTH_ETCD", etcd);
+    moving.args(filter).args(["--skip", KINE]).env("BERTH_ETCD", etcd);
     tally.add(run_tests(moving, "stores that move to and from an etcd", LIMIT)?);
     Ok(tally)
+}
+
+/// A kine is taken over.
+pub(super) fn from_kine(built: &Built) -> anyhow::Result<Tally> {
+    let (cache, versions) = (place::cache()?, versions::pinned()?);
+    let kine = kube::folder_of(&cache, &versions, "kine")?.join("kine");
+    let mut moving = command(built.test(CONTROL, "moving")?);
+    moving.arg(KINE).env("BERTH_KINE", kine);
+    run_tests(moving, "stores that move from a kine", LIMIT)
 }
 
 /// Power cuts and clients of a store in one process.
@@ -62,11 +76,12 @@ pub(super) fn crashes(built: &Built, long: Long) -> anyhow::Result<Tally> {
     run_tests(tests, "the store without power", LIMIT)
 }
 
-/// The program, killed while clients write.
+/// The program, killed while clients write, and a watcher that is asleep while a thousand times as much happens.
 pub(super) fn kills(built: &Built, long: Long) -> anyhow::Result<Tally> {
     let mut tests = command(built.test(CONTROL, "it")?);
-    tests.args(["killed", "--nocapture"]);
+    tests.args(["killed", "slow_watcher", "--nocapture"]);
     tests.env("BERTH_KILLS", long.n_crashes.to_string());
+    tests.env("BERTH_WATCHED_EVENTS", (1000 * u64::from(long.n_crashes)).to_string());
     run_tests(tests, "the program killed", LIMIT)
 }
 

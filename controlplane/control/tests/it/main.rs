@@ -3,6 +3,8 @@
 #[cfg(feature = "metastore")]
 mod metastore_kill;
 #[cfg(feature = "metastore")]
+mod metastore_slow_watcher;
+#[cfg(feature = "metastore")]
 mod metastore_stores;
 #[cfg(feature = "metastore")]
 mod metastore_tasks;

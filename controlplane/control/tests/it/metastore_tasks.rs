@@ -122,3 +122,25 @@ fn what_fills_a_store_is_told() {
         assert!(said.contains("/registry/pods/"), "{said}");
     });
 }
+
+#[test]
+fn what_fills_a_store_is_told_to_who_may_administer_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let check = |rules: &str, may_read: bool| {
+        let policy = folder.path().join("policy.yaml");
+        fs::write(&policy, format!("clients:\n- cn: '*'\n  {rules}\n")).unwrap();
+        let policy = policy.display().to_string();
+        runtime().block_on(async {
+            let log = folder.path().join("store");
+            let store = Server::ours_with(&log, &["--policy-file", &policy]).await;
+            let asked = ["stats", "--endpoint", &store.url, "--interval", "10ms"];
+            match may_read {
+                true => drop(task(&asked)),
+                false => assert!(refusal(&asked).contains("403"), "{rules}"),
+            }
+        });
+    };
+    check("read: ['']", false);
+    check("write: ['']", false);
+    check("admin: true", true);
+}

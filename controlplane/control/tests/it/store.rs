@@ -63,11 +63,15 @@ impl Server {
     }
 
     pub(crate) async fn ours(folder: &Path) -> Server {
+        Server::ours_with(folder, &[]).await
+    }
+
+    pub(crate) async fn ours_with(folder: &Path, more: &[&str]) -> Server {
         let url = free_url();
         let mut command = Command::new(PROGRAM);
         command.args(["metastore", "--segment-bytes", "1048576", "--watch-cache-bytes", "16384"]);
         command.arg("--data-dir").arg(folder).args(["--listen-client-urls", &url]);
-        command.stderr(Stdio::null());
+        command.args(more).stderr(Stdio::null());
         Server::of(command, url).await
     }
 
@@ -77,6 +81,14 @@ impl Server {
         let id = child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
         child.wait().unwrap();
+    }
+
+    /// What is resident of its process.
+    pub(crate) fn rss_kib(&self) -> u64 {
+        let pid = self.child.as_ref().expect("a process of its own").id();
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     pub(crate) fn kv(&self) -> KvClient<Channel> {
