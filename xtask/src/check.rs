@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
+use crate::test::build::FEATURES;
 use crate::{codegen, deny, deps, ebpf, place, tidy};
 
 /// Options of `cargo xtask check`.
@@ -119,9 +120,19 @@ fn fmt(root: &Path) -> anyhow::Result<String> {
     Ok(String::new())
 }
 
+/// What the compiler is asked about in turn. The product in the profile and with the features of its tests: what compiling it
+/// needs, macros and build scripts, is then there for them. Ours in the profile that it is run from, for the same reason.
+const PARTS: [&[&str]; 2] = [
+    &["--workspace", "--exclude", "xtask", "--profile", "ci", FEATURES[0], FEATURES[1]],
+    &["--package", "xtask"],
+];
+
 fn clippy(root: &Path) -> anyhow::Result<String> {
-    let arguments = ["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"];
-    status(cargo(root).args(arguments))?;
+    for part in PARTS {
+        let mut clippy = cargo(root);
+        clippy.args(["clippy", "--locked", "--all-targets"]).args(part);
+        status(clippy.args(["--", "-D", "warnings"]))?;
+    }
     // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
     let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];
     for manifest in FUZZ {
@@ -131,9 +142,12 @@ fn clippy(root: &Path) -> anyhow::Result<String> {
 }
 
 fn docs(root: &Path) -> anyhow::Result<String> {
-    let arguments =
-        ["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"];
-    status(cargo(root).args(arguments).env("RUSTDOCFLAGS", "-D warnings")).map(|()| String::new())
+    for part in PARTS {
+        let mut doc = cargo(root);
+        doc.args(["doc", "--quiet", "--locked", "--no-deps", "--document-private-items"]);
+        status(doc.args(part).env("RUSTDOCFLAGS", "-D warnings"))?;
+    }
+    Ok(String::new())
 }
 
 /// The cargo that runs us, so that a pinned tool-chain stays pinned.

@@ -2,6 +2,7 @@
 //! Owns the order, the list of allowed skips and the times; a tier's own run is in `tier`.
 
 pub(crate) mod build;
+mod guest;
 mod libtest;
 mod metastore;
 mod tier;
@@ -19,10 +20,10 @@ use crate::setup::kubernetes::{Choice, Kubernetes};
 use crate::setup::versions;
 use crate::vm::Kernel;
 use crate::{ebpf, place, setup};
+use guest::Beside;
+pub(crate) use guest::Cases;
 use libtest::Tally;
 pub(crate) use metastore::Long as LongMetastore;
-use tier::Beside;
-pub(crate) use tier::Cases;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -199,7 +200,7 @@ fn run_guests(report: &mut Report, guests: &[(Kernel, Cases)]) {
     let out = place::target().join("vmtest-out");
     for (kernel, cases) in guests {
         report.phase(&format!("vm {} {cases:?}", kernel.series()), || {
-            tier::vm(&files, *kernel, cases, &out)
+            guest::vm(&files, *kernel, cases, &out)
         });
     }
 }
@@ -245,6 +246,9 @@ impl Report {
                 self.tally.skipped -= 1;
                 self.tally.failed += 1;
             }
+        }
+        for remark in &self.tally.remarks {
+            println!("remark: {remark}");
         }
         println!("=== minutes");
         for line in &self.lines {

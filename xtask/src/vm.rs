@@ -7,6 +7,7 @@ pub(crate) mod initrd;
 pub(crate) mod libs;
 pub(crate) mod qemu;
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -133,6 +134,18 @@ pub(crate) struct Ended {
     pub(crate) exit_code: i32,
     pub(crate) wall: Duration,
 }
+
+/// A guest whose command says nothing any more, and what could be learnt of it.
+#[derive(Debug)]
+pub(crate) struct Stood(String);
+
+impl fmt::Display for Stood {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Stood {}
 
 /// Boots the guest, streams its command's output to `sink` and waits for it to power off.
 pub(crate) fn boot(guest: &Guest, sink: &mut dyn FnMut(Stream, &[u8])) -> anyhow::Result<Ended> {

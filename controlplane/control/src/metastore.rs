@@ -110,26 +110,25 @@ impl Serving {
     }
 }
 
+/// Of the process, where it has several stores.
+const BESIDE_STORES: [&str; 3] = ["stores-file", "data-dir", "worker-threads"];
+
 /// Each of them says for itself what else there is to say.
 fn refuse_beside_stores() -> Result<(), String> {
-    let matches = Flags::command();
+    let mut command = Flags::command();
     let words = std::iter::once(OsString::from("metastore")).chain(own_words());
-    let matches = matches.try_get_matches_from(words).map_err(|error| error.to_string())?;
-    let is_given = |id: &&str| matches.value_source(id) == Some(ValueSource::CommandLine);
-    let own = ["stores_file", "data_dir", "worker_threads"];
-    let others = matches.ids().map(clap::Id::as_str).filter(|id| !own.contains(id));
-    // Groups of flags are among them, and have no source where they are flattened.
-    let mut flags =
-        others.filter(|id| Flags::command().get_arguments().any(|one| one.get_id() == id));
-    match flags.find(is_given) {
-        Some(id) => {
-            let flag = id.replace('_', "-");
-            Err(format!(
-                "--{flag} beside --stores-file: give it to each store, or to \"*\", in the file"
-            ))
-        }
-        None => Ok(()),
-    }
+    let matches = command.try_get_matches_from_mut(words).map_err(|error| error.to_string())?;
+    let is_given = |flag: &clap::Arg| {
+        matches.value_source(flag.get_id().as_str()) == Some(ValueSource::CommandLine)
+    };
+    let given = command.get_arguments().filter(|flag| is_given(flag));
+    let mut others =
+        given.filter_map(clap::Arg::get_long).filter(|name| !BESIDE_STORES.contains(name));
+    others.next().map_or(Ok(()), |flag| {
+        Err(format!(
+            "--{flag} beside --stores-file: give it to each store, or to \"*\", in the file"
+        ))
+    })
 }
 
 async fn several(stores: Stores) -> ExitCode {

@@ -77,7 +77,7 @@ pub(crate) fn control_program(profile: Profile) -> anyhow::Result<PathBuf> {
 }
 
 /// Tests beside a real etcd are behind features; see the manifests.
-pub(super) const FEATURES: [&str; 2] = ["--features", "metastore/parity,control/parity"];
+pub(crate) const FEATURES: [&str; 2] = ["--features", "metastore/parity,control/parity"];
 
 /// Every program and every test of the workspace, in one command: cargo gives a dependency the features that all packages of a command ask
 /// for together, so that each other choice of packages would compile most dependencies once more.

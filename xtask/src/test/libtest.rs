@@ -8,6 +8,8 @@ pub(super) struct Tally {
     pub(super) skipped: u32,
     /// Skips with their reason, as `SKIP name: why` or libtest's `ignored` told them.
     pub(super) skips: Vec<Skip>,
+    /// What is to be known beside the counts.
+    pub(super) remarks: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +24,7 @@ impl Tally {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.skips.extend(other.skips);
+        self.remarks.extend(other.remarks);
     }
 
     /// The closing line, for people and for machines.

@@ -1,8 +1,8 @@
-//! Runs one tier and counts it. A tier that breaks off counts as one failure, whatever it had passed.
+//! Runs the tiers of the host and counts them; that of the guests is in `guest`. A tier that breaks off counts as one failure, whatever it
+//! had passed.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -10,20 +10,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::build::{self, Executable, TEST_BINARY};
+use super::build::{self, Executable};
 use super::libtest::{self, Tally};
 use super::metastore;
 use crate::kube::agent;
 use crate::kube::servers::{self, Servers};
 use crate::setup::kubernetes::Kubernetes;
-use crate::vm::{self, Clock, Guest, Kernel, Stream};
-
-/// Long enough for every case at four times its quiet time; a hang is found, a busy machine is not punished.
-const VM_LIMIT: Duration = Duration::from_secs(12 * 60);
-/// The same for the long ones.
-const LONG_LIMIT: Duration = Duration::from_secs(30 * 60);
-/// For one case. Every wait in a case ends after 30 s with a message; the longest case takes 40 s on a quiet host.
-const CASE_LIMIT: Duration = Duration::from_secs(240);
 
 /// Folders of packages whose tests need more than this machine has by itself.
 const NOT_UNIT: [&str; 3] = ["agent/vmtest", "controlplane/testkit", "controlplane/e2e"];
@@ -62,8 +54,9 @@ pub(super) fn e2e(kubernetes: &Kubernetes, filter: Option<&str>) -> anyhow::Resu
     let (mut tally, is_long) = (Tally::default(), filter.is_some_and(|it| it.contains(LONG)));
     for (folder, name) in [("controlplane/testkit", "testkit"), ("controlplane/e2e", "it")] {
         let mut command = command(built.test(folder, name)?);
-        // Each thread may have a control plane of its own, 600 MB and a core while it starts.
-        command.args(filter).arg("--test-threads=2");
+        // One after the other. Emulated CPUs spin for one another, the more the fewer real ones they have: two nodes of eight CPUs at a time
+        // took 310 s on two cores for what takes 144 s in turn, and pods started after 30 s instead of 8.
+        command.args(filter).arg("--test-threads=1");
         if !is_long {
             command.args(["--skip", LONG]);
         }
@@ -123,211 +116,13 @@ pub(super) fn run_tests(mut tests: Command, who: &str, limit: Duration) -> anyho
     Ok(with_breakage(libtest::read(&output), succeeded, who))
 }
 
-/// A guest unlike the others, and the cases that need it: those with a certain word in their names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Special {
-    /// Booted with `psi=0`: no pressure stall information.
-    NoPsi,
-    /// In virtual time: for measurements that must not depend on how busy the host is.
-    Exact,
-}
-
-impl Special {
-    const ALL: [Special; 2] = [Special::NoPsi, Special::Exact];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Special::NoPsi => "nopsi_",
-            Special::Exact => "exact_",
-        }
-    }
-
-    fn equip(self, guest: &mut Guest) {
-        match self {
-            Special::NoPsi => guest.parameters.push("psi=0".to_owned()),
-            Special::Exact => guest.clock = Clock::Virtual,
-        }
-    }
-}
-
-/// The cases to run in one guest.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Cases {
-    /// All but the long ones and those of a special guest.
-    All,
-    /// Those whose name contains `smoke_`.
-    Smoke,
-    /// Those whose name contains `soak_`, for `cargo xtask soak long`.
-    Long,
-    /// All of a special guest.
-    Of(Special),
-    /// Those whose name contains this.
-    Named(String),
-}
-
 /// The word in the names of cases for `cargo xtask soak`.
 pub(super) const LONG: &str = "soak_";
 
-impl Cases {
-    /// Every case of `test`, a guest each.
-    pub(crate) fn every() -> Vec<Cases> {
-        [Cases::All].into_iter().chain(Special::ALL.map(Cases::Of)).collect()
-    }
-
-    /// The guest that these cases need, if it is no ordinary one.
-    fn special(&self) -> Option<Special> {
-        match self {
-            Cases::All | Cases::Smoke | Cases::Long => None,
-            Cases::Of(special) => Some(*special),
-            Cases::Named(part) => Special::ALL.into_iter().find(|it| part.contains(it.word())),
-        }
-    }
-
-    /// Arguments of the test binary.
-    fn choice(&self) -> Vec<&str> {
-        let mut choice = match self {
-            Cases::All => vec!["--skip", LONG],
-            Cases::Smoke => vec!["smoke_"],
-            Cases::Long => vec![LONG],
-            Cases::Of(special) => vec![special.word()],
-            Cases::Named(part) if part.contains(LONG) => vec![part.as_str()],
-            Cases::Named(part) => vec![part.as_str(), "--skip", LONG],
-        };
-        let others = Special::ALL.into_iter().filter(|it| Some(*it) != self.special());
-        choice.extend(others.flat_map(|it| ["--skip", it.word()]));
-        choice
-    }
-}
-
-/// Whether what a guest says is shown at once.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Show {
-    Now,
-    Later,
-}
-
-/// Cases on the real kernel, all in one boot.
-pub(super) fn vm(
-    files: &[(PathBuf, String)],
-    kernel: Kernel,
-    cases: &Cases,
-    out: &Path,
-) -> anyhow::Result<Tally> {
-    boot(files, kernel, cases, out, Show::Now).map(|(tally, _)| tally)
-}
-
-/// The cases in virtual time beside something else: they do not mind who computes too, and their guest has one CPU.
-pub(super) struct Beside(thread::JoinHandle<anyhow::Result<(Tally, String)>>);
-
-impl Beside {
-    pub(super) const CASES: Cases = Cases::Of(Special::Exact);
-
-    pub(super) fn begin(files: Vec<(PathBuf, String)>, kernel: Kernel, out: PathBuf) -> Beside {
-        let boot = move || boot(&files, kernel, &Beside::CASES, &out, Show::Later);
-        Beside(thread::spawn(boot))
-    }
-
-    /// Waits for its end, and shows all that it has said.
-    pub(super) fn end(self) -> anyhow::Result<Tally> {
-        let ended = self.0.join();
-        let (tally, said) = ended.map_err(|_panic| anyhow::anyhow!("its thread panicked"))??;
-        println!("{said}");
-        Ok(tally)
-    }
-}
-
-/// And what it has said.
-fn boot(
-    files: &[(PathBuf, String)],
-    kernel: Kernel,
-    cases: &Cases,
-    out: &Path,
-    show: Show,
-) -> anyhow::Result<(Tally, String)> {
-    let mut guest = Guest::new(&[TEST_BINARY, "--test-threads=1", "--color=never"]);
-    guest.command.extend(cases.choice().into_iter().map(str::to_owned));
-    guest.kernel = kernel;
-    guest.files = files.to_vec();
-    if let Some(special) = cases.special() {
-        special.equip(&mut guest);
-    }
-    guest.timeout = if *cases == Cases::Long { LONG_LIMIT } else { VM_LIMIT };
-    guest.silence = Some(CASE_LIMIT);
-    guest.out = Some(out.join(kernel.series()));
-    let mut output = Vec::new();
-    let mut errors = Vec::new();
-    let ended = vm::boot(&guest, &mut |stream, bytes| {
-        if show == Show::Now {
-            vm::pass_through(stream, bytes);
-        }
-        match stream {
-            Stream::Stdout => output.extend_from_slice(bytes),
-            Stream::Stderr => errors.extend_from_slice(bytes),
-        }
-    });
-    std::io::stdout().flush().context("write to stdout")?;
-    let said =
-        format!("{}\n{}", String::from_utf8_lossy(&output), String::from_utf8_lossy(&errors));
-    let succeeded = match ended {
-        Ok(ended) => ended.exit_code == 0,
-        Err(error) => {
-            println!("\nvm {}: {error:#}", kernel.series());
-            if let Some(case) = libtest::running(&String::from_utf8_lossy(&output)) {
-                println!("vm {}: {case} was running and did not end", kernel.series());
-            }
-            false
-        }
-    };
-    let who = format!("vm {}: the test binary", kernel.series());
-    let tally = with_cases(with_breakage(libtest::read(&said), succeeded, &who), cases);
-    Ok((tally, said))
-}
-
-/// A choice of ours that chooses nothing is a mistake of ours; a person's may match in another tier.
-fn with_cases(mut tally: Tally, cases: &Cases) -> Tally {
-    let is_ours = !matches!(cases, Cases::Named(_));
-    if is_ours && tally.passed + tally.failed + tally.skipped == 0 {
-        println!("{cases:?} are no cases at all; this counts as one failure");
-        tally.failed = 1;
-    }
-    tally
-}
-
-fn with_breakage(mut tally: Tally, succeeded: bool, who: &str) -> Tally {
+pub(super) fn with_breakage(mut tally: Tally, succeeded: bool, who: &str) -> Tally {
     if !succeeded && tally.failed == 0 {
         println!("{who} broke off; this counts as one failure");
         tally.failed = 1;
     }
     tally
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Cases, Special, Tally, with_cases};
-
-    #[track_caller]
-    fn check(cases: &Cases, arguments: &str, special: Option<Special>) {
-        assert_eq!(cases.choice().join(" "), arguments);
-        assert_eq!(cases.special(), special);
-    }
-
-    #[test]
-    fn a_set_of_cases_without_a_case_fails() {
-        let one = Tally { passed: 1, ..Tally::default() };
-        assert_eq!(with_cases(Tally::default(), &Cases::Long).failed, 1);
-        assert_eq!(with_cases(Tally::default(), &Cases::Of(Special::NoPsi)).failed, 1);
-        assert_eq!(with_cases(Tally::default(), &Cases::Named("x".to_owned())).failed, 0);
-        assert_eq!(with_cases(one, &Cases::Long).failed, 0);
-    }
-
-    #[test]
-    fn a_case_runs_in_the_guest_it_needs() {
-        let named = |part: &str| Cases::Named(part.to_owned());
-        let no_psi = Some(Special::NoPsi);
-        check(&Cases::All, "--skip soak_ --skip nopsi_ --skip exact_", None);
-        check(&Cases::Of(Special::Exact), "exact_ --skip nopsi_", Some(Special::Exact));
-        check(&named("nopsi_doctor"), "nopsi_doctor --skip soak_ --skip exact_", no_psi);
-        check(&named("agent_"), "agent_ --skip soak_ --skip nopsi_ --skip exact_", None);
-        check(&named("soak_a"), "soak_a --skip nopsi_ --skip exact_", None);
-    }
 }

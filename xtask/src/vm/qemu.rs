@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::{Clock, GRACE, Guest, Session, Stream, hang};
+use super::{Clock, GRACE, Guest, Session, Stood, Stream, hang};
 use crate::place;
 use crate::setup::{qemu, versions};
 
@@ -141,7 +141,7 @@ fn follow(
         }
         if let Some(silence) = guest.silence.filter(|limit| last_word.elapsed() > *limit) {
             let what = format!("the command has said nothing for {} s", silence.as_secs());
-            bail!("{what}\n{}", hang::examine(place, child));
+            return Err(Stood(format!("{what}\n{}", hang::examine(place, child))).into());
         }
         thread::sleep(LOOK_EVERY);
     }

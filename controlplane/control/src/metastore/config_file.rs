@@ -14,6 +14,13 @@ pub(super) struct Setting {
     pub(super) value: String,
 }
 
+impl Setting {
+    /// As a word of the command line.
+    pub(super) fn word(&self) -> OsString {
+        format!("--{}={}", self.key, self.value).into()
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Value {
@@ -127,8 +134,7 @@ pub(super) fn with_command_line(
         is_given(key) || others.copied().any(is_given)
     };
     let of_file = settings.iter().filter(|setting| !is_in_the_way(&setting.key));
-    let of_file = of_file.map(|Setting { key, value }| OsString::from(format!("--{key}={value}")));
-    of_file.chain(line.iter().cloned()).collect()
+    of_file.map(Setting::word).chain(line.iter().cloned()).collect()
 }
 
 #[cfg(test)]

@@ -174,8 +174,7 @@ fn words(name: &str, folder: &Path, own: &[Setting], of_all: &[Setting]) -> Vec<
         OsString::from("--name"),
         name.into(),
     ];
-    let own = own.iter().map(|Setting { key, value }| OsString::from(format!("--{key}={value}")));
-    line.extend(own);
+    line.extend(own.iter().map(Setting::word));
     config_file::with_command_line(of_all, &line, &ALTERNATIVES)
 }
 

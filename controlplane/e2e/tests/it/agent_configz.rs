@@ -6,7 +6,7 @@ use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::json;
-use testkit::{Bench, Cluster, Kubeconfig, Settings, eventually};
+use testkit::{Bench, Cluster, Kubeconfig, Node, Settings, eventually};
 
 use crate::daemonset::{agent_says, apply, ask, import_agent};
 use crate::node::POD_LIMIT;
@@ -14,17 +14,8 @@ use crate::node::POD_LIMIT;
 /// Of four CPUs the kubelet keeps two, and gives whole ones away itself.
 #[tokio::test]
 async fn a_kubelet_tells_its_managers_and_the_cpus_that_it_keeps() {
-    let bench = Bench::of_test().unwrap();
-    let cluster = Cluster::start(&bench).await.unwrap();
-    let kubelet = json!({
-        "cpuManagerPolicy": "static", "reservedSystemCPUs": "0,2", "topologyManagerPolicy": "restricted",
-    });
-    let settings = Settings { kubelet, ..Settings::default() };
-    let mut node = cluster.add_node(&bench, &settings).await.unwrap();
-    import_agent(&node);
+    let (cluster, mut node) = with_an_agent().await;
     let admin = cluster.apiserver().kubeconfig();
-    apply(admin, "enforce");
-    ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
     let told = "CPU manager static, topology manager restricted, memory manager None, cgroup driver cgroupfs, \
                 keeps CPUs 0,2 for the system";
     let said = until_doctor_says(admin, told).await;
@@ -38,8 +29,14 @@ async fn a_kubelet_tells_its_managers_and_the_cpus_that_it_keeps() {
     // A kubelet that starts anew is asked anew; it says the same.
     node.restart_kubelet().await.unwrap();
     until_doctor_says(admin, told).await;
+}
 
-    // Without the right it does not tell. All else goes on.
+/// Without the right it does not tell. All else goes on.
+#[tokio::test]
+async fn soak_agent_that_a_kubelet_tells_nothing_goes_on() {
+    let (cluster, _node) = with_an_agent().await;
+    let admin = cluster.apiserver().kubeconfig();
+    until_pools(admin, |pools| row(pools, "reserve").contains(" 0,2 ")).await;
     let client = cluster.client().await.unwrap();
     take_right(&client).await;
     ask(admin, &["rollout", "restart", "ds/berth-agent"]);
@@ -52,6 +49,21 @@ async fn a_kubelet_tells_its_managers_and_the_cpus_that_it_keeps() {
     );
     assert!(said.contains(" 0 to look at, 0 failed"), "{said}");
     until_pools(admin, |pools| row(pools, "reserve").is_empty()).await;
+}
+
+async fn with_an_agent() -> (Cluster, Node) {
+    let bench = Bench::of_test().unwrap();
+    let cluster = Cluster::start(&bench).await.unwrap();
+    let kubelet = json!({
+        "cpuManagerPolicy": "static", "reservedSystemCPUs": "0,2", "topologyManagerPolicy": "restricted",
+    });
+    let settings = Settings { kubelet, ..Settings::default() };
+    let node = cluster.add_node(&bench, &settings).await.unwrap();
+    import_agent(&node);
+    let admin = cluster.apiserver().kubeconfig();
+    apply(admin, "enforce");
+    ask(admin, &["rollout", "status", "ds/berth-agent", "--timeout=120s"]);
+    (cluster, node)
 }
 
 /// The role of the manifest, less the one rule.

@@ -17,8 +17,8 @@ const ALL_LIMIT: Duration = Duration::from_secs(600);
 const MOST_KIB: u64 = 30 * 1024;
 
 #[tokio::test]
-async fn twenty_pods_are_known_and_the_agent_stays_small() {
-    check(20).await;
+async fn twelve_pods_are_known_and_the_agent_stays_small() {
+    check(12).await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The agent as a DaemonSet while pods come and go: a rolling upgrade and its end.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -15,6 +15,9 @@ use crate::knobs::Knobs;
 use crate::node::{POD_LIMIT, life, pod, run_all};
 use crate::node_agent::{Agent, ENV, dedicated, files};
 use crate::placement::until_right;
+
+/// Pods come and go for so long, at least until the old agent has gone.
+const CHURN: Duration = Duration::from_secs(20);
 
 /// Pods run on all the while, and when the agent is gone the node is as it was before it came.
 #[tokio::test]
@@ -43,7 +46,7 @@ async fn an_upgrade_and_an_uninstall_leave_running_pods_alone() {
         rolled_out(admin).await;
         began.elapsed().as_secs_f64()
     };
-    let (upgraded, ()) = tokio::join!(upgraded, churn.run(POD_LIMIT / 4));
+    let (upgraded, ()) = tokio::join!(upgraded, churn.run(CHURN));
     until_right(&agent, &pods, POD_LIMIT).await;
     let right = began.elapsed().as_secs_f64();
     assert_eq!(churn.failures().await, [""; 0]);
