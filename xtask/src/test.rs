@@ -60,12 +60,9 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if wanted(Tier::Unit) || wanted(Tier::Vm) {
         report.phase("set-up and BPF", || prepare().map(|()| Tally::default()));
     }
-    let is_whole = args.filter.is_none() && args.kernel.is_none();
-    let beside = if is_whole && wanted(Tier::Unit) && wanted(Tier::Vm) {
-        begin_beside(&mut report)
-    } else {
-        None
-    };
+    let files = if wanted(Tier::Vm) { built_for_guests(&mut report) } else { Vec::new() };
+    let is_whole = args.filter.is_none() && args.kernel.is_none() && wanted(Tier::Unit);
+    let beside = (is_whole && !files.is_empty()).then(|| begin_beside(files.clone()));
     if wanted(Tier::Unit) {
         report.phase("unit", || tier::unit(args.filter.as_deref()));
     }
@@ -75,7 +72,7 @@ pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             guests.retain(|(_, cases)| *cases != Beside::CASES);
             report.phase("vm in virtual time, the rest of it", || beside.end());
         }
-        run_guests(&mut report, &guests);
+        run_guests(&mut report, &files, &guests);
     }
     if wanted(Tier::E2e) {
         let kubernetes = args.kubernetes.among(&versions::pinned()?)?;
@@ -166,15 +163,14 @@ pub(crate) fn every_case(kernel: Kernel) -> Vec<(Kernel, Cases)> {
 pub(crate) fn run_vm_cases(guests: &[(Kernel, Cases)]) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     report.phase("set-up and BPF", || prepare().map(|()| Tally::default()));
-    run_guests(&mut report, guests);
+    let files = built_for_guests(&mut report);
+    run_guests(&mut report, &files, guests);
     report.close()
 }
 
 /// The cases in virtual time, beside the unit tests.
-fn begin_beside(report: &mut Report) -> Option<Beside> {
-    let files = built_for_guests(report);
-    let out = place::target().join("vmtest-out/beside");
-    (!files.is_empty()).then(|| Beside::begin(files, Kernel::V6_1, out))
+fn begin_beside(files: Vec<(PathBuf, String)>) -> Beside {
+    Beside::begin(files, Kernel::V6_1, place::target().join("vmtest-out/beside"))
 }
 
 /// Nothing where it could not be built.
@@ -192,15 +188,14 @@ fn prepare() -> anyhow::Result<()> {
     ebpf::ensure_built().map(drop)
 }
 
-fn run_guests(report: &mut Report, guests: &[(Kernel, Cases)]) {
-    let files = built_for_guests(report);
+fn run_guests(report: &mut Report, files: &[(PathBuf, String)], guests: &[(Kernel, Cases)]) {
     if files.is_empty() {
         return;
     }
     let out = place::target().join("vmtest-out");
     for (kernel, cases) in guests {
         report.phase(&format!("vm {} {cases:?}", kernel.series()), || {
-            guest::vm(&files, *kernel, cases, &out)
+            guest::vm(files, *kernel, cases, &out)
         });
     }
 }

@@ -1,6 +1,7 @@
 //! The listener: HTTP/2 with gRPC for clients, HTTP/1 for probes and scrapers, on one port. Owns connections and which path goes where.
 
 mod caller;
+mod calls;
 pub mod pages;
 mod stats;
 pub mod tls;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -22,6 +23,7 @@ use tonic::body::Body;
 use tower::Service as _;
 use tracing::{Instrument as _, debug, warn};
 
+use self::calls::Calls;
 use self::tls::Certificates;
 use crate::grpc::{Caller, Services, is_admin};
 use crate::store::Store;
@@ -32,6 +34,8 @@ const WINDOW_BYTES: u32 = 8 << 20;
 const MOST_STREAMS: u32 = 1 << 20;
 /// Longer than any client takes to say who it is.
 const HANDSHAKE_LIMIT: Duration = Duration::from_secs(10);
+/// For answers that are on their way when the store ends.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(1);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(7200);
 
 /// What a connection needs.
@@ -95,11 +99,14 @@ impl Server {
         (peer, caller): (SocketAddr, Caller),
         stopping: &mut watch::Receiver<bool>,
     ) {
+        let server = Arc::new(self);
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
             request.extensions_mut().insert(caller.clone());
-            self.clone().answer(request)
+            let server = Arc::clone(&server);
+            async move { server.answer(request).await }
         });
-        let mut builder = Builder::new(TokioExecutor::new());
+        let mut calls = Calls::default();
+        let mut builder = Builder::new(calls.begun.clone());
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -110,11 +117,11 @@ impl Server {
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
+            ended = calls.run(connection.as_mut()) => ended,
             () = stopped(stopping) => {
                 connection.as_mut().graceful_shutdown();
-                let limit = Duration::from_secs(1);
-                tokio::time::timeout(limit, connection).await.unwrap_or(Ok(()))
+                let ended = calls.run(connection);
+                tokio::time::timeout(LAST_WORDS_LIMIT, ended).await.unwrap_or(Ok(()))
             }
         };
         if let Err(error) = ended {
@@ -123,20 +130,19 @@ impl Server {
     }
 
     async fn answer(
-        self,
+        &self,
         request: hyper::Request<Incoming>,
     ) -> Result<hyper::Response<Body>, Infallible> {
-        let Services { mut kv, mut watch, mut lease, mut cluster, mut maintenance, mut auth } =
-            self.services;
+        let services = &self.services;
         let path = request.uri().path();
         let service = path.strip_prefix("/etcdserverpb.").and_then(|path| path.split('/').next());
         match service {
-            Some("KV") => kv.call(request).await,
-            Some("Watch") => watch.call(request).await,
-            Some("Lease") => lease.call(request).await,
-            Some("Cluster") => cluster.call(request).await,
-            Some("Maintenance") => maintenance.call(request).await,
-            Some("Auth") => auth.call(request).await,
+            Some("KV") => services.kv.clone().call(request).await,
+            Some("Watch") => services.watch.clone().call(request).await,
+            Some("Lease") => services.lease.clone().call(request).await,
+            Some("Cluster") => services.cluster.clone().call(request).await,
+            Some("Maintenance") => services.maintenance.clone().call(request).await,
+            Some("Auth") => services.auth.clone().call(request).await,
             None if path == stats::PATH => {
                 let page = match is_admin(&self.store, request.extensions()) {
                     true => {

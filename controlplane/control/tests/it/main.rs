@@ -1,6 +1,8 @@
 //! The programs of the control plane as processes.
 
 #[cfg(feature = "metastore")]
+mod metastore_full_disk;
+#[cfg(feature = "metastore")]
 mod metastore_kill;
 #[cfg(feature = "metastore")]
 mod metastore_slow_watcher;

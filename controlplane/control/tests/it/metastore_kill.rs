@@ -3,7 +3,7 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ use proto::etcd::etcdserverpb::{CompactionRequest, PutRequest, RangeRequest};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
+
+use crate::store::{PROGRAM, Server};
 
 const CLIENTS: usize = 64;
 /// Clients share connections, as those of one apiserver do.
@@ -37,16 +39,6 @@ struct Killed {
     next: Vec<Revision>,
 }
 
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 impl Killed {
     fn new(folder: &Path) -> Killed {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -61,24 +53,19 @@ impl Killed {
         }
     }
 
-    async fn start(&self) -> (Running, Vec<Channel>) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_berth-control"));
+    async fn start(&self) -> (Server, Vec<Channel>) {
+        let url = format!("http://127.0.0.1:{}", self.port);
+        let mut command = Command::new(PROGRAM);
         command.args(["metastore", "--segment-bytes", "262144", "--watch-cache-bytes", "65536"]);
         command.args(["--watch-stream-bytes", "4096", "--data-dir"]).arg(&self.folder);
-        command.arg("--listen-client-urls").arg(format!("http://127.0.0.1:{}", self.port));
-        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let running = Running(child);
-        let endpoint = Endpoint::from_shared(format!("http://127.0.0.1:{}", self.port)).unwrap();
-        let began = Instant::now();
+        command.args(["--listen-client-urls", &url]).stderr(Stdio::null());
+        let server = Server::of(command, url.clone()).await;
+        let endpoint = Endpoint::from_shared(url).unwrap();
         let mut channels = Vec::new();
-        while channels.len() < CONNECTIONS {
-            match endpoint.connect().await {
-                Ok(channel) => channels.push(channel),
-                Err(error) if began.elapsed() > Duration::from_secs(30) => panic!("{error}"),
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
+        for _ in 0..CONNECTIONS {
+            channels.push(endpoint.connect().await.unwrap());
         }
-        (running, channels)
+        (server, channels)
     }
 
     /// What must be so after a start.
@@ -140,7 +127,7 @@ impl Killed {
     }
 
     /// Clients and watches, until the program is killed in the middle of it.
-    async fn live(&mut self, (running, channels): (Running, Vec<Channel>), seed: u64) {
+    async fn live(&mut self, (server, channels): (Server, Vec<Channel>), seed: u64) {
         let goes_on = Arc::new(AtomicBool::new(true));
         let (_no_goal, goal) = watch::channel(None);
         let watching = self.watch(&channels, &goal);
@@ -155,7 +142,7 @@ impl Killed {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(300 + seed * 37 % 400)).await;
-        drop(running);
+        drop(server);
         goes_on.store(false, Ordering::Relaxed);
         for client in clients {
             client.await.unwrap();
@@ -192,13 +179,13 @@ async fn killed_while_64_clients_write_it_has_all_that_was_acknowledged() {
     let (folder, began) = (tempfile::tempdir().unwrap(), Instant::now());
     let mut killed = Killed::new(folder.path());
     for round in 0..=rounds {
-        let (running, channels) = killed.start().await;
+        let (server, channels) = killed.start().await;
         killed.examine(&channels[0]).await;
         if round % 3 == 2 {
             killed.compact(&channels[0]).await;
         }
         if round < rounds {
-            killed.live((running, channels), round).await;
+            killed.live((server, channels), round).await;
         }
     }
     killed.crowd.check_written(&killed.chronicle).unwrap();

@@ -2,50 +2,36 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use proto::etcd::etcdserverpb::{LeaseGrantRequest, PutRequest, StatusRequest};
 use tonic::Code;
 
-use crate::store::{PROGRAM, Server, free_url};
+use crate::store::{PROGRAM, Running, Server, free_url};
 
 /// As long as anything here may take on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 struct Process {
     folder: tempfile::TempDir,
-    child: Child,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+    running: Running,
 }
 
 impl Process {
     fn begin(stores: &str) -> Process {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("stores.yaml"), stores).unwrap();
-        let child = start(folder.path());
-        Process { folder, child }
+        let running = start(folder.path());
+        Process { folder, running }
     }
 
     fn again(&mut self) {
-        self.child = start(self.folder.path());
+        self.running = start(self.folder.path());
     }
 
     fn write(&self, stores: &str) {
         fs::write(self.folder.path().join("stores.yaml"), stores).unwrap();
-    }
-
-    fn end(&mut self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-        self.child.wait().unwrap();
     }
 
     fn folder_of(&self, store: &str) -> PathBuf {
@@ -53,11 +39,11 @@ impl Process {
     }
 }
 
-fn start(folder: &Path) -> Child {
+fn start(folder: &Path) -> Running {
     let mut command = Command::new(PROGRAM);
     command.arg("metastore").arg("--stores-file").arg(folder.join("stores.yaml"));
     command.arg("--data-dir").arg(folder.join("data"));
-    command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    Running::begin(command.stderr(Stdio::null()))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -124,7 +110,7 @@ fn stores_of_one_process_know_nothing_of_each_other() {
         assert!(put(&one, "small", "v").await.is_err(), "the alarm is raised");
         put(&other, "small", "v").await.unwrap();
     });
-    process.end("-KILL");
+    process.running.end("-KILL");
     process.again();
     runtime().block_on(async {
         let [one, other] = [Server::at(&first).await, Server::at(&second).await];
@@ -133,7 +119,7 @@ fn stores_of_one_process_know_nothing_of_each_other() {
         assert_eq!((one.revision().await, other.revision().await), (5, 10));
         assert_eq!((one.leases().await.len(), other.leases().await.len()), (1, 0));
     });
-    process.end("-TERM");
+    process.running.end("-TERM");
 }
 
 #[test]
@@ -150,7 +136,7 @@ fn a_damaged_store_leaves_the_others_alone_and_comes_back_when_it_is_mended() {
             }
         }
     });
-    process.end("-TERM");
+    process.running.end("-TERM");
     let log = process.folder_of("first").join(format!("{:020}.log", 0));
     let whole = fs::read(&log).unwrap();
     let mut damaged = whole.clone();
@@ -167,7 +153,7 @@ fn a_damaged_store_leaves_the_others_alone_and_comes_back_when_it_is_mended() {
         assert_eq!(values(&Server::at(&first).await).await.len(), 5, "it was tried again");
         assert_eq!(values(&other).await.len(), 6);
     });
-    assert!(process.child.try_wait().unwrap().is_none(), "the process goes on");
+    assert!(process.running.0.try_wait().unwrap().is_none(), "the process goes on");
 }
 
 #[test]

@@ -22,27 +22,41 @@ use tonic::transport::{Channel, Endpoint};
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_berth-control");
 
-/// A server of etcd's API. A process that was started for it ends when it is dropped.
+/// A process that ends with its value.
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    pub(crate) fn begin(command: &mut Command) -> Running {
+        Running(command.stdin(Stdio::null()).spawn().unwrap())
+    }
+
+    /// As an operator ends it, by the name of a signal.
+    pub(crate) fn end(&mut self, signal: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A server of etcd's API, and the process that was started for it.
 pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) channel: Channel,
-    child: Option<Child>,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let Some(child) = &mut self.child else { return };
-        // It may have ended already.
-        let _ = child.kill();
-        let _ = child.wait();
-    }
+    process: Option<Running>,
 }
 
 impl Server {
     /// Returns when it answers.
     pub(crate) async fn of(mut command: Command, url: String) -> Server {
-        let child = command.stdin(Stdio::null()).spawn().unwrap();
-        Server::answering(url, Some(child)).await
+        Server::answering(url, Some(Running::begin(&mut command))).await
     }
 
     /// One that somebody else has started.
@@ -50,9 +64,9 @@ impl Server {
         Server::answering(url.to_owned(), None).await
     }
 
-    async fn answering(url: String, child: Option<Child>) -> Server {
+    async fn answering(url: String, process: Option<Running>) -> Server {
         let channel = Endpoint::from_shared(url.clone()).unwrap().connect_lazy();
-        let server = Server { url, channel, child };
+        let server = Server { url, channel, process };
         let began = Instant::now();
         let mut client = MaintenanceClient::new(server.channel.clone());
         while let Err(error) = client.status(StatusRequest {}).await {
@@ -67,25 +81,38 @@ impl Server {
     }
 
     pub(crate) async fn ours_with(folder: &Path, more: &[&str]) -> Server {
+        Server::ours_by(Command::new(PROGRAM), folder, more).await
+    }
+
+    /// By a command that runs the program.
+    pub(crate) async fn ours_by(mut command: Command, folder: &Path, more: &[&str]) -> Server {
         let url = free_url();
-        let mut command = Command::new(PROGRAM);
         command.args(["metastore", "--segment-bytes", "1048576", "--watch-cache-bytes", "16384"]);
         command.arg("--data-dir").arg(folder).args(["--listen-client-urls", &url]);
         command.args(more).stderr(Stdio::null());
         Server::of(command, url).await
     }
 
-    /// As an operator ends it.
     pub(crate) async fn end(mut self) {
-        let child = self.child.as_mut().expect("a process of its own");
-        let id = child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        child.wait().unwrap();
+        self.process.as_mut().expect("a process of its own").end("-TERM");
+    }
+
+    /// With which code it ends when nobody asks it to.
+    pub(crate) async fn ended_by_itself(mut self, within: Duration) -> Option<i32> {
+        let child = &mut self.process.as_mut().expect("a process of its own").0;
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(began.elapsed() < within, "it goes on");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// What is resident of its process.
     pub(crate) fn rss_kib(&self) -> u64 {
-        let pid = self.child.as_ref().expect("a process of its own").id();
+        let pid = self.process.as_ref().expect("a process of its own").0.id();
         let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.split_whitespace().next().unwrap().parse().unwrap()

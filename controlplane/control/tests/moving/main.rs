@@ -8,7 +8,7 @@ mod store;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use proto::etcd::etcdserverpb::request_op::Request as Op;
 use proto::etcd::etcdserverpb::{Compare, PutRequest, RequestOp, TxnRequest};
 use proto::etcd::mvccpb::KeyValue;
 
-use store::{PROGRAM, Server, assert_same, free_url, task};
+use store::{PROGRAM, Running, Server, assert_same, free_url, task};
 
 fn etcd() -> PathBuf {
     env::var_os("BERTH_ETCD").expect("BERTH_ETCD names the program of an etcd").into()
@@ -136,16 +136,6 @@ fn we_go_on_with_a_snapshot_of_an_etcd() {
     });
 }
 
-/// Ends what it started.
-struct Importing(Child);
-
-impl Drop for Importing {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 #[test]
 fn an_etcd_is_taken_over_while_it_is_written_to() {
     let folder = tempfile::tempdir().unwrap();
@@ -167,8 +157,8 @@ fn an_etcd_is_taken_over_while_it_is_written_to() {
         });
         let mut command = Command::new(PROGRAM);
         command.args(["metastore", "import", "--from", &theirs.url.replace("http", "etcd")]);
-        command.arg("--data-dir").arg(&new).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut importing = Importing(command.spawn().unwrap());
+        command.arg("--data-dir").arg(&new).stdout(Stdio::piped());
+        let mut importing = Running::begin(&mut command);
         tokio::time::sleep(Duration::from_secs(5)).await;
         // Compaction goes on, and so do the writes; then clients stop, and the store takes what is left.
         theirs.compact(theirs.revision().await - 10).await;
@@ -221,7 +211,7 @@ fn a_kine_is_taken_over_while_it_is_written_to() {
         }
         let mut importing = Command::new(PROGRAM);
         importing.args(["metastore", "import", "--from", &theirs.url]).arg("--data-dir").arg(&new);
-        let mut importing = Importing(importing.stdin(Stdio::null()).spawn().unwrap());
+        let mut importing = Running::begin(&mut importing);
         for nth in 2500..2800 {
             create(&theirs, nth).await;
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -19,6 +19,7 @@ use proto::etcd::etcdserverpb::{
 };
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
+use tracing::Instrument as _;
 
 use self::cursor::Cursor;
 use super::{Caller, OVERHEAD_BYTES, Shared, unreadable};
@@ -111,14 +112,10 @@ impl kv_server::Kv for Kv {
         }
     }
 
+    /// For who calls the generated service; over the wire it is [`KvService`] that is asked.
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
-        self.0.permit(request.extensions()).txn(request.get_ref())?;
-        let request = request.into_inner();
-        check::txn(&request, self.0.settings.max_txn_ops)?;
-        if prost::Message::encoded_len(&request) > self.0.settings.max_request_bytes {
-            return Err(Refusal::RequestTooLarge.into());
-        }
-        Ok(Response::new(self.0.store.write(&request).await?))
+        let caller = Caller::of(request.extensions());
+        self.0.transact(&caller, request.get_ref()).await.map(Response::new)
     }
 
     async fn compact(
@@ -141,9 +138,75 @@ impl Kv {
         let success = vec![RequestOp { request: Some(op) }];
         Ok(self.0.store.write(&TxnRequest { success, ..TxnRequest::default() }).await?)
     }
+
+    fn begin(&self, request: &RangeRequest) -> Result<body::RangeBody, Status> {
+        let committed = self.0.store.committed();
+        let header = self.0.store.header(committed.revision);
+        let cursor = Cursor::new(committed, request)?;
+        body::RangeBody::new(cursor, request, header)
+    }
+
+    async fn range_over_http<B>(self, request: http::Request<B>) -> Result<Answered, Status>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (caller, request) = self.read::<B, RangeRequest>(request).await?;
+        if request.range_end.is_empty() {
+            return self.ranged(caller, request).await;
+        }
+        // Short calls of the same connection do not wait until a long list is found.
+        let found = tokio::spawn(self.ranged(caller, request).in_current_span());
+        found.await.unwrap_or_else(|error| Err(Status::internal(error.to_string())))
+    }
+
+    async fn ranged(self, caller: Caller, request: RangeRequest) -> Result<Answered, Status> {
+        self.0.permit_of(&caller).range(&request)?;
+        range::check(&request)?;
+        if range::is_plain(&request) {
+            return self.begin(&request).map(answered);
+        }
+        let mut request = Request::new(request);
+        request.extensions_mut().insert(caller);
+        let answer = kv_server::Kv::range(&self, request).await?;
+        body::whole(answer.get_ref()).map(answered)
+    }
+
+    async fn txn_over_http<B>(self, request: http::Request<B>) -> Result<Answered, Status>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (caller, request) = self.read::<B, TxnRequest>(request).await?;
+        let answer = self.0.transact(&caller, &request).await?;
+        body::whole(&answer).map(answered)
+    }
+
+    /// Who asks, and the one message of the call.
+    async fn read<B, T>(&self, request: http::Request<B>) -> Result<(Caller, T), Status>
+    where
+        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        T: prost::Message + Default,
+    {
+        let most = self.0.settings.max_request_bytes + OVERHEAD_BYTES;
+        let caller = Caller::of(request.extensions());
+        let body = Limited::new(request.into_body(), most).collect().await;
+        let body = body.map_err(|_long_or_gone| Status::from(Refusal::RequestTooLarge))?.to_bytes();
+        Ok((caller, body::message(body)?))
+    }
 }
 
 impl Shared {
+    async fn transact(&self, caller: &Caller, request: &TxnRequest) -> Result<TxnResponse, Status> {
+        self.permit_of(caller).txn(request)?;
+        check::txn(request, self.settings.max_txn_ops)?;
+        if prost::Message::encoded_len(request) > self.settings.max_request_bytes {
+            return Err(Refusal::RequestTooLarge.into());
+        }
+        Ok(self.store.write(request).await?)
+    }
+
     /// A request that is too large by itself.
     fn admit(&self, key: &[u8], value_bytes: usize) -> Result<(), Refusal> {
         let bytes = key.len() + value_bytes;
@@ -157,15 +220,15 @@ fn selected(committed: &Committed, request: &RangeRequest) -> Result<Selection, 
     range::select(&view, request, committed).map_err(|error| unreadable(&error))
 }
 
-/// The whole service: ranges in the order of their keys are sent while they are read, everything else is as generated.
+/// The whole service. Ranges in the order of their keys are sent while they are read; transactions, which is what apiservers write with, are
+/// read and answered here too, without the streams, buffers and metadata that a generated call has; everything else is as generated.
 #[derive(Clone, Debug)]
 pub(crate) struct KvService {
     shared: Shared,
     others: KvServer<Kv>,
 }
 
-type Answering =
-    Pin<Box<dyn Future<Output = Result<http::Response<tonic::body::Body>, Infallible>> + Send>>;
+type Answering = Pin<Box<dyn Future<Output = Result<Answered, Infallible>> + Send>>;
 
 impl KvService {
     pub(super) fn new(shared: Shared) -> KvService {
@@ -175,54 +238,13 @@ impl KvService {
             .max_encoding_message_size(usize::MAX);
         KvService { shared, others }
     }
-
-    fn begin(&self, request: &RangeRequest) -> Result<body::RangeBody, Status> {
-        let committed = self.shared.store.committed();
-        let header = self.shared.store.header(committed.revision);
-        let cursor = Cursor::new(committed, request)?;
-        body::RangeBody::new(cursor, request, header)
-    }
-
-    async fn range<B>(self, request: http::Request<B>) -> http::Response<tonic::body::Body>
-    where
-        B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        let most = self.shared.settings.max_request_bytes + OVERHEAD_BYTES;
-        let caller = Caller::of(request.extensions());
-        let body = match Limited::new(request.into_body(), most).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(_) => return Status::from(Refusal::RequestTooLarge).into_http(),
-        };
-        let request = match body::message::<RangeRequest>(body) {
-            Ok(request) => request,
-            Err(status) => return status.into_http(),
-        };
-        let allowed = self.shared.permit_of(&caller).range(&request);
-        let checked = allowed.and_then(|()| range::check(&request).map_err(Status::from));
-        if let Err(status) = checked {
-            return status.into_http();
-        }
-        if !range::is_plain(&request) {
-            let kv = Kv(self.shared.clone());
-            let mut request = Request::new(request);
-            request.extensions_mut().insert(caller);
-            let answer = kv_server::Kv::range(&kv, request).await;
-            return match answer.and_then(|response| body::whole(response.get_ref())) {
-                Ok(body) => answered(body),
-                Err(status) => status.into_http(),
-            };
-        }
-        match self.begin(&request) {
-            Ok(body) => answered(body),
-            Err(status) => status.into_http(),
-        }
-    }
 }
+
+type Answered = http::Response<tonic::body::Body>;
 
 fn answered(
     body: impl http_body::Body<Data = bytes::Bytes, Error = Status> + Send + 'static,
-) -> http::Response<tonic::body::Body> {
+) -> Answered {
     let mut response = http::Response::new(tonic::body::Body::new(body));
     let grpc = http::HeaderValue::from_static("application/grpc");
     response.headers_mut().insert(http::header::CONTENT_TYPE, grpc);
@@ -234,7 +256,7 @@ where
     B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
 {
-    type Response = http::Response<tonic::body::Body>;
+    type Response = Answered;
     type Error = Infallible;
     type Future = Answering;
 
@@ -243,10 +265,15 @@ where
     }
 
     fn call(&mut self, request: http::Request<B>) -> Answering {
-        if request.uri().path() == "/etcdserverpb.KV/Range" {
-            let service = self.clone();
-            return Box::pin(async move { Ok(service.range(request).await) });
+        let kv = Kv(self.shared.clone());
+        match request.uri().path() {
+            "/etcdserverpb.KV/Range" => Box::pin(async move {
+                Ok(kv.range_over_http(request).await.unwrap_or_else(Status::into_http))
+            }),
+            "/etcdserverpb.KV/Txn" => Box::pin(async move {
+                Ok(kv.txn_over_http(request).await.unwrap_or_else(Status::into_http))
+            }),
+            _ => self.others.call(request),
         }
-        self.others.call(request)
     }
 }

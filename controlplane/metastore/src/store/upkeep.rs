@@ -19,6 +19,7 @@ use crate::engine::{EngineError, Lsn, ReadError};
 use crate::index::{Index, KeyRange};
 use crate::mvcc::{Entry, Place, Revision, Version};
 use crate::record;
+use crate::refusal::Refusal;
 
 /// At least so much of the log lies behind a checkpoint before the next one is written, and at least twice what a checkpoint takes.
 const CHECKPOINT_EVERY_BYTES: u64 = 64 << 20;
@@ -72,8 +73,9 @@ impl Store {
         }
     }
 
-    /// Writes a checkpoint now, for a quick start.
-    pub fn checkpoint(&self) -> Result<(), EngineError> {
+    /// Writes a checkpoint now.
+    #[cfg(test)]
+    pub(crate) fn checkpoint(&self) -> Result<(), EngineError> {
         self.write_checkpoint(&AtomicBool::new(false)).map(drop)
     }
 
@@ -132,7 +134,7 @@ impl Store {
         sequencer.groups.front().map_or(sequencer.group.at, |(_, at)| *at)
     }
 
-    /// `None` where the store is over first.
+    /// `None` where nobody waits for it any more, or the store has ended.
     fn write_checkpoint(
         &self,
         is_over: &AtomicBool,
@@ -155,6 +157,9 @@ impl Store {
                 let is_quiet = sequencer.group.payload.is_empty() && !sequencer.is_writing;
                 if is_quiet {
                     return Some(sequencer.snapshot(sequencer.group.at));
+                }
+                if sequencer.has_no_committer() {
+                    return None;
                 }
                 sequencer.wants_snapshot = true;
                 sequencer.taken.take()
@@ -218,6 +223,11 @@ pub(super) struct Snapshot {
 }
 
 impl Sequencer {
+    /// The log takes no more: what is in the group stays there.
+    fn has_no_committer(&self) -> bool {
+        self.ended == Some(Refusal::TimedOut)
+    }
+
     pub(super) fn snapshot(&self, at: Lsn) -> Snapshot {
         let groups = self.groups.iter().map(|(revision, at)| (*revision, at.0)).collect();
         Snapshot { at, checkpoint: Checkpoint { state: self.state.clone(), groups } }

@@ -170,11 +170,13 @@ fn put_number(into: &mut BytesMut, field: u8, number: i64) {
 }
 
 /// An answer that is there as a whole.
-pub(super) fn whole(
-    response: &RangeResponse,
-) -> Result<impl Body<Data = Bytes, Error = Status> + Send + use<>, Status> {
-    let mut bytes = prefixed(response.encoded_len(), response.encoded_len())?;
-    bytes.put_slice(&response.encode_to_vec());
+pub(super) fn whole<T: prost::Message>(
+    response: &T,
+) -> Result<impl Body<Data = Bytes, Error = Status> + Send + use<T>, Status> {
+    let length = response.encoded_len();
+    let mut bytes = prefixed(length, length)?;
+    // The buffer grows where it is too short, so nothing can fail.
+    response.encode_raw(&mut bytes);
     let body = Full::new(bytes.freeze()).map_err(|never| match never {});
     Ok(body.with_trailers(std::future::ready(Some(Ok(ok())))))
 }

@@ -270,3 +270,25 @@ fn more_than_the_log_takes_is_refused() {
     store.close();
     assert!(matches!(committer.join().unwrap(), Ended::Closed));
 }
+
+/// Writes that came while the log broke are in a group that stays for ever; a checkpoint that waited for its end would, too.
+#[test]
+fn a_checkpoint_of_a_store_that_has_ended_is_given_up() {
+    let faults = [vec![Fault::NotWritten; 50], vec![Fault::Broken]].concat();
+    let (rig, ..) = faulty(&faults);
+    let runtime = runtime();
+    let begin = |key: &'static str| {
+        let store = Arc::clone(&rig.store);
+        let write = runtime.spawn(async move { store.txn(&put(key, "value")).await });
+        std::thread::sleep(Duration::from_millis(5));
+        write
+    };
+    for write in [begin("/first"), begin("/second")] {
+        runtime.block_on(write).unwrap().unwrap_err();
+    }
+    let (store, (over, waiting)) = (Arc::clone(&rig.store), std::sync::mpsc::channel());
+    std::thread::spawn(move || over.send(store.checkpoint()));
+    let given_up = waiting.recv_timeout(Duration::from_secs(10)).expect("nothing is waited for");
+    given_up.unwrap();
+    assert!(matches!(rig.end(), Ended::Engine(_)));
+}
