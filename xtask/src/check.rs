@@ -120,19 +120,10 @@ fn fmt(root: &Path) -> anyhow::Result<String> {
     Ok(String::new())
 }
 
-/// What the compiler is asked about in turn. The product in the profile and with the features of its tests: what compiling it
-/// needs, macros and build scripts, is then there for them. Ours in the profile that it is run from, for the same reason.
-const PARTS: [&[&str]; 2] = [
-    &["--workspace", "--exclude", "xtask", "--profile", "ci", FEATURES[0], FEATURES[1]],
-    &["--package", "xtask"],
-];
-
 fn clippy(root: &Path) -> anyhow::Result<String> {
-    for part in PARTS {
-        let mut clippy = cargo(root);
-        clippy.args(["clippy", "--locked", "--all-targets"]).args(part);
-        status(clippy.args(["--", "-D", "warnings"]))?;
-    }
+    let mut clippy = cargo(root);
+    clippy.args(["clippy", "--locked", "--workspace", "--all-targets"]).args(FEATURES);
+    status(clippy.args(["--", "-D", "warnings"]))?;
     // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
     let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];
     for manifest in FUZZ {
@@ -142,12 +133,9 @@ fn clippy(root: &Path) -> anyhow::Result<String> {
 }
 
 fn docs(root: &Path) -> anyhow::Result<String> {
-    for part in PARTS {
-        let mut doc = cargo(root);
-        doc.args(["doc", "--quiet", "--locked", "--no-deps", "--document-private-items"]);
-        status(doc.args(part).env("RUSTDOCFLAGS", "-D warnings"))?;
-    }
-    Ok(String::new())
+    let arguments =
+        ["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"];
+    status(cargo(root).args(arguments).env("RUSTDOCFLAGS", "-D warnings")).map(|()| String::new())
 }
 
 /// The cargo that runs us, so that a pinned tool-chain stays pinned.

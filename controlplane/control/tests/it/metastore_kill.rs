@@ -129,7 +129,7 @@ impl Killed {
     /// Clients and watches, until the program is killed in the middle of it.
     async fn live(&mut self, (server, channels): (Server, Vec<Channel>), seed: u64) {
         let goes_on = Arc::new(AtomicBool::new(true));
-        let (_no_goal, goal) = watch::channel(None);
+        let (set_goal, goal) = watch::channel(None);
         let watching = self.watch(&channels, &goal);
         let clients: Vec<JoinHandle<()>> = (0..CLIENTS)
             .map(|nth| {
@@ -143,6 +143,8 @@ impl Killed {
             .collect();
         tokio::time::sleep(Duration::from_millis(300 + seed * 37 % 400)).await;
         drop(server);
+        // Nothing more comes, so whoever is slow reads the rest at once.
+        set_goal.send_replace(Some(Revision::MAX));
         goes_on.store(false, Ordering::Relaxed);
         for client in clients {
             client.await.unwrap();

@@ -161,15 +161,15 @@ impl Kv {
     }
 
     async fn ranged(self, caller: Caller, request: RangeRequest) -> Result<Answered, Status> {
+        if !range::is_plain(&request) {
+            let mut request = Request::new(request);
+            request.extensions_mut().insert(caller);
+            let answer = kv_server::Kv::range(&self, request).await?;
+            return body::whole(answer.get_ref()).map(answered);
+        }
         self.0.permit_of(&caller).range(&request)?;
         range::check(&request)?;
-        if range::is_plain(&request) {
-            return self.begin(&request).map(answered);
-        }
-        let mut request = Request::new(request);
-        request.extensions_mut().insert(caller);
-        let answer = kv_server::Kv::range(&self, request).await?;
-        body::whole(answer.get_ref()).map(answered)
+        self.begin(&request).map(answered)
     }
 
     async fn txn_over_http<B>(self, request: http::Request<B>) -> Result<Answered, Status>
