@@ -58,6 +58,8 @@ pub struct Store {
     pub identity: Identity,
     pub metrics: Metrics,
     pub policy: policy::Current,
+    /// Held by whoever forgets, through the pause after it.
+    forgetting: tokio::sync::Mutex<()>,
     /// Room is to be given back now, however little it is.
     wants_room: AtomicBool,
     /// Of the checkpoint that was read; 0 for none.

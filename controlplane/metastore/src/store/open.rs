@@ -116,6 +116,7 @@ impl Store {
             identity: options.identity,
             metrics: Metrics::default(),
             policy: Current::default(),
+            forgetting: tokio::sync::Mutex::default(),
             wants_room: AtomicBool::new(false),
             opened_from: from,
             began,
