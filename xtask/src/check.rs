@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 
 use crate::test::build::FEATURES;
-use crate::{codegen, deny, deps, ebpf, place, tidy};
+use crate::{codegen, compiled, deny, deps, ebpf, place, tidy};
 
 /// Options of `cargo xtask check`.
 #[derive(Debug, clap::Args)]
@@ -123,7 +123,8 @@ fn fmt(root: &Path) -> anyhow::Result<String> {
 fn clippy(root: &Path) -> anyhow::Result<String> {
     let mut clippy = cargo(root);
     clippy.args(["clippy", "--locked", "--workspace", "--all-targets"]).args(FEATURES);
-    status(clippy.args(["--", "-D", "warnings"]))?;
+    clippy.args([compiled::MESSAGES, "--", "-D", "warnings"]);
+    compiled::run(&mut clippy, "debug")?;
     // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
     let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];
     for manifest in FUZZ {

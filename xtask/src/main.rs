@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod codegen;
+mod compiled;
 mod demo;
 mod deny;
 mod deps;

@@ -130,6 +130,8 @@ struct Sequencer {
     /// Why nothing is done any more.
     ended: Option<Refusal>,
     is_closing: bool,
+    /// Nobody writes groups any more: what is in one stays there.
+    has_no_committer: bool,
     limits: limits::Limits,
     /// Keys whose transactions are answered before they are durable.
     deferred_prefixes: Vec<Bytes>,

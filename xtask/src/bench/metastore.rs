@@ -26,7 +26,7 @@ pub(crate) struct Options {
     /// Everything small, in two minutes: shows that it works and writes below target/, since the figures mean nothing
     #[arg(long)]
     quick: bool,
-    /// How often every server is measured; the medians count [default: 3, quick 1]
+    /// How often every server is measured, kine once and only writing; the medians count [default: 3, quick 1]
     #[arg(long, value_name = "N")]
     runs: Option<u32>,
     /// Length of each timed stretch [default: 10]

@@ -8,7 +8,8 @@ use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use crate::place;
+use crate::compiled::MESSAGES;
+use crate::{compiled, place};
 
 /// Programs that go into the guest beside the tests.
 pub(super) const GUEST_PROGRAMS: [&str; 3] = ["berth-agent", "berth", "guest-load"];
@@ -28,9 +29,11 @@ pub(super) fn cargo(subcommand: &str) -> Command {
     cargo_in(Profile::Ci, subcommand)
 }
 
+const CI: &str = "ci";
+
 fn cargo_in(profile: Profile, subcommand: &str) -> Command {
     let name = match profile {
-        Profile::Ci => "ci",
+        Profile::Ci => CI,
         Profile::Release => "release",
     };
     let mut cargo = Command::new("cargo");
@@ -83,8 +86,12 @@ pub(crate) const FEATURES: [&str; 2] = ["--features", "metastore/parity,control/
 /// for together, so that each other choice of packages would compile most dependencies once more.
 pub(super) fn everything() -> anyhow::Result<Built> {
     let mut build = cargo("build");
-    build.args(["--workspace", "--exclude", "xtask", "--bins", "--tests"]).args(FEATURES);
-    artifacts(&mut build)
+    build
+        .args(["--workspace", "--exclude", "xtask", "--bins", "--tests"])
+        .args(FEATURES)
+        .arg(MESSAGES);
+    let messages = compiled::run(&mut build, CI).context("build what the tests run")?;
+    Ok(executables(&messages))
 }
 
 /// Those of xtask, in the profile that it is run from.
@@ -96,7 +103,10 @@ pub(super) fn own_tests(filter: Option<&str>) -> Command {
 
 fn release(what: &[&str]) -> anyhow::Result<Built> {
     let mut build = cargo_in(Profile::Release, "build");
-    artifacts(build.args(what))
+    build.args(what).arg(MESSAGES).stdin(Stdio::null());
+    let output = build.stderr(Stdio::inherit()).output().context("run cargo")?;
+    ensure!(output.status.success(), "cargo could not build {}", what.join(" "));
+    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
 }
 
 const CONTROL_PROGRAM: &str = "berth-control";
@@ -157,15 +167,6 @@ struct Target {
 #[derive(Debug, Deserialize)]
 struct Profiled {
     test: bool,
-}
-
-fn artifacts(cargo: &mut Command) -> anyhow::Result<Built> {
-    cargo.arg("--message-format=json-render-diagnostics");
-    let output =
-        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo could not build what the tests run");
-    let text = String::from_utf8_lossy(&output.stdout);
-    Ok(executables(&text))
 }
 
 /// Every executable that cargo reported.

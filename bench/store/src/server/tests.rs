@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Kind, Launch, free_port_after};
+use crate::scenario::Scenario;
 
 #[track_caller]
 fn check(kind: Kind, expected: &[&str]) {
@@ -33,4 +34,15 @@ fn the_port_of_the_peers_is_another_one() {
     let port = free_port_after(23_790).unwrap();
     assert!(free_port_after(port).unwrap() > port);
     assert!(free_port_after(31_999).unwrap_err().to_string().contains("32000"));
+}
+
+#[test]
+fn kine_only_writes_and_once() {
+    let due = |text: &str| {
+        let launch: Launch = text.parse().unwrap();
+        let runs = [(1, Scenario::Writes), (2, Scenario::Writes), (1, Scenario::Objects)];
+        runs.map(|(run, scenario)| launch.is_due(run, scenario))
+    };
+    assert_eq!(due("kine=k"), [true, false, false]);
+    assert_eq!(due("etcd=e"), [true; 3]);
 }

@@ -239,6 +239,7 @@ impl Store {
     fn end(&self, waiters: Vec<Waiter>, refusal: Refusal) {
         let mut sequencer = self.locked();
         sequencer.ended = Some(refusal);
+        sequencer.has_no_committer = true;
         sequencer.is_writing = false;
         let waiting = std::mem::take(&mut sequencer.waiting);
         let forming = std::mem::take(&mut sequencer.group.waiters);

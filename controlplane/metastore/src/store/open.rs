@@ -102,6 +102,7 @@ impl Store {
             taken: None,
             ended: None,
             is_closing: false,
+            has_no_committer: false,
             limits: Limits::default(),
             deferred_prefixes: Vec::new(),
             boot: options.boot,

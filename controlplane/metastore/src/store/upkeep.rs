@@ -19,7 +19,6 @@ use crate::engine::{EngineError, Lsn, ReadError};
 use crate::index::{Index, KeyRange};
 use crate::mvcc::{Entry, Place, Revision, Version};
 use crate::record;
-use crate::refusal::Refusal;
 
 /// At least so much of the log lies behind a checkpoint before the next one is written, and at least twice what a checkpoint takes.
 const CHECKPOINT_EVERY_BYTES: u64 = 64 << 20;
@@ -158,7 +157,7 @@ impl Store {
                 if is_quiet {
                     return Some(sequencer.snapshot(sequencer.group.at));
                 }
-                if sequencer.has_no_committer() {
+                if sequencer.has_no_committer {
                     return None;
                 }
                 sequencer.wants_snapshot = true;
@@ -223,11 +222,6 @@ pub(super) struct Snapshot {
 }
 
 impl Sequencer {
-    /// The log takes no more: what is in the group stays there.
-    fn has_no_committer(&self) -> bool {
-        self.ended == Some(Refusal::TimedOut)
-    }
-
     pub(super) fn snapshot(&self, at: Lsn) -> Snapshot {
         let groups = self.groups.iter().map(|(revision, at)| (*revision, at.0)).collect();
         Snapshot { at, checkpoint: Checkpoint { state: self.state.clone(), groups } }
