@@ -12,7 +12,7 @@
 //! 28  4  crc32c of bytes 0..28
 //! ```
 
-use std::io::{self, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -103,8 +103,13 @@ pub(super) fn look(disk: &dyn Disk, store: StoreId, at: Lsn) -> Result<Kept, Eng
     Ok(open(disk, store, at)?.0)
 }
 
-/// Reads all of it once for the checksum; what the answer reads then comes from the page cache.
-pub(super) fn read(disk: &dyn Disk, store: StoreId, at: Lsn) -> Result<Body, EngineError> {
+/// Reads all of it once for the checksum; what the answer reads then comes from the page cache, a MiB at a time: a key is a dozen small
+/// pieces, each of which would be a call of the kernel.
+pub(super) fn read(
+    disk: &dyn Disk,
+    store: StoreId,
+    at: Lsn,
+) -> Result<BufReader<Body>, EngineError> {
     let (kept, file) = open(disk, store, at)?;
     let path = disk.path(&name(at));
     let end = kept.bytes - TRAILER_BYTES as u64;
@@ -120,7 +125,8 @@ pub(super) fn read(disk: &dyn Disk, store: StoreId, at: Lsn) -> Result<Body, Eng
     if number_u32(&trailer, 12) != crc32c::crc32c_append(summed, &trailer[..12]) {
         return Err(damaged(path, end, "a wrong checksum"));
     }
-    Ok(Body { file, offset: HEADER_BYTES as u64, end })
+    let body = Body { file, offset: HEADER_BYTES as u64, end };
+    Ok(BufReader::with_capacity(BUFFER_BYTES, body))
 }
 
 fn open(
