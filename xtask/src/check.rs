@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
+use crate::cargo::cargo;
 use crate::test::build::FEATURES;
 use crate::{codegen, compiled, deny, deps, ebpf, place, tidy};
 
@@ -137,14 +138,6 @@ fn docs(root: &Path) -> anyhow::Result<String> {
     let arguments =
         ["doc", "--quiet", "--locked", "--workspace", "--no-deps", "--document-private-items"];
     status(cargo(root).args(arguments).env("RUSTDOCFLAGS", "-D warnings")).map(|()| String::new())
-}
-
-/// The cargo that runs us, so that a pinned tool-chain stays pinned.
-pub(crate) fn cargo(root: &Path) -> Command {
-    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(program);
-    command.current_dir(root);
-    command
 }
 
 /// Runs a child with our own output streams; an exit other than 0 is an error.

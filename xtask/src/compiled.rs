@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::place;
 use crate::setup::{shelf, shell};
-use units::Unit;
+use units::{Unit, Units};
 
 /// Among the arguments of each cargo that is run here.
 pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
@@ -77,7 +77,7 @@ impl Kept {
         let units = self.kept()?;
         let is_missing = |unit: &&Unit| !self.output.join(FINGERPRINTS).join(&unit.folder).exists();
         let missing: Vec<&Unit> = units.iter().filter(is_missing).collect();
-        copy_units(&place, &self.output, &missing, Some(now))?;
+        copy_units(&place, &self.output, missing.iter().copied(), Some(now))?;
         Ok(missing.len())
     }
 
@@ -86,17 +86,17 @@ impl Kept {
         Ok(folders.iter().filter_map(|name| Unit::of_folder(name)).collect())
     }
 
-    /// Keeps `units` instead of what was kept, where that lacks one of them.
-    fn keep(&self, units: &[Unit]) -> anyhow::Result<()> {
+    /// Keeps `units` instead of what was kept, where that lacks one of them or cargo has found one of no use.
+    fn keep(&self, units: &Units) -> anyhow::Result<()> {
         let _lock = shelf::lock(&self.shelf)?;
         let place = self.place();
         let is_kept = |unit: &Unit| place.join(FINGERPRINTS).join(&unit.folder).exists();
-        if units.iter().all(is_kept) {
+        if !units.has_new && units.all.iter().all(is_kept) {
             return Ok(());
         }
         let staging = self.shelf.join(format!("{}.part", self.name));
         shelf::remove(&staging)?;
-        copy_units(&self.output, &staging, &units.iter().collect::<Vec<_>>(), None)?;
+        copy_units(&self.output, &staging, &units.all, None)?;
         shelf::put(&staging, &place)?;
         self.forget_others()
     }
@@ -135,10 +135,10 @@ fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
 }
 
 /// Of each unit the fingerprint last, so that half a unit is none.
-fn copy_units(
+fn copy_units<'a>(
     from: &Path,
     to: &Path,
-    units: &[&Unit],
+    units: impl IntoIterator<Item = &'a Unit>,
     modified: Option<SystemTime>,
 ) -> anyhow::Result<()> {
     let files = units::by_hash(names(&from.join(DEPS))?);

@@ -6,7 +6,8 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::check::{cargo, status};
+use crate::cargo::cargo;
+use crate::check::status;
 use crate::place;
 
 /// Builds on the workspace's compiler; a newer one may add licences checks, so it is raised by hand.

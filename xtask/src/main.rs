@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks here")]
 
 mod bench;
+mod cargo;
 mod check;
 mod codegen;
 mod compiled;

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
@@ -11,6 +10,7 @@ use serde::Deserialize;
 use super::Machine;
 use super::count::Counter;
 use super::row::{Bar, Row};
+use crate::cargo::cargo;
 use crate::place;
 
 const PLAN_NS: f64 = 1e6;
@@ -51,8 +51,8 @@ pub(super) fn run(_machine: &mut Machine) -> anyhow::Result<Vec<Row>> {
     if criterion.exists() {
         fs::remove_dir_all(&criterion).context("forget earlier estimates")?;
     }
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo()).args(["bench", "-p", "bench", "--bench", "advisor"]);
+    let mut cargo = cargo(place::repo());
+    cargo.args(["bench", "-p", "bench", "--bench", "advisor"]);
     let status = cargo.status().context("run cargo")?;
     ensure!(status.success(), "cargo bench ended with {status}");
     let mut rows = Vec::new();

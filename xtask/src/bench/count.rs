@@ -7,6 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, ensure};
 
+use crate::cargo::cargo;
 use crate::place;
 use crate::setup::{self, shell};
 
@@ -21,8 +22,7 @@ pub(super) struct Counter {
 impl Counter {
     pub(super) fn build() -> anyhow::Result<Counter> {
         setup::ensure(setup::Group::Bench)?;
-        let mut cargo = Command::new("cargo");
-        cargo.current_dir(place::repo());
+        let mut cargo = cargo(place::repo());
         cargo.args(["build", "--profile", "bench", "-p", "bench", "--example", "count_advisor"]);
         let status = cargo.status().context("run cargo")?;
         ensure!(status.success(), "cargo could not build count_advisor: {status}");

@@ -1,11 +1,12 @@
 //! Runs a crate's measuring example on this machine and reads the rows it prints.
 
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use crate::cargo::cargo;
 use crate::{ebpf, place};
 
 #[derive(Deserialize)]
@@ -16,8 +17,7 @@ struct Output<T> {
 /// The rows of `example` of `package`, which may load the BPF programs.
 pub(super) fn rows<T: DeserializeOwned>(package: &str, example: &str) -> anyhow::Result<Vec<T>> {
     ebpf::ensure_built()?;
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo());
+    let mut cargo = cargo(place::repo());
     cargo.args(["run", "--quiet", "--profile", "ci", "-p", package, "--example", example]);
     let output =
         cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;

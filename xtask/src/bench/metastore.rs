@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use super::Machine;
 use super::row::Row;
+use crate::cargo::cargo;
 use crate::demo::build;
 use crate::setup::{self, shell, versions};
 use crate::{place, setup::kube};
@@ -156,8 +157,8 @@ fn berth(options: &Options) -> anyhow::Result<Option<PathBuf>> {
     if let Some(program) = &options.berth {
         return Ok(Some(program.clone()));
     }
-    let mut ask = Command::new("cargo");
-    ask.current_dir(place::repo()).args(["metadata", "--no-deps", "--format-version", "1"]);
+    let mut ask = cargo(place::repo());
+    ask.args(["metadata", "--no-deps", "--format-version", "1"]);
     let graph: Value = serde_json::from_str(&shell::output(&mut ask)?).context("cargo metadata")?;
     let Some(package) = package_of(&graph, BERTH) else { return Ok(None) };
     build::find(&build::of(&[package], profile(options))?, BERTH).map(Some)

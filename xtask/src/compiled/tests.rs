@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Kept, Unit};
+use super::{Kept, Unit, Units};
 
 const A: &str = "a-00000000000000aa";
 const B: &str = "b-00000000000000bb";
@@ -27,8 +27,8 @@ fn built(output: &Path) {
     write(output, ".fingerprint/model-00000000000000cc/lib-model", "3");
 }
 
-fn units() -> Vec<Unit> {
-    [A, B].map(|name| Unit::of_folder(name).unwrap()).to_vec()
+fn units() -> Units {
+    Units { all: [A, B].map(|name| Unit::of_folder(name).unwrap()).into(), has_new: false }
 }
 
 fn kept(folder: &Path, name: &str, checkout: &str) -> Kept {
@@ -78,6 +78,22 @@ fn what_is_there_already_stays_and_what_is_damaged_is_not_brought() {
     let error = third.bring(SystemTime::now()).unwrap_err().to_string();
     assert!(error.contains("is damaged"), "{error}");
     assert!(!third.output.exists());
+}
+
+#[test]
+fn what_had_to_be_compiled_again_takes_the_place_of_what_was_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = kept(folder.path(), "ci-1", "first");
+    built(&first.output);
+    first.keep(&units()).unwrap();
+    let second = kept(folder.path(), "ci-1", "second");
+    built(&second.output);
+    write(&second.output, "deps/liba-00000000000000aa.rlib", "another");
+    let is = || fs::read_to_string(second.place().join("deps/liba-00000000000000aa.rlib")).unwrap();
+    second.keep(&units()).unwrap();
+    assert_eq!(is(), "rlib");
+    second.keep(&Units { has_new: true, ..units() }).unwrap();
+    assert_eq!(is(), "another");
 }
 
 #[test]

@@ -47,13 +47,28 @@ struct Message {
     filenames: Vec<PathBuf>,
     /// Of a build script that has run.
     out_dir: Option<PathBuf>,
+    /// Whether the crate was there already.
+    #[serde(default)]
+    fresh: bool,
 }
 
-/// Those of packages that do not lie in a folder of somebody who may change them.
-pub(super) fn of(messages: &str) -> Vec<Unit> {
+/// Those of a build, of packages that do not lie in a folder of somebody who may change them.
+#[derive(Debug, Default)]
+pub(super) struct Units {
+    pub(super) all: BTreeSet<Unit>,
+    /// Some were compiled for this build.
+    pub(super) has_new: bool,
+}
+
+pub(super) fn of(messages: &str) -> Units {
     let parsed = messages.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    let units: BTreeSet<Unit> = parsed.filter_map(|message| unit(&message)).collect();
-    units.into_iter().collect()
+    let mut units = Units::default();
+    for message in parsed {
+        let Some(unit) = unit(&message) else { continue };
+        units.all.insert(unit);
+        units.has_new |= !message.fresh && message.out_dir.is_none();
+    }
+    units
 }
 
 fn unit(message: &Message) -> Option<Unit> {
@@ -81,9 +96,9 @@ mod tests {
 
     #[track_caller]
     fn check(message: &str, expected: Option<&str>) {
-        let found = of(message);
+        let found = of(message).all;
         let expected = expected.map(|name| Unit::of_folder(name).expect("it is well formed"));
-        assert_eq!(found, Vec::from_iter(expected));
+        assert_eq!(Vec::from_iter(found), Vec::from_iter(expected));
     }
 
     #[test]
@@ -100,6 +115,20 @@ mod tests {
         check(r#"{"reason":"build-finished","success":true}"#, None);
         check("prose", None);
         check(&format!(r#"{{{serde},"filenames":["/t/ci/deps/libserde.rlib"]}}"#), None);
+    }
+
+    #[test]
+    fn whether_a_build_has_compiled_anything() {
+        let of_one = |package: &str, is_fresh: bool| {
+            let file = "/t/ci/deps/libserde-0afc7eb8f897406c.rlib";
+            of(&format!(
+                r#"{{"package_id":"{package}","filenames":["{file}"],"fresh":{is_fresh}}}"#
+            ))
+        };
+        let serde = "registry+https://example.com/index#serde@1.0.2";
+        assert!(of_one(serde, false).has_new);
+        assert!(!of_one(serde, true).has_new);
+        assert!(!of_one("path+file:///w/model#0.1.0", false).has_new, "ours is no matter");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
+use crate::cargo::cargo;
 use crate::place;
 use crate::setup::shell;
 
@@ -20,8 +21,8 @@ pub(crate) fn programs() -> anyhow::Result<Vec<(String, PathBuf)>> {
 
 /// Those of other packages.
 pub(crate) fn of(packages: &[&str], profile: &str) -> anyhow::Result<Vec<(String, PathBuf)>> {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo()).args(["build", "--profile", profile, "--bins"]);
+    let mut cargo = cargo(place::repo());
+    cargo.args(["build", "--profile", profile, "--bins"]);
     cargo.args(packages.iter().flat_map(|package| ["-p", package]));
     cargo.args(["--message-format", "json-render-diagnostics"]);
     let output =

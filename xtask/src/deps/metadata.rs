@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, ensure};
 use serde::Deserialize;
 
-use crate::check::cargo;
+use crate::cargo::cargo;
 
 /// The platform the product runs on; edges of other platforms do not count.
 const PLATFORM: &str = "x86_64-unknown-linux-gnu";

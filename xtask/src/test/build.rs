@@ -36,8 +36,8 @@ fn cargo_in(profile: Profile, subcommand: &str) -> Command {
         Profile::Ci => CI,
         Profile::Release => "release",
     };
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo()).arg(subcommand).args(["--profile", name]);
+    let mut cargo = crate::cargo::cargo(place::repo());
+    cargo.arg(subcommand).args(["--profile", name]);
     cargo
 }
 
@@ -96,8 +96,8 @@ pub(super) fn everything() -> anyhow::Result<Built> {
 
 /// Those of xtask, in the profile that it is run from.
 pub(super) fn own_tests(filter: Option<&str>) -> Command {
-    let mut cargo = Command::new("cargo");
-    cargo.current_dir(place::repo()).args(["test", "--quiet", "--package", "xtask"]).args(filter);
+    let mut cargo = crate::cargo::cargo(place::repo());
+    cargo.args(["test", "--quiet", "--package", "xtask"]).args(filter);
     cargo
 }
 

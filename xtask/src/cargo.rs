@@ -1,0 +1,41 @@
+//! The cargo that xtask runs. Owns that it sees nothing of xtask's own package: `cargo run` tells a program where its manifest lies, and
+//! build scripts that look at these variables (that of `ring` does) would run anew in every checkout, and all crates above with them.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+/// In `root`. The one that runs us, so that a pinned tool-chain stays pinned.
+pub(crate) fn cargo(root: &Path) -> Command {
+    let program = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    command.current_dir(root);
+    for (name, _) in env::vars_os() {
+        let is_of_package = |name: &str| PACKAGE.iter().any(|prefix| name.starts_with(prefix));
+        if name.to_str().is_some_and(is_of_package) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// What is told about the package of a program.
+const PACKAGE: [&str; 3] = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_CRATE_"];
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::cargo;
+
+    #[test]
+    fn nothing_of_our_own_package_is_told() {
+        // Cargo runs this test, so it has told us.
+        assert!(std::env::var_os("CARGO_MANIFEST_DIR").is_some());
+        let command = cargo(Path::new("/"));
+        let removed: Vec<_> = command.get_envs().filter(|(_, value)| value.is_none()).collect();
+        assert!(removed.iter().any(|(name, _)| *name == "CARGO_MANIFEST_DIR"), "{removed:?}");
+        assert!(removed.iter().any(|(name, _)| *name == "CARGO_PKG_NAME"), "{removed:?}");
+        assert!(!removed.iter().any(|(name, _)| *name == "CARGO_TARGET_DIR"), "{removed:?}");
+    }
+}
