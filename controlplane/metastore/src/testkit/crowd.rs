@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use proto::etcd::etcdserverpb::compare::{CompareResult, CompareTarget, TargetUnion};
@@ -28,16 +29,26 @@ pub trait Door: Clone + Send + Sync + 'static {
     fn range(&self, request: RangeRequest) -> impl Future<Output = Option<RangeResponse>> + Send;
 }
 
+/// As clients have, so that nobody waits for ever for a server that is gone.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
 impl Door for KvClient<Channel> {
     async fn txn(&self, request: TxnRequest) -> Option<TxnResponse> {
-        let answer = KvClient::txn(&mut self.clone(), request).await;
-        answer.ok().map(tonic::Response::into_inner)
+        let mut client = self.clone();
+        in_time(KvClient::txn(&mut client, request)).await
     }
 
     async fn range(&self, request: RangeRequest) -> Option<RangeResponse> {
-        let answer = KvClient::range(&mut self.clone(), request).await;
-        answer.ok().map(tonic::Response::into_inner)
+        let mut client = self.clone();
+        in_time(KvClient::range(&mut client, request)).await
     }
+}
+
+async fn in_time<T>(
+    call: impl Future<Output = Result<tonic::Response<T>, tonic::Status>>,
+) -> Option<T> {
+    let answer = tokio::time::timeout(REQUEST_TIMEOUT, call).await.ok()?;
+    answer.ok().map(tonic::Response::into_inner)
 }
 
 /// What all of them did.

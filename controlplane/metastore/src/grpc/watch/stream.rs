@@ -88,14 +88,17 @@ pub(super) async fn run(
         last_header: 0,
         owes_progress: false,
     };
+    let mut asks_more = true;
     loop {
         tokio::select! {
-            request = requests.message() => match request {
+            request = requests.message(), if asks_more => match request {
                 Ok(Some(request)) => match stream.asked(request).await {
                     Ok(()) => {}
                     Err(Over) => break,
                 },
-                Ok(None) | Err(_) => break,
+                // Who has said all that he asks for (grpcurl does so at once) still listens, as at etcd.
+                Ok(None) => asks_more = false,
+                Err(_) => break,
             },
             () = queue.news() => {}
             _ = tick.tick() => match stream.tick().await {

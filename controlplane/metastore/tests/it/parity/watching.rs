@@ -9,6 +9,7 @@ use proto::etcd::etcdserverpb::{
 };
 use proto::etcd::mvccpb::Event;
 use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Status};
 
@@ -23,6 +24,14 @@ pub(super) struct Stream {
     requests: mpsc::Sender<WatchRequest>,
     heard: watch::Receiver<Heard>,
     n_created: usize,
+    listening: AbortHandle,
+}
+
+impl Drop for Stream {
+    /// A server goes on with a client that only asks no more.
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -60,7 +69,7 @@ impl Stream {
         let (requests, outgoing) = mpsc::channel(16);
         let (tell, heard) = watch::channel(Heard::default());
         let mut client = client.watch.clone();
-        tokio::spawn(async move {
+        let listening = tokio::spawn(async move {
             let ended = match client.watch(ReceiverStream::new(outgoing)).await {
                 Ok(responses) => listen(responses.into_inner(), &tell).await,
                 Err(status) => Some(status),
@@ -68,7 +77,8 @@ impl Stream {
             let ended = ended.map(|status| (status.code(), status.message().to_owned()));
             tell.send_modify(|heard| heard.ended = ended);
         });
-        let mut stream = Stream { requests, heard, n_created: 0 };
+        let listening = listening.abort_handle();
+        let mut stream = Stream { requests, heard, n_created: 0, listening };
         let fence =
             WatchCreateRequest { key: FENCE.into(), watch_id: FENCE_ID, ..Default::default() };
         stream.create(fence).await;
@@ -93,6 +103,11 @@ impl Stream {
         if is_there {
             self.until(PATIENCE, |heard| canceled(heard, watch_id).1 > n_canceled).await;
         }
+    }
+
+    /// Ends the client's side of the call.
+    pub(super) fn ask_no_more(&mut self) {
+        (self.requests, _) = mpsc::channel(1);
     }
 
     pub(super) async fn ask_progress(&self) {

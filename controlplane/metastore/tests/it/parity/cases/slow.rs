@@ -46,6 +46,26 @@ fn leases_end_with_the_same_deletions() {
 }
 
 #[test]
+fn a_client_that_asks_no_more_is_told_what_happens() {
+    let settings = Settings::from_environment();
+    Runtime::new().expect("threads can be started").block_on(async {
+        let mut pair = Pair::start(&settings, Kept::InMemory).await;
+        pair.step(&Op::Watch(0, watch("a", "z", 0))).await.expect("the same");
+        let (etcd, ours) = pair.stream(0).await;
+        etcd.ask_no_more();
+        ours.ask_no_more();
+        for value in ["1", "2", "3"] {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            pair.step(&Op::Put(put("a", value))).await.expect("the same");
+        }
+        pair.settle().await.expect("the same events, and nobody has ended the call");
+        let (_, ours) = pair.stream(0).await;
+        let n_events: usize = ours.responses().iter().map(|one| one.events.len()).sum();
+        assert_eq!(n_events, 3 + 1, "with that of the fence");
+    });
+}
+
+#[test]
 fn progress_is_told_by_the_clock_to_who_waits_for_nothing_else() {
     let settings = Settings::from_environment();
     let every = Duration::from_millis(400);
