@@ -232,7 +232,7 @@ impl PodTable {
     }
 
     /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
-    /// one has it.
+    /// one has it; in one cgroup they are one pod, whose sandbox was made anew (a runtime that ends meanwhile leaves the first one behind).
     pub fn pods(
         &self,
         rules: &QosRules,
@@ -245,7 +245,11 @@ impl PodTable {
         let mut misread = Vec::new();
         let on_node = |one: &Sandbox| one.on_node(rules, managed, self.elsewhere(one));
         for (mut pod, why) in living.into_iter().filter_map(on_node) {
-            if pods.contains_key(&pod.name) {
+            if let Some(later) = pods.get_mut(&pod.name) {
+                if later.cgroup == pod.cgroup {
+                    later.containers.append(&mut pod.containers);
+                    continue;
+                }
                 pod.name = WorkloadName::new(format!("{}@{}", pod.name, pod.cgroup));
             }
             misread.extend(why.map(|why| (pod.name.clone(), why)));

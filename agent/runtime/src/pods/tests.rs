@@ -256,6 +256,35 @@ fn a_name_belongs_to_the_later_sandbox() {
     );
 }
 
+/// A runtime that ended while it made a sandbox leaves that one behind, and the kubelet has another one made for the same pod.
+#[test]
+fn a_pod_keeps_its_name_when_its_sandbox_is_made_anew() {
+    let first = pod("web", &[], Some(shares(1024)));
+    let second = PodSandbox { id: "s-later".to_owned(), ..first.clone() };
+    let runs = |sandbox: &PodSandbox, id: &str| {
+        let one = Container { pod_sandbox_id: sandbox.id.clone(), ..container("web", id, 1024) };
+        [
+            (create(sandbox, one.clone()), true),
+            (told(Event::PostStartContainer, sandbox, Some(one)), true),
+        ]
+    };
+    let left = [(list(&[first.clone()], &[], false), true)];
+    let anew = [(told(Event::RunPodSandbox, &second, None), true)];
+    let pod =
+        |containers: &str| format!("shop/web shared_cores 1000 /burstable/podweb [{containers}]");
+    let later = pod("/burstable/podweb/c2");
+    check(&[&left[..], &anew].concat(), &[&pod("")]);
+    check(&[&left[..], &anew, &runs(&second, "c2")].concat(), &[&later]);
+    // As long as the first one's containers run, they are the pod's too.
+    let both = pod("/burstable/podweb/c2 /burstable/podweb/c1");
+    check(&[&left[..], &runs(&first, "c1"), &anew, &runs(&second, "c2")].concat(), &[&both]);
+    let removed = [(told(Event::RemovePodSandbox, &first, None), true)];
+    check(&[&left[..], &anew, &runs(&second, "c2"), &removed].concat(), &[&later]);
+    // A list tells of both in either order.
+    let both_told = list(&[second.clone(), first.clone()], &[], false);
+    check(&[(both_told, true)], &[&pod("")]);
+}
+
 #[test]
 fn what_is_not_below_the_managed_cgroup_is_not_listed() {
     let mut stray = pod("web", &[], None);
