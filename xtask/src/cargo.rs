@@ -1,9 +1,11 @@
-//! The cargo that xtask runs. Owns that it sees nothing of xtask's own package: `cargo run` tells a program where its manifest lies, and
+//! The cargo that xtask runs, and what it says of what it has built. Owns that it sees nothing of xtask's own package: `cargo run` tells a program where its manifest lies, and
 //! build scripts that look at these variables (that of `ring` does) would run anew in every checkout, and all crates above with them.
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
 
 /// In `root`. The one that runs us, so that a pinned tool-chain stays pinned.
 pub(crate) fn cargo(root: &Path) -> Command {
@@ -17,6 +19,17 @@ pub(crate) fn cargo(root: &Path) -> Command {
         }
     }
     command
+}
+
+/// What a cargo says to a program about each unit; errors go to whoever looks on.
+pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
+
+/// Runs a cargo that has [`MESSAGES`] among its arguments to its end, and answers them.
+pub(crate) fn messages(cargo: &mut Command) -> anyhow::Result<String> {
+    let output =
+        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
+    ensure!(output.status.success(), "cargo ended with {}", output.status);
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What is told about the package of a program.

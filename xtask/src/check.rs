@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
 
-use crate::cargo::cargo;
+use crate::cargo::{MESSAGES, cargo};
 use crate::test::build::FEATURES;
 use crate::{codegen, compiled, deny, deps, ebpf, place, tidy};
 
@@ -124,7 +124,7 @@ fn fmt(root: &Path) -> anyhow::Result<String> {
 fn clippy(root: &Path) -> anyhow::Result<String> {
     let mut clippy = cargo(root);
     clippy.args(["clippy", "--locked", "--workspace", "--all-targets"]).args(FEATURES);
-    clippy.args([compiled::MESSAGES, "--", "-D", "warnings"]);
+    clippy.args([MESSAGES, "--", "-D", "warnings"]);
     compiled::run(&mut clippy, "debug")?;
     // The fuzz targets are only built for a soak; a lock file that is behind would be found there.
     let locked = ["metadata", "--locked", "--format-version=1", "--manifest-path"];

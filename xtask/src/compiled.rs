@@ -10,7 +10,7 @@ mod units;
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, ensure};
@@ -20,10 +20,7 @@ use crate::place;
 use crate::setup::{shelf, shell};
 use units::{Unit, Units};
 
-/// Among the arguments of each cargo that is run here.
-pub(crate) const MESSAGES: &str = "--message-format=json-render-diagnostics";
-
-/// Runs a cargo that builds into `profile`'s folder of the build output, beginning with what is kept. Answers cargo's [`MESSAGES`].
+/// Runs a cargo that builds into `profile`'s folder of the build output, beginning with what is kept. Answers cargo's messages.
 pub(crate) fn run(cargo: &mut Command, profile: &str) -> anyhow::Result<String> {
     let kept = Kept::of(profile)?;
     match kept.bring(SystemTime::now()) {
@@ -32,10 +29,7 @@ pub(crate) fn run(cargo: &mut Command, profile: &str) -> anyhow::Result<String> 
         // It is only slower.
         Err(error) => println!("compiled dependencies are not taken from the cache: {error:#}"),
     }
-    let output =
-        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo ended with {}", output.status);
-    let messages = String::from_utf8_lossy(&output.stdout).into_owned();
+    let messages = crate::cargo::messages(cargo)?;
     if let Err(error) = kept.keep(&units::of(&messages)) {
         println!("compiled dependencies are not kept: {error:#}");
     }
@@ -73,10 +67,14 @@ impl Kept {
             return Ok(0);
         }
         let _lock = shelf::lock(&self.shelf)?;
-        ensure!(shelf::is_whole(&place), "{} is damaged", place.display());
         let units = self.kept()?;
         let is_missing = |unit: &&Unit| !self.output.join(FINGERPRINTS).join(&unit.folder).exists();
         let missing: Vec<&Unit> = units.iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(0);
+        }
+        // Reads all that is kept.
+        ensure!(shelf::is_whole(&place), "{} is damaged", place.display());
         copy_units(&place, &self.output, missing.iter().copied(), Some(now))?;
         Ok(missing.len())
     }

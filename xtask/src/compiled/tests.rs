@@ -35,6 +35,14 @@ fn kept(folder: &Path, name: &str, checkout: &str) -> Kept {
     Kept { shelf: folder.join("shelf"), name: name.to_owned(), output: folder.join(checkout) }
 }
 
+/// A checkout that has built and kept its units.
+fn first(folder: &Path) -> Kept {
+    let first = kept(folder, "ci-1", "first");
+    built(&first.output);
+    first.keep(&units()).unwrap();
+    first
+}
+
 #[test]
 fn another_checkout_begins_with_what_one_has_compiled() {
     let folder = tempfile::tempdir().unwrap();
@@ -64,9 +72,7 @@ fn another_checkout_begins_with_what_one_has_compiled() {
 #[test]
 fn what_is_there_already_stays_and_what_is_damaged_is_not_brought() {
     let folder = tempfile::tempdir().unwrap();
-    let first = kept(folder.path(), "ci-1", "first");
-    built(&first.output);
-    first.keep(&units()).unwrap();
+    let first = first(folder.path());
     let second = kept(folder.path(), "ci-1", "second");
     write(&second.output, &format!(".fingerprint/{A}/lib-a"), "compiled here");
     assert_eq!(second.bring(SystemTime::now()).unwrap(), 1);
@@ -83,9 +89,7 @@ fn what_is_there_already_stays_and_what_is_damaged_is_not_brought() {
 #[test]
 fn what_had_to_be_compiled_again_takes_the_place_of_what_was_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let first = kept(folder.path(), "ci-1", "first");
-    built(&first.output);
-    first.keep(&units()).unwrap();
+    first(folder.path());
     let second = kept(folder.path(), "ci-1", "second");
     built(&second.output);
     write(&second.output, "deps/liba-00000000000000aa.rlib", "another");

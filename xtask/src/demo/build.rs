@@ -1,12 +1,12 @@
 //! Builds the programs of the demo and the benches, and calibrates the host.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use serde::Deserialize;
 
-use crate::cargo::cargo;
+use crate::cargo::{MESSAGES, cargo, messages};
 use crate::place;
 use crate::setup::shell;
 
@@ -24,11 +24,10 @@ pub(crate) fn of(packages: &[&str], profile: &str) -> anyhow::Result<Vec<(String
     let mut cargo = cargo(place::repo());
     cargo.args(["build", "--profile", profile, "--bins"]);
     cargo.args(packages.iter().flat_map(|package| ["-p", package]));
-    cargo.args(["--message-format", "json-render-diagnostics"]);
-    let output =
-        cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo could not build the programs of {packages:?}");
-    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
+    cargo.arg(MESSAGES);
+    let said =
+        messages(&mut cargo).with_context(|| format!("build the programs of {packages:?}"))?;
+    Ok(executables(&said))
 }
 
 pub(crate) fn find(programs: &[(String, PathBuf)], name: &str) -> anyhow::Result<PathBuf> {

@@ -2,13 +2,13 @@
 //! where the programs lie.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use crate::compiled::MESSAGES;
+use crate::cargo::{self, MESSAGES};
 use crate::{compiled, place};
 
 /// Programs that go into the guest beside the tests.
@@ -36,7 +36,7 @@ fn cargo_in(profile: Profile, subcommand: &str) -> Command {
         Profile::Ci => CI,
         Profile::Release => "release",
     };
-    let mut cargo = crate::cargo::cargo(place::repo());
+    let mut cargo = cargo::cargo(place::repo());
     cargo.arg(subcommand).args(["--profile", name]);
     cargo
 }
@@ -96,17 +96,17 @@ pub(super) fn everything() -> anyhow::Result<Built> {
 
 /// Those of xtask, in the profile that it is run from.
 pub(super) fn own_tests(filter: Option<&str>) -> Command {
-    let mut cargo = crate::cargo::cargo(place::repo());
+    let mut cargo = cargo::cargo(place::repo());
     cargo.args(["test", "--quiet", "--package", "xtask"]).args(filter);
     cargo
 }
 
 fn release(what: &[&str]) -> anyhow::Result<Built> {
     let mut build = cargo_in(Profile::Release, "build");
-    build.args(what).arg(MESSAGES).stdin(Stdio::null());
-    let output = build.stderr(Stdio::inherit()).output().context("run cargo")?;
-    ensure!(output.status.success(), "cargo could not build {}", what.join(" "));
-    Ok(executables(&String::from_utf8_lossy(&output.stdout)))
+    build.args(what).arg(MESSAGES);
+    let messages =
+        cargo::messages(&mut build).with_context(|| format!("build {}", what.join(" ")))?;
+    Ok(executables(&messages))
 }
 
 const CONTROL_PROGRAM: &str = "berth-control";

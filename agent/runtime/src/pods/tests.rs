@@ -268,7 +268,7 @@ fn a_pod_keeps_its_name_when_its_sandbox_is_made_anew() {
             (told(Event::PostStartContainer, sandbox, Some(one)), true),
         ]
     };
-    let left = [(list(&[first.clone()], &[], false), true)];
+    let left = [(list(std::slice::from_ref(&first), &[], false), true)];
     let anew = [(told(Event::RunPodSandbox, &second, None), true)];
     let pod =
         |containers: &str| format!("shop/web shared_cores 1000 /burstable/podweb [{containers}]");

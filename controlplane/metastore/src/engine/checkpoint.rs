@@ -83,7 +83,7 @@ fn write_temporary(
     body: &mut WriteBody<'_>,
 ) -> io::Result<u64> {
     let file = disk.create(temporary)?;
-    let sink = Sink { file: Arc::clone(&file), offset: 0, synced: 0, checksum: 0 };
+    let sink = Sink { file: Arc::clone(&file), offset: 0, checksum: 0 };
     let mut writer = BufWriter::with_capacity(BUFFER_BYTES, sink);
     writer.write_all(header)?;
     body(&mut writer)?;
@@ -186,15 +186,11 @@ fn checksum(body: &mut Body) -> io::Result<u32> {
     }
 }
 
-/// So much at once goes to the disk: whoever syncs the log meanwhile waits for what lies before it there, and a checkpoint may have hundreds
-/// of megabytes.
-const SYNC_EVERY_BYTES: u64 = 1 << 20;
-
-/// Writes at the end of a file and sums up.
+/// Writes at the end of a file and sums up. A buffer at a time goes to the disk: whoever syncs the log meanwhile waits for what lies before
+/// it there, and a checkpoint may have hundreds of megabytes.
 struct Sink {
     file: Arc<dyn DiskFile>,
     offset: u64,
-    synced: u64,
     checksum: u32,
 }
 
@@ -202,10 +198,7 @@ impl Write for Sink {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write_at(&[bytes], self.offset)?;
         self.offset += bytes.len() as u64;
-        if self.offset - self.synced >= SYNC_EVERY_BYTES {
-            self.file.sync_data()?;
-            self.synced = self.offset;
-        }
+        self.file.sync_data()?;
         self.checksum = crc32c::crc32c_append(self.checksum, bytes);
         Ok(bytes.len())
     }
