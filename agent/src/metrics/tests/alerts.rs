@@ -118,6 +118,7 @@ async fn provoke_all() -> (String, Vec<Sample>) {
         file += &rendered(&case, &scrapes);
         seen.extend(scrapes.iter().flatten().flat_map(|page| samples(page)));
     }
+    file += &names::panels_case(&seen);
     (file, seen)
 }
 

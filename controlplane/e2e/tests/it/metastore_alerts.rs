@@ -13,7 +13,7 @@ use std::path::Path;
 use testkit::{Bench, promtool};
 
 use self::cases::Scrapes;
-use self::page::rendered;
+use self::page::{of_panels, rendered};
 
 const RULES: &str = include_str!("../../../../deploy/monitoring/metastore/alerts.yaml");
 const DASHBOARD: &str = include_str!("../../../../deploy/monitoring/metastore/dashboard.json");
@@ -35,13 +35,14 @@ fn every_alert_of_a_metastore_says_what_to_do() {
     }
 }
 
-/// What promtool says of the rules, when these scrapes are all there is.
+/// What promtool says of the rules, when these scrapes are all there is, and of the dashboard, whose panels all show something.
 fn promtool_says(folder: &Path, scrapes: &[Scrapes]) -> Result<(), String> {
     fs::write(folder.join("alerts.yaml"), RULES).unwrap();
     let mut file = String::from("rule_files: [alerts.yaml]\nevaluation_interval: 1m\ntests:\n");
     for scrapes in scrapes {
         file += &rendered(scrapes, RULES);
     }
+    file += &of_panels(scrapes, DASHBOARD);
     fs::write(folder.join("alerts.test.yaml"), file).unwrap();
     let mut promtool = promtool().unwrap();
     let output = promtool.args(["test", "rules", "alerts.test.yaml"]).current_dir(folder).output();

@@ -1,9 +1,13 @@
-//! Dashboard and alerts name nothing that the agent does not have: metrics and labels, against what was scraped.
+//! Dashboard and alerts name nothing that the agent does not have: metrics and labels, against what was scraped. Every panel shows
+//! something where all scrapes are one agent's: that is a case of promtool's file.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
-use super::RULES;
+use serde_json::Value;
+
 use super::scrape::Sample;
+use super::{RULES, TARGET, linear};
 
 const DASHBOARD: &str = include_str!("../../../../../deploy/monitoring/dashboard.json");
 
@@ -24,6 +28,40 @@ pub(super) fn check_all(seen: &[Sample]) {
     }
     let used = |name: &str| RULES.contains(name) || DASHBOARD.contains(name);
     assert!(known.keys().filter(|name| used(name)).count() > 25, "{known:#?}");
+}
+
+/// What the panels ask for, with every instance chosen.
+fn panels() -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(DASHBOARD).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let asked = targets.map(|target| target["expr"].as_str().expect("an expression"));
+    asked.map(|asked| asked.replace("$instance", ".*")).collect()
+}
+
+pub(super) fn panels_case(seen: &[Sample]) -> String {
+    let all: BTreeMap<String, f64> =
+        seen.iter().map(|one| (one.with_labels(TARGET), one.value)).collect();
+    let is_used = |series: &str| series.split('{').next().is_some_and(|it| DASHBOARD.contains(it));
+    let mut text = String::from("  # the dashboard\n  - interval: 1m\n    input_series:\n");
+    let up = (format!("up{{{TARGET}}}"), 1.0);
+    for (series, value) in all.into_iter().filter(|(series, _)| is_used(series)).chain([up]) {
+        let first = if is_counter(&series) { 0.0 } else { value };
+        writeln!(text, "      - {{ series: '{series}', values: '{}' }}", linear(first, value))
+            .expect("a String");
+    }
+    text += "    promql_expr_test:\n";
+    for asked in panels() {
+        let shows = Value::from(format!("count({asked}) > bool 0"));
+        writeln!(text, "      - expr: {shows}\n        eval_time: 115m").expect("a String");
+        text += "        exp_samples: [{ labels: '{}', value: 1 }]\n";
+    }
+    text
+}
+
+fn is_counter(series: &str) -> bool {
+    let name = series.split('{').next().unwrap_or_default();
+    ["_total", "_bucket", "_count", "_sum"].iter().any(|end| name.ends_with(end))
 }
 
 /// The names before `=`, `!=`, `=~` and `!~` in a list of matchers.

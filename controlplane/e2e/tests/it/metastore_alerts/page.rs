@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde_json::Value;
+
 use super::cases::{Pace, Scrapes};
 
 /// Longer than any alert waits.
@@ -85,6 +87,32 @@ pub(super) fn rendered(case: &Scrapes, rules: &str) -> String {
     writeln!(text, "        eval_time: 115m\n        exp_samples:{none}").unwrap();
     for alert in case.fires {
         writeln!(text, "          - {{ labels: '{{alertname=\"{alert}\"}}', value: 1 }}").unwrap();
+    }
+    text
+}
+
+/// What the panels of a dashboard ask for, with every instance chosen.
+fn panels(dashboard: &str) -> Vec<String> {
+    let dashboard: Value = serde_json::from_str(dashboard).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let targets = panels.iter().filter_map(|panel| panel["targets"].as_array()).flatten();
+    let asked = targets.map(|target| target["expr"].as_str().unwrap());
+    asked.map(|asked| asked.replace("$instance", ".*")).collect()
+}
+
+/// A case in which every panel of a dashboard shows something: all these pages are one metastore's.
+pub(super) fn of_panels(scrapes: &[Scrapes], dashboard: &str) -> String {
+    let pages = scrapes.iter().filter_map(|case| case.second.as_deref());
+    let all: BTreeMap<String, f64> = pages.flat_map(samples).collect();
+    let mut text = String::from("  # the dashboard\n  - interval: 1m\n    input_series:\n");
+    for (series, value) in all.iter().filter(|(series, _)| dashboard.contains(name(series))) {
+        text += &line(series, &values(Pace::Steady, series, 0.0, *value));
+    }
+    text += "    promql_expr_test:\n";
+    for asked in panels(dashboard) {
+        let shows = Value::from(format!("count({asked}) > bool 0"));
+        writeln!(text, "      - expr: {shows}\n        eval_time: 115m").unwrap();
+        text += "        exp_samples: [{ labels: '{}', value: 1 }]\n";
     }
     text
 }
