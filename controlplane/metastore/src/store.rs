@@ -10,6 +10,7 @@ mod leases;
 mod limits;
 mod open;
 mod policy;
+mod superseded;
 mod upkeep;
 mod with_leases;
 
@@ -44,6 +45,7 @@ use crate::state::{State, Writing};
 use crate::txn::taken::taken;
 use crate::txn::{self, TxnError};
 use crate::watch::Hub;
+use superseded::Superseded;
 
 /// A store that is open.
 #[derive(Debug)]
@@ -120,7 +122,7 @@ struct Sequencer {
     is_writing: bool,
     durable: Revision,
     /// Keys with something to forget, by the revision from which on it can be.
-    superseded: VecDeque<(Revision, Bytes)>,
+    superseded: Superseded,
     /// Where the log has the groups of the revisions that somebody may still watch from; one in a while.
     groups: VecDeque<(Revision, Lsn)>,
     pin: Pin,
@@ -347,7 +349,7 @@ impl Sequencer {
     fn changed(&mut self, happening: Option<Arc<Happening>>) -> Durable {
         if let Some(happening) = happening {
             for event in happening.events.iter().filter(|event| event.previous.is_some()) {
-                self.superseded.push_back((happening.revision, event.key.clone()));
+                self.superseded.push(happening.revision, &event.key);
             }
             self.limits.note(&happening);
             self.recent.push(Arc::clone(&happening), self.durable);

@@ -26,6 +26,8 @@ const CLIENTS: usize = 64;
 const CONNECTIONS: usize = 8;
 /// So much of what is known is read again after each start.
 const READ_AGAIN: Revision = 200;
+/// Kills, for who waits for a thousand of them.
+const SAY_EVERY: u64 = 50;
 /// For a client that has nobody to wait for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -194,7 +196,8 @@ async fn ended<T>(mut task: JoinHandle<T>) -> Option<T> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_while_64_clients_write_it_has_all_that_was_acknowledged() {
-    let rounds = std::env::var("BERTH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let rounds: u64 =
+        std::env::var("BERTH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
     let (folder, began) = (tempfile::tempdir().unwrap(), Instant::now());
     let mut killed = Killed::new(folder.path());
     for round in 0..=rounds {
@@ -205,6 +208,10 @@ async fn killed_while_64_clients_write_it_has_all_that_was_acknowledged() {
         }
         if round < rounds {
             killed.live((server, channels), round).await;
+        }
+        if round > 0 && round.is_multiple_of(SAY_EVERY) {
+            let (last, took) = (killed.chronicle.last(), began.elapsed().as_secs());
+            println!("kill {round} of {rounds} ({took} s): revision {last}");
         }
     }
     killed.crowd.check_written(&killed.chronicle).unwrap();

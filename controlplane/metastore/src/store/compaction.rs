@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
 use super::{Durable, Sequencer, Store};
 use crate::mvcc::{Entry, Revision};
 use crate::record;
@@ -86,7 +84,7 @@ impl Sequencer {
     /// Whether everything is gone that may be.
     pub(super) fn has_forgotten(&self) -> bool {
         let compacted = self.state.compacted;
-        self.superseded.front().is_none_or(|(revision, _)| *revision > compacted)
+        self.superseded.first().is_none_or(|revision| revision > compacted)
     }
 
     fn forget_one(&mut self) -> bool {
@@ -94,16 +92,12 @@ impl Sequencer {
         while self.groups.get(1).is_some_and(|(first, _)| *first <= compacted) {
             self.groups.pop_front();
         }
-        match self.superseded.front() {
-            Some((revision, _)) if *revision <= compacted => {}
-            _ => return false,
-        }
-        let Some((_, key)) = self.superseded.pop_front() else { return false };
+        let Some(key) = self.superseded.take(compacted) else { return false };
         self.forget(&key, compacted);
         true
     }
 
-    fn forget(&mut self, key: &Bytes, compacted: Revision) {
+    fn forget(&mut self, key: &[u8], compacted: Revision) {
         let index = &mut self.state.index;
         let Some(entry) = index.get(key) else { return };
         let bytes = |entry: &Entry| entry.versions().map(|one| bytes_of(key, one)).sum::<u64>();

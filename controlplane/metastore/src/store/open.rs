@@ -13,6 +13,7 @@ use tracing::warn;
 use super::committer::remember;
 use super::limits::Limits;
 use super::policy::Current;
+use super::superseded::Superseded;
 use super::{Committed, Group, Identity, Sequencer, Store};
 use crate::checkpoint::{self, CheckpointError};
 use crate::engine::{AppendError, Engine, EngineError, Epoch, HEADER_BYTES, Lsn};
@@ -61,11 +62,14 @@ impl Store {
             (state, from) = (read.state, found.at);
             groups.extend(read.groups.into_iter().map(|(revision, at)| (revision, Lsn(at))));
         }
-        let mut superseded: VecDeque<_> = replay::superseded(&state).into();
+        let mut superseded = Superseded::default();
+        for (revision, key) in replay::superseded(&state) {
+            superseded.push(revision, &key);
+        }
         for group in engine.groups(from)? {
             let group = group?;
             let first = state.revision + 1;
-            let mut note = |revision, key: &Bytes| superseded.push_back((revision, key.clone()));
+            let mut note = |revision, key: &Bytes| superseded.push(revision, key);
             replay::group(&mut state, (group.payload_at().0, &group.payload), 0, &mut note)?;
             if state.revision >= first {
                 remember(&mut groups, first, group.at);

@@ -38,6 +38,9 @@ use pair::Pair;
 use settings::Settings;
 use tally::Tally;
 
+/// Sequences, for who waits for thousands of them.
+const SAY_EVERY: usize = 250;
+
 #[test]
 fn the_memory_engine_answers_as_etcd() {
     check(Kept::InMemory, 0);
@@ -90,7 +93,11 @@ async fn run(
         None => held.insert(Pair::start(settings, kept).await),
     };
     let ran = pair.run(ops).await.map_err(|difference| difference.to_string())?;
-    tally.borrow_mut().add(&ran);
+    let mut tally = tally.borrow_mut();
+    tally.add(&ran);
+    if tally.n_sequences().is_multiple_of(SAY_EVERY) {
+        eprintln!("{kept:?}: {} sequences are the same", tally.n_sequences());
+    }
     Ok(())
 }
 

@@ -19,6 +19,10 @@ impl Tally {
         self.elapsed += elapsed;
     }
 
+    pub(super) fn n_sequences(&self) -> usize {
+        self.n_sequences
+    }
+
     pub(super) fn count(&mut self, name: &'static str, is_refused: bool) {
         let (answered, refused) = self.of.entry(name).or_default();
         *(if is_refused { refused } else { answered }) += 1;

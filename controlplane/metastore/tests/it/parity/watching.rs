@@ -62,6 +62,9 @@ pub(super) enum Seen {
     },
 }
 
+/// What no watch came of, in place of the id, which is -1 for all of them.
+const REFUSALS: i64 = i64::MIN;
+
 pub(super) type Views = (BTreeMap<i64, Vec<Seen>>, Option<(Code, String)>);
 
 impl Stream {
@@ -143,7 +146,10 @@ impl Stream {
         let heard = self.heard.borrow();
         let mut views: BTreeMap<i64, Vec<Seen>> = BTreeMap::new();
         for response in &heard.responses {
-            views.entry(response.watch_id).or_default().extend(seen(response));
+            // A client may call its watch -1 as well, and etcd tells that one of its end by a clock of its own.
+            let is_refusal = response.created && response.canceled;
+            let of = if is_refusal { REFUSALS } else { response.watch_id };
+            views.entry(of).or_default().extend(seen(response));
         }
         views.retain(|_, seen| !seen.is_empty());
         (views, heard.ended.clone())
