@@ -155,6 +155,6 @@ async fn a_thousand_nodes_report_into_a_metastore() {
 
 /// As often as agents report by themselves: a fleet and a store in a build for tests have two cores in sum, and make 4,500 reports a second there.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn soak_ten_thousand_nodes_report_into_a_metastore() {
+async fn soak_metastore_hears_of_ten_thousand_nodes() {
     check_many(10_000, Duration::from_secs(5), 12).await;
 }

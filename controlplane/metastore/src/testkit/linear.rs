@@ -8,6 +8,7 @@ use std::collections::HashSet;
 
 use thiserror::Error;
 
+use crate::engine::power::Random;
 use crate::mvcc::Revision;
 
 /// Of one attempt; no two write the same.
@@ -75,23 +76,37 @@ impl State {
         let Operation { call, answer, .. } = operation;
         let holds = call.guard.iter().all(|cell| self.is(cell));
         let changes = holds && call.then.iter().any(|cell| cell.1.is_some() || !self.is(cell));
-        let mut next = self.clone();
-        match answer {
+        let revision = match answer {
             None if !changes => return None,
-            None => {}
+            None => self.revision,
             Some(answer) => {
                 let least = self.revision + i64::from(changes);
                 let fits = holds == answer.succeeded && answer.revision >= least;
                 if !fits || !answer.seen.iter().all(|cell| self.is(cell)) {
                     return None;
                 }
-                next.revision = answer.revision;
+                answer.revision
             }
-        }
+        };
+        // Most of those without an answer were turned away by now: thousands are asked at each step.
+        let mut next = State { revision, ..self.clone() };
         if holds {
             call.then.iter().for_each(|(key, value)| next.cells[*key] = *value);
         }
         Some(next)
+    }
+}
+
+/// Which operations have happened, as a sum of one random number for each: a bit for each would take a gigabyte in a history of a million.
+/// Two sets of one sum are as likely as a fault of the memory, and would only make the search give up an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Happened(u128);
+
+impl Happened {
+    /// With one more, or without the one.
+    fn or_not(self, nth: usize) -> Happened {
+        let mut random = Random::new(nth as u64);
+        Happened(self.0 ^ (u128::from(random.number()) << 64 | u128::from(random.number())))
     }
 }
 
@@ -104,9 +119,9 @@ struct Search<'a> {
     previous: Vec<usize>,
     call_at: Vec<usize>,
     answer_at: Vec<Option<usize>>,
-    happened: Vec<u64>,
+    happened: Happened,
     state: State,
-    tried: HashSet<(Vec<u64>, State)>,
+    tried: HashSet<(Happened, State)>,
     /// Operations in the order that is tried, each with the state before.
     order: Vec<(usize, State)>,
     n_answers_left: usize,
@@ -141,7 +156,7 @@ impl<'a> Search<'a> {
             call_at,
             n_answers_left: answer_at.iter().flatten().count(),
             answer_at,
-            happened: vec![0; operations.len().div_ceil(64)],
+            happened: Happened(0),
             state,
             tried: HashSet::new(),
             order: Vec::new(),
@@ -175,11 +190,11 @@ impl<'a> Search<'a> {
     /// Whether it can be the next, and was not tried here before.
     fn happens(&mut self, nth: usize) -> bool {
         let Some(after) = self.state.after(&self.operations[nth]) else { return false };
-        self.happened[nth / 64] ^= 1 << (nth % 64);
-        if !self.tried.insert((self.happened.clone(), after.clone())) {
-            self.happened[nth / 64] ^= 1 << (nth % 64);
+        let happened = self.happened.or_not(nth);
+        if !self.tried.insert((happened, after.clone())) {
             return false;
         }
+        self.happened = happened;
         self.order.push((nth, std::mem::replace(&mut self.state, after)));
         self.unlink(self.call_at[nth]);
         if let Some(answer) = self.answer_at[nth] {
@@ -192,7 +207,7 @@ impl<'a> Search<'a> {
     fn take_back(&mut self) -> Option<usize> {
         let (nth, state) = self.order.pop()?;
         self.state = state;
-        self.happened[nth / 64] ^= 1 << (nth % 64);
+        self.happened = self.happened.or_not(nth);
         if let Some(answer) = self.answer_at[nth] {
             self.link(answer);
             self.n_answers_left += 1;
