@@ -44,6 +44,21 @@ struct Kept {
     outdated: Option<i64>,
     kept_at: Option<Instant>,
     written: Option<Written>,
+    /// What the last look found. Of ten looks at a node nine are between two of its reports.
+    seen: Option<(Arc<Node>, Meaning)>,
+}
+
+impl Kept {
+    fn meaning(&mut self, node: &Arc<Node>) -> Meaning {
+        if let Some((seen, meaning)) = &self.seen
+            && Arc::ptr_eq(seen, node)
+        {
+            return meaning.clone();
+        }
+        let meaning = Meaning::of(node);
+        self.seen = Some((Arc::clone(node), meaning.clone()));
+        meaning
+    }
 }
 
 pub(super) struct Keeper {
@@ -149,19 +164,19 @@ impl Keeper {
         Ok(())
     }
 
-    fn due(&self, nodes: &[Arc<Node>]) -> Vec<Due> {
+    fn due(&mut self, nodes: &[Arc<Node>]) -> Vec<Due> {
         let Settings { pace, pods, most_bytes, .. } = self.settings;
         let now = Instant::now();
         let now_unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut due = Vec::new();
         for node in nodes {
             let name = &node.identity.node;
-            let Some(kept) = self.nodes.get(name) else { continue };
+            let Some(kept) = self.nodes.get_mut(name) else { continue };
             let Some(lease) = kept.lease else { continue };
             if !pace.may_write(kept.written.as_ref(), now) {
                 continue;
             }
-            let meaning = Meaning::of(node);
+            let meaning = kept.meaning(node);
             if pace.is_due(kept.written.as_ref(), &meaning, now) {
                 let came = now_unix.saturating_sub(node.age(now)).as_millis();
                 let came = u64::try_from(came).unwrap_or(u64::MAX);
