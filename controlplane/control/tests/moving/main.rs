@@ -186,7 +186,7 @@ fn an_etcd_is_taken_over_once_and_mirrored_back() {
     runtime().block_on(async {
         let theirs = start_etcd(&at("etcd"), &free_url()).await;
         theirs.write(0..300).await;
-        task(&["import", "--once", "--from", &theirs.url, "--data-dir", &text(at("ours"))]);
+        task(&["import", &theirs.url, "--once", "--data-dir", &text(at("ours"))]);
         let ours = Server::ours(&at("ours")).await;
         assert_same(&theirs, &ours, 2).await;
         let other = start_etcd(&at("other"), &free_url()).await;

@@ -30,8 +30,11 @@ mod list;
 #[derive(Debug, clap::Args)]
 pub(in crate::metastore) struct Args {
     /// The etcd: etcd://HOST:PORT, several with commas between; with certificates it is reached over TLS
-    #[arg(long, value_name = "URL")]
-    from: String,
+    #[arg(value_name = "URL", required_unless_present = "from")]
+    url: Option<String>,
+    /// The same
+    #[arg(long, value_name = "URL", conflicts_with = "url")]
+    from: Option<String>,
     /// The folder of the new store, which must not be there
     #[arg(long, visible_alias = "to", value_name = "FOLDER")]
     data_dir: PathBuf,
@@ -46,7 +49,8 @@ pub(in crate::metastore) struct Args {
 const MOST_TRIES: u32 = 5;
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
-    let channel = client::connect(&args.from, &args.credentials).await?;
+    let from = args.url.as_deref().or(args.from.as_deref()).unwrap_or_default();
+    let channel = client::connect(from, &args.credentials).await?;
     for n_try in 1..=MOST_TRIES {
         let new = NewStore::begin(&args.data_dir)?;
         match one_try(args, &channel, &new).await? {
