@@ -1,6 +1,7 @@
 //! Whether answers that overlap in time fit one order in which each operation happens at one moment between its call and its answer: the
 //! search of Wing and Gong with Lowe's memory of what was tried. Owns the search and the model, a few keys with values; an operation
-//! without an answer may have happened at any later time, or never.
+//! without an answer may have happened at any later time, or never, and is tried when nothing else fits: a thousand kills leave
+//! thousands of them, each of which could be the next whenever its key is as it was.
 //!
 //! Values are written once, so that a value says who wrote it. Revisions that were answered must rise along the order.
 
@@ -110,10 +111,11 @@ impl Happened {
     }
 }
 
-/// Calls and answers in the order of time, as a list from which those of operations that have happened are taken out.
+/// Calls and answers in the order of time, as two lists from which those of operations that have happened are taken out: of the operations
+/// that were answered, and of the others.
 struct Search<'a> {
     operations: &'a [Operation],
-    /// Which operation, and whether it is its answer; the first element is the list's head.
+    /// Which operation, and whether it is its answer; before them the heads of the lists.
     events: Vec<(usize, bool)>,
     next: Vec<usize>,
     previous: Vec<usize>,
@@ -127,32 +129,50 @@ struct Search<'a> {
     n_answers_left: usize,
 }
 
-const HEAD: usize = 0;
+const ANSWERED: usize = 0;
+const UNANSWERED: usize = 1;
+
+/// The heads of both lists, and then all events in the order of time.
+fn events(operations: &[Operation]) -> Vec<(usize, bool)> {
+    let calls = operations.iter().enumerate().map(|(nth, one)| (one.called, nth, false));
+    let answers = operations.iter().enumerate();
+    let answers = answers.filter_map(|(nth, one)| Some((one.answer.as_ref()?.at, nth, true)));
+    let mut timed: Vec<(u64, usize, bool)> = calls.chain(answers).collect();
+    timed.sort_unstable();
+    let heads = [(usize::MAX, false); 2];
+    heads.into_iter().chain(timed.into_iter().map(|(_, nth, is_answer)| (nth, is_answer))).collect()
+}
+
+/// What is next and previous to each event in its list; behind the last one is a place that no event has.
+fn linked(operations: &[Operation], events: &[(usize, bool)]) -> (Vec<usize>, Vec<usize>) {
+    let end = events.len();
+    let (mut next, mut previous) = (vec![end; end], vec![ANSWERED; end + 1]);
+    let mut last = [ANSWERED, UNANSWERED];
+    for (place, (nth, _)) in events.iter().enumerate().skip(2) {
+        let last = &mut last[usize::from(operations[*nth].answer.is_none())];
+        (next[*last], previous[place]) = (place, *last);
+        *last = place;
+    }
+    (next, previous)
+}
 
 impl<'a> Search<'a> {
     fn new(operations: &'a [Operation], state: State) -> Search<'a> {
-        let calls = operations.iter().enumerate().map(|(nth, one)| (one.called, nth, false));
-        let answers = operations.iter().enumerate();
-        let answers = answers.filter_map(|(nth, one)| Some((one.answer.as_ref()?.at, nth, true)));
-        let mut timed: Vec<(u64, usize, bool)> = calls.chain(answers).collect();
-        timed.sort_unstable();
-        let head = (usize::MAX, false);
-        let events: Vec<_> =
-            std::iter::once(head).chain(timed.iter().map(|event| (event.1, event.2))).collect();
-        let mut call_at = vec![HEAD; operations.len()];
+        let events = events(operations);
+        let (next, previous) = linked(operations, &events);
+        let mut call_at = vec![ANSWERED; operations.len()];
         let mut answer_at = vec![None; operations.len()];
-        for (place, (nth, is_answer)) in events.iter().enumerate().skip(1) {
+        for (place, (nth, is_answer)) in events.iter().enumerate().skip(2) {
             match is_answer {
                 true => answer_at[*nth] = Some(place),
                 false => call_at[*nth] = place,
             }
         }
-        let n_events = events.len();
         Search {
             operations,
             events,
-            next: (1..=n_events).collect(),
-            previous: (0..=n_events).map(|place| place.saturating_sub(1)).collect(),
+            next,
+            previous,
             call_at,
             n_answers_left: answer_at.iter().flatten().count(),
             answer_at,
@@ -164,27 +184,41 @@ impl<'a> Search<'a> {
     }
 
     fn run(mut self) -> Result<(), Nonlinear> {
-        let mut place = self.next[HEAD];
+        let mut place = self.next[ANSWERED];
         let mut furthest = (0, 0);
         while self.n_answers_left > 0 {
-            let event = self.events.get(place).copied();
-            if let Some((nth, false)) = event {
-                place = if self.happens(nth) { self.next[HEAD] } else { self.next[place] };
-            } else {
-                // An answer of something that has not happened, or nothing is left to try.
-                let (stuck, _) = event.unwrap_or_else(|| furthest_event(&self));
-                if self.order.len() >= furthest.1 {
-                    furthest = (stuck, self.order.len());
+            // Whatever is next was called before the first answer of something that has not happened.
+            let answer = self.first_answer();
+            place = match self.events.get(place).copied() {
+                Some((nth, false)) if place < answer => match self.happens(nth) {
+                    true => self.next[ANSWERED],
+                    false => self.next[place],
+                },
+                Some((_, true)) => self.next[UNANSWERED],
+                // Nothing is left to try.
+                _ => {
+                    if self.order.len() >= furthest.1 {
+                        furthest = (self.events[answer].0, self.order.len());
+                    }
+                    let (nth, n_explained) = furthest;
+                    let last = self.take_back().ok_or(Nonlinear::NoOrder { nth, n_explained })?;
+                    self.next[self.call_at[last]]
                 }
-                let (nth, n_explained) = furthest;
-                let last = self.take_back().ok_or(Nonlinear::NoOrder { nth, n_explained })?;
-                place = self.next[self.call_at[last]];
-            }
+            };
             if self.tried.len() > MOST_STATES {
                 return Err(Nonlinear::Undecided { n_tried: self.tried.len() });
             }
         }
         Ok(())
+    }
+
+    /// Its place: while any is left, the list of the answered ones has it.
+    fn first_answer(&self) -> usize {
+        let mut place = self.next[ANSWERED];
+        while self.events.get(place).is_some_and(|(_, is_answer)| !is_answer) {
+            place = self.next[place];
+        }
+        place
     }
 
     /// Whether it can be the next, and was not tried here before.
@@ -228,12 +262,6 @@ impl<'a> Search<'a> {
         self.next[before] = place;
         self.previous[after] = place;
     }
-}
-
-/// What to name when only calls are left.
-fn furthest_event(search: &Search<'_>) -> (usize, bool) {
-    let first = search.next[HEAD];
-    search.events.get(first).copied().unwrap_or_default()
 }
 
 #[cfg(test)]
