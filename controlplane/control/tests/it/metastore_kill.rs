@@ -227,7 +227,7 @@ async fn killed_while_64_clients_write_it_has_all_that_was_acknowledged() {
         }
     }
     killed.crowd.check_written(&killed.chronicle).unwrap();
-    killed.crowd.check_order().unwrap();
+    killed.crowd.check_order(&killed.chronicle).unwrap();
     let most = (rounds as usize / 100).max(1);
     assert!(killed.n_stuck <= most, "{} watches of {rounds} lives heard nothing", killed.n_stuck);
     println!(

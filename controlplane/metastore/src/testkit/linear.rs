@@ -5,7 +5,7 @@
 //!
 //! Values are written once, so that a value says who wrote it. Revisions that were answered must rise along the order.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use thiserror::Error;
 
@@ -127,6 +127,8 @@ struct Search<'a> {
     /// Operations in the order that is tried, each with the state before.
     order: Vec<(usize, State)>,
     n_answers_left: usize,
+    /// Of the answers that are left, with how many have it.
+    revisions: BTreeMap<Revision, usize>,
 }
 
 const ANSWERED: usize = 0;
@@ -168,9 +170,14 @@ impl<'a> Search<'a> {
                 false => call_at[*nth] = place,
             }
         }
+        let mut revisions = BTreeMap::new();
+        for answer in operations.iter().filter_map(|one| one.answer.as_ref()) {
+            *revisions.entry(answer.revision).or_default() += 1;
+        }
         Search {
             operations,
             events,
+            revisions,
             next,
             previous,
             call_at,
@@ -223,6 +230,12 @@ impl<'a> Search<'a> {
 
     /// Whether it can be the next, and was not tried here before.
     fn happens(&mut self, nth: usize) -> bool {
+        let answer = self.operations[nth].answer.as_ref().map(|answer| answer.revision);
+        // Nothing with a lower one could happen after it.
+        let least = self.revisions.first_key_value().map(|(revision, _)| *revision);
+        if answer > least {
+            return false;
+        }
         let Some(after) = self.state.after(&self.operations[nth]) else { return false };
         let happened = self.happened.or_not(nth);
         if !self.tried.insert((happened, after.clone())) {
@@ -233,7 +246,7 @@ impl<'a> Search<'a> {
         self.unlink(self.call_at[nth]);
         if let Some(answer) = self.answer_at[nth] {
             self.unlink(answer);
-            self.n_answers_left -= 1;
+            self.count(nth, false);
         }
         true
     }
@@ -244,10 +257,26 @@ impl<'a> Search<'a> {
         self.happened = self.happened.or_not(nth);
         if let Some(answer) = self.answer_at[nth] {
             self.link(answer);
-            self.n_answers_left += 1;
+            self.count(nth, true);
         }
         self.link(self.call_at[nth]);
         Some(nth)
+    }
+
+    /// Whether the answer of an operation is left again, or not any more.
+    fn count(&mut self, nth: usize, is_left: bool) {
+        let Some(answer) = &self.operations[nth].answer else { return };
+        let left = self.revisions.entry(answer.revision).or_default();
+        if is_left {
+            self.n_answers_left += 1;
+            *left += 1;
+        } else {
+            self.n_answers_left -= 1;
+            *left -= 1;
+            if *left == 0 {
+                self.revisions.remove(&answer.revision);
+            }
+        }
     }
 
     fn unlink(&mut self, place: usize) {

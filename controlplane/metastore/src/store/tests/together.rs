@@ -155,9 +155,9 @@ fn one_order_explains_what_64_clients_are_told_and_watches_keep_their_rules() {
     });
     let wrote_s = began.elapsed().as_secs_f64();
     assert_eq!(crowd.n_unknown(), 0);
-    crowd.check_order().unwrap();
     let mut chronicle = Chronicle::default();
     read_history(&rig.store, &mut chronicle, 0).unwrap();
+    crowd.check_order(&chronicle).unwrap();
     crowd.check_written(&chronicle).unwrap();
     let n_events: usize =
         recorded.iter().flat_map(|one| &one.responses).map(|response| response.events.len()).sum();
