@@ -19,7 +19,7 @@ use model::qos::{QosLevel, QosRules};
 use model::sample::WorkloadSpec;
 use prost::Message as _;
 use proto::nri::{
-    Container, ContainerState, LinuxContainer, LinuxCpu, LinuxPodSandbox, LinuxResources,
+    Container, ContainerState, Event, LinuxContainer, LinuxCpu, LinuxPodSandbox, LinuxResources,
     OptionalUInt64, PodSandbox, SynchronizeRequest,
 };
 use runtime::nri::Call;
@@ -178,10 +178,31 @@ fn synchronize(criterion: &mut Criterion) {
     criterion.bench_function("nri/synchronize-500containers", |b| {
         b.iter(|| {
             let list = SynchronizeRequest::decode(black_box(&*list)).expect("encoded above");
-            let mut table = PodTable::default();
+            let mut table = PodTable::new(QosRules::default(), "/kubepods");
             table.hear(&Call::Synchronize(list));
-            table.pods(&QosRules::default(), "/kubepods")
+            table.pods()
         });
+    });
+    tell_again(criterion);
+}
+
+/// One pod of 500 is different.
+fn tell_again(criterion: &mut Criterion) {
+    let list = runtime_list(500, 1);
+    let stopped = Call::Told {
+        event: Event::StopContainer,
+        pod: list.pods[250].clone(),
+        container: Some(list.containers[250].clone()),
+    };
+    let mut table = PodTable::new(QosRules::default(), "/kubepods");
+    table.hear(&Call::Synchronize(list));
+    assert_eq!(table.pods().0.len(), 500);
+    criterion.bench_function("nri/tell-500pods-one-different", |b| {
+        let different = |mut table: PodTable| {
+            assert!(table.hear(&stopped));
+            (table.pods(), table)
+        };
+        b.iter_batched(|| table.clone(), different, BatchSize::LargeInput);
     });
 }
 

@@ -80,7 +80,7 @@ impl Followed {
             }
             watcher::Event::InitApply(pod) => {
                 let (uid, pod) = read::pod(&pod)?;
-                self.incoming.get_or_insert_default().insert(uid, pod);
+                self.incoming.get_or_insert_default().insert(uid, Arc::new(pod));
                 None
             }
             watcher::Event::InitDone => {
@@ -96,11 +96,11 @@ impl Followed {
     }
 
     fn put(&mut self, uid: PodUid, pod: Option<DeclaredPod>) -> Option<Declared> {
-        if self.pods.get(&uid) == pod.as_ref() {
+        if self.pods.get(&uid).map(|known| &**known) == pod.as_ref() {
             return None;
         }
         match pod {
-            Some(pod) => self.pods.insert(uid, pod),
+            Some(pod) => self.pods.insert(uid, Arc::new(pod)),
             None => self.pods.remove(&uid),
         };
         Some(self.pods.clone())

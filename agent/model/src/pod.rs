@@ -4,6 +4,7 @@
 mod directives;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::annotation;
 use crate::enhancement::{self, EnhancementError, Enhancements};
@@ -42,8 +43,8 @@ pub struct DeclaredPod {
     pub why: Option<String>,
 }
 
-/// Everybody whom the cluster has bound to a node, by the uid that the kubelet uses.
-pub type Declared = BTreeMap<PodUid, DeclaredPod>;
+/// Everybody whom the cluster has bound to a node, by the uid that the kubelet uses. Shared: all are handed on whenever one is different.
+pub type Declared = BTreeMap<PodUid, Arc<DeclaredPod>>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Container {

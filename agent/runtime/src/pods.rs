@@ -3,7 +3,7 @@
 
 mod sandbox;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::CpuSet;
@@ -13,7 +13,7 @@ use model::sample::PodOnNode;
 use proto::nri::{Container, ContainerState, Event, LinuxCpu, LinuxResources, PodSandbox};
 
 use crate::nri::Call;
-use sandbox::{Elsewhere, Sandbox};
+use sandbox::{Elsewhere, Read, Rules, Sandbox};
 
 /// Annotation of a container that was made with our CPUs: what it holds is not what the kubelet wants.
 pub const PLACED: &str = "berth.dev/placed";
@@ -25,16 +25,32 @@ pub struct PodTable {
     sandboxes: BTreeMap<String, Sandbox>,
     /// A list that is being told in parts.
     incoming: Option<BTreeMap<String, Sandbox>>,
+    rules: Rules,
     /// The pod that is left out.
-    own: Option<String>,
-    /// What the cluster says of the same pods; `None` before it said anything.
+    own: Option<PodUid>,
+    others: Others,
+    /// Sandboxes ever heard of.
+    n_heard: u64,
+}
+
+/// What others than the runtime say of the same pods.
+#[derive(Clone, Debug, Default)]
+struct Others {
+    /// The cluster; `None` before it said anything.
     declared: Option<Arc<Declared>>,
     /// CPUs that the kubelet says it gave away, by pod.
     given: BTreeMap<WorkloadName, CpuSet>,
     /// It spoke of sandboxes that had come before this one.
     given_before: u64,
-    /// Sandboxes ever heard of.
-    n_heard: u64,
+}
+
+impl Others {
+    fn of(&self, sandbox: &Sandbox) -> Elsewhere<'_> {
+        let declared = self.declared.as_ref().and_then(|declared| declared.get(&sandbox.uid));
+        let asked_for = sandbox.nth < self.given_before;
+        let given = self.given.get(&sandbox.name).filter(|_| asked_for);
+        Elsewhere { declared, given }
+    }
 }
 
 /// A place in the row of everybody who ever came.
@@ -42,9 +58,14 @@ pub struct PodTable {
 pub struct Mark(u64);
 
 impl PodTable {
-    /// Without one pod, by its uid: an agent that protected its own would hold batch work down for itself.
-    pub fn without(own: Option<String>) -> PodTable {
-        PodTable { own, ..PodTable::default() }
+    /// Of the pods below `managed`, a path below the mount, as `qos` reads them.
+    pub fn new(qos: QosRules, managed: &str) -> PodTable {
+        PodTable { rules: Rules { qos, managed: managed.to_owned() }, ..PodTable::default() }
+    }
+
+    /// Leaves one pod out, by its uid: an agent that protected its own would hold batch work down for itself.
+    pub fn without(self, own: Option<PodUid>) -> PodTable {
+        PodTable { own, ..self }
     }
 
     /// Takes a call over; whether anything is different now.
@@ -72,7 +93,7 @@ impl PodTable {
 
     /// What the cluster says from now on.
     pub fn declare(&mut self, declared: Option<Arc<Declared>>) {
-        self.declared = declared;
+        self.others.declared = declared;
     }
 
     /// To be taken before the kubelet is asked: it may not know who comes while it answers, and a pod has the name of an earlier one.
@@ -82,17 +103,18 @@ impl PodTable {
 
     /// What the kubelet says of those who were here at `mark`.
     pub fn give(&mut self, mark: Mark, given: BTreeMap<WorkloadName, CpuSet>) {
-        self.given_before = mark.0;
-        self.given = given;
+        self.others.given_before = mark.0;
+        self.others.given = given;
     }
 
     /// Ids of containers that run by the cluster's word and of which the runtime has told nothing.
     pub fn untold(&self) -> impl Iterator<Item = (&WorkloadName, &str)> {
-        let told = |id: &str| self.sandboxes.values().any(|one| one.containers.contains_key(id));
-        let declared = self.declared.iter().flat_map(|declared| declared.values());
+        let ids = self.sandboxes.values().flat_map(|one| one.containers.keys());
+        let told: BTreeSet<&str> = ids.map(String::as_str).collect();
+        let declared = self.others.declared.iter().flat_map(|declared| declared.values());
         let running =
             declared.flat_map(|one| one.running.iter().map(move |id| (&one.pod.name, id.as_str())));
-        running.filter(move |(_, id)| !told(id))
+        running.filter(move |(_, id)| !told.contains(id))
     }
 
     fn synchronize(&mut self, list: &proto::nri::SynchronizeRequest) -> bool {
@@ -122,7 +144,7 @@ impl PodTable {
                 self.sandbox(pod);
                 true
             }
-            (Event::StopPodSandbox, _) => match self.sandboxes.get_mut(&pod.id) {
+            (Event::StopPodSandbox, _) => match self.changing(&pod.id) {
                 Some(sandbox) => !std::mem::replace(&mut sandbox.has_stopped, true),
                 None => false,
             },
@@ -139,10 +161,15 @@ impl PodTable {
     fn sandbox(&mut self, pod: &PodSandbox) -> &mut Sandbox {
         let nth = self.n_heard;
         let sandbox = self.sandboxes.entry(pod.id.clone());
-        sandbox.or_insert_with(|| {
+        let sandbox = sandbox.or_insert_with(|| {
             self.n_heard += 1;
             Sandbox::new(pod, nth)
-        })
+        });
+        sandbox.changing()
+    }
+
+    fn changing(&mut self, sandbox: &str) -> Option<&mut Sandbox> {
+        self.sandboxes.get_mut(sandbox).map(Sandbox::changing)
     }
 
     fn next_nth(&mut self) -> u64 {
@@ -158,7 +185,7 @@ impl PodTable {
 
     /// Before that a runtime takes no update of it, and its cgroup may still be in the making.
     fn runs(&mut self, container: &Container) -> bool {
-        let sandbox = self.sandboxes.get_mut(&container.pod_sandbox_id);
+        let sandbox = self.changing(&container.pod_sandbox_id);
         let held = sandbox.and_then(|sandbox| sandbox.containers.get_mut(&container.id));
         held.is_some_and(|held| {
             let ran = held.state() == ContainerState::ContainerRunning;
@@ -168,65 +195,49 @@ impl PodTable {
     }
 
     fn gone(&mut self, container: &Container) -> bool {
-        let sandbox = self.sandboxes.get_mut(&container.pod_sandbox_id);
+        let sandbox = self.changing(&container.pod_sandbox_id);
         sandbox.is_some_and(|sandbox| sandbox.containers.remove(&container.id).is_some())
     }
 
     fn resized(&mut self, container: &Container, resources: Option<&LinuxResources>) -> bool {
-        let sandbox = self.sandboxes.get_mut(&container.pod_sandbox_id);
+        let sandbox = self.changing(&container.pod_sandbox_id);
         let held = sandbox.and_then(|sandbox| sandbox.containers.get_mut(&container.id));
         let held = held.and_then(|held| held.linux.as_mut());
         merge(held.map(|linux| &mut linux.resources), resources)
     }
 
     fn pod_resized(&mut self, pod: &PodSandbox, resources: Option<&LinuxResources>) -> bool {
-        let held = self.sandboxes.get_mut(&pod.id).and_then(|sandbox| sandbox.pod.linux.as_mut());
+        let held = self.changing(&pod.id).and_then(|sandbox| sandbox.pod.linux.as_mut());
         merge(held.map(|linux| &mut linux.pod_resources), resources)
     }
 
-    fn elsewhere(&self, sandbox: &Sandbox) -> Elsewhere<'_> {
-        let uid = PodUid::new(sandbox.pod.uid.as_str());
-        let declared = self.declared.as_ref().and_then(|declared| declared.get(&uid));
-        let asked_for = sandbox.nth < self.given_before;
-        let given = self.given.get(&sandbox.name()).filter(|_| asked_for);
-        Elsewhere { declared, given }
-    }
-
     fn is_own(&self, sandbox: &Sandbox) -> bool {
-        self.own.as_ref() == Some(&sandbox.pod.uid)
+        self.own.as_ref() == Some(&sandbox.uid)
     }
 
     /// Whose container it is, by its id.
     pub fn pod_of(&self, container: &str) -> Option<WorkloadName> {
         let of = |one: &&Sandbox| one.containers.contains_key(container);
-        self.sandboxes.values().find(of).map(Sandbox::name)
+        self.sandboxes.values().find(of).map(|one| one.name.clone())
     }
 
     /// The pod of a sandbox, as it is understood.
-    pub fn pod(
-        &self,
-        sandbox: &str,
-        rules: &QosRules,
-        managed: &str,
-    ) -> Option<(PodOnNode, Option<String>)> {
+    pub fn pod(&self, sandbox: &str) -> Read {
         let sandbox = self.sandboxes.get(sandbox).filter(|one| !self.is_own(one))?;
-        sandbox.on_node(rules, managed, self.elsewhere(sandbox))
+        sandbox.read(&self.rules, self.others.of(sandbox))
     }
 
-    /// Everybody with a cgroup below `managed`, and the reasons of those who are not understood. Of two sandboxes of one name the later
+    /// Everybody with a cgroup below the managed one, and the reasons of those who are not understood. Of two sandboxes of one name the later
     /// one has it; in one cgroup they are one pod, whose sandbox was made anew (a runtime that ends meanwhile leaves the first one behind).
-    pub fn pods(
-        &self,
-        rules: &QosRules,
-        managed: &str,
-    ) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
-        let mut living: Vec<&Sandbox> =
-            self.sandboxes.values().filter(|one| !one.has_stopped && !self.is_own(one)).collect();
+    pub fn pods(&mut self) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
+        let PodTable { sandboxes, rules, own, others, .. } = self;
+        let lives = |one: &&mut Sandbox| !one.has_stopped && own.as_ref() != Some(&one.uid);
+        let mut living: Vec<&mut Sandbox> = sandboxes.values_mut().filter(lives).collect();
         living.sort_by_key(|one| std::cmp::Reverse(one.nth));
         let mut pods: BTreeMap<WorkloadName, PodOnNode> = BTreeMap::new();
         let mut misread = Vec::new();
-        let on_node = |one: &Sandbox| one.on_node(rules, managed, self.elsewhere(one));
-        for (mut pod, why) in living.into_iter().filter_map(on_node) {
+        let read = |one: &mut Sandbox| one.read_once(rules, others.of(one));
+        for (mut pod, why) in living.into_iter().filter_map(read) {
             if let Some(later) = pods.get_mut(&pod.name) {
                 if later.cgroup == pod.cgroup {
                     later.containers.append(&mut pod.containers);

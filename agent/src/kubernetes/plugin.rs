@@ -13,7 +13,7 @@ use model::Timestamp;
 use model::knob::Knob;
 use model::plan::{Finding, Severity};
 use model::pod::Declared;
-use model::qos::{CgroupPath, QosRules, WorkloadName};
+use model::qos::{CgroupPath, WorkloadName};
 use model::sample::PodOnNode;
 use proto::nri::{
     Container, ContainerAdjustment, ContainerRequest, ContainerUpdate, Event,
@@ -40,7 +40,6 @@ const PLACE_LIMIT: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub(super) struct Plugin {
     pub(super) table: PodTable,
-    pub(super) rules: QosRules,
     /// The managed cgroup below the mount.
     pub(super) managed: String,
     pub(super) on_unplaceable: OnUnplaceable,
@@ -110,8 +109,8 @@ impl Plugin {
     }
 
     /// Tells collector and loop what is known.
-    pub(super) fn tell(&self) {
-        let (pods, misread) = self.table.pods(&self.rules, &self.managed);
+    pub(super) fn tell(&mut self) {
+        let (pods, misread) = self.table.pods();
         let findings = self.troubles.values().cloned();
         let findings = findings.chain(self.intruders.findings());
         let findings = findings.chain(misread.iter().map(not_understood));
@@ -196,7 +195,7 @@ impl Plugin {
     }
 
     fn place(&self, sandbox: &str, originals: Vec<Original>) -> Option<Reserved> {
-        let (pod, _) = self.table.pod(sandbox, &self.rules, &self.managed)?;
+        let (pod, _) = self.table.pod(sandbox)?;
         if pod.spec.given.is_some() {
             return None;
         }

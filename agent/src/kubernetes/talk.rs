@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use cluster::kubelet::Kubelet;
 use cluster::pods::PodsHeard;
 use model::plan::{Finding, Severity};
-use model::qos::QosRules;
+use model::qos::{PodUid, QosRules};
 use model::sample::PodOnNode;
 use runtime::nri::{self, Call, Ended, Identity, Runtime};
 use runtime::pods::PodTable;
@@ -65,9 +65,9 @@ pub fn start(
     let (runtime, mut pushes) = nri::runtime();
     let (pods, pods_seen) = watch::channel(Arc::default());
     let (told, told_seen) = watch::channel(Arc::default());
+    let own = std::env::var(OWN_POD).ok().map(PodUid::new);
     let plugin = Plugin {
-        table: PodTable::without(std::env::var(OWN_POD).ok()),
-        rules: QosRules::default(),
+        table: PodTable::new(QosRules::default(), managed).without(own),
         managed: managed.to_owned(),
         on_unplaceable: config.on_unplaceable,
         pods,
@@ -119,7 +119,7 @@ async fn tell(plugin: &RefCell<Plugin>) -> Infallible {
     loop {
         news.notified().await;
         sleep(TELL_AFTER).await;
-        plugin.borrow().tell();
+        plugin.borrow_mut().tell();
     }
 }
 

@@ -1,6 +1,8 @@
-//! One sandbox of a pod as the runtime tells of it, and how it reads as a pod on this node. A pod may have two for a moment.
+//! One sandbox of a pod as the runtime tells of it, and how it reads as a pod on this node. A pod may have two for a moment. Owns when one is
+//! read anew: at five hundred pods reading all of them takes milliseconds, for which a runtime that makes a container would wait.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::annotation;
 use model::pod::{Ask, Container as PodContainer, ContainerRole, DeclaredPod, Pod, Requests};
@@ -15,7 +17,7 @@ use crate::cgroup;
 /// What others than the runtime know of a pod.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Elsewhere<'a> {
-    pub(super) declared: Option<&'a DeclaredPod>,
+    pub(super) declared: Option<&'a Arc<DeclaredPod>>,
     pub(super) given: Option<&'a CpuSet>,
 }
 
@@ -27,20 +29,75 @@ pub(super) struct Sandbox {
     pub(super) containers: BTreeMap<String, Container>,
     /// Which one came later.
     pub(super) nth: u64,
+    pub(super) uid: PodUid,
+    pub(super) name: WorkloadName,
+    reading: Option<Reading>,
+}
+
+/// How pods are read on this node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rules {
+    pub(super) qos: QosRules,
+    /// The managed cgroup below the mount.
+    pub(super) managed: String,
+}
+
+/// A pod, and why it is not what it says; `None` of one that has no cgroup below the managed one.
+pub(super) type Read = Option<(PodOnNode, Option<String>)>;
+
+/// What a sandbox was read as, and what else was known then.
+#[derive(Clone, Debug)]
+struct Reading {
+    declared: Option<Arc<DeclaredPod>>,
+    given: Option<CpuSet>,
+    read: Read,
+}
+
+impl Reading {
+    fn is_of(&self, elsewhere: Elsewhere<'_>) -> bool {
+        let is_same = match (&self.declared, elsewhere.declared) {
+            (Some(was), Some(is)) => Arc::ptr_eq(was, is) || was == is,
+            (was, is) => was.is_none() && is.is_none(),
+        };
+        is_same && self.given.as_ref() == elsewhere.given
+    }
 }
 
 impl Sandbox {
     pub(super) fn new(pod: &PodSandbox, nth: u64) -> Sandbox {
-        Sandbox { pod: pod.clone(), has_stopped: false, containers: BTreeMap::new(), nth }
+        Sandbox {
+            has_stopped: false,
+            containers: BTreeMap::new(),
+            nth,
+            uid: PodUid::new(pod.uid.as_str()),
+            name: WorkloadName::new(format!("{}/{}", pod.namespace, pod.name)),
+            pod: pod.clone(),
+            reading: None,
+        }
+    }
+
+    /// To change it: what it was read as is no more.
+    pub(super) fn changing(&mut self) -> &mut Sandbox {
+        self.reading = None;
+        self
+    }
+
+    /// As `read`, from the last time where nothing is different.
+    pub(super) fn read_once(&mut self, rules: &Rules, elsewhere: Elsewhere<'_>) -> Read {
+        match &self.reading {
+            Some(reading) if reading.is_of(elsewhere) => reading.read.clone(),
+            _ => {
+                let read = self.read(rules, elsewhere);
+                let (declared, given) = (elsewhere.declared.cloned(), elsewhere.given.copied());
+                self.reading = Some(Reading { declared, given, read: read.clone() });
+                read
+            }
+        }
     }
 
     /// A pod that is not understood is a shared one, with the reason.
-    pub(super) fn on_node(
-        &self,
-        rules: &QosRules,
-        managed: &str,
-        elsewhere: Elsewhere<'_>,
-    ) -> Option<(PodOnNode, Option<String>)> {
+    pub(super) fn read(&self, rules: &Rules, elsewhere: Elsewhere<'_>) -> Read {
+        let managed = rules.managed.as_str();
         let linux = self.pod.linux.as_ref()?;
         let cgroup = cgroup::below(managed, &cgroup::of_pod(&linux.cgroup_parent)?)?;
         let running = |one: &&Container| one.state() == ContainerState::ContainerRunning;
@@ -48,12 +105,11 @@ impl Sandbox {
             let path = &one.linux.as_ref()?.cgroups_path;
             cgroup::below(managed, &cgroup::of_container(path)?)
         });
-        let name = self.name();
         let given = self.given(elsewhere.given);
         // The cluster's word is the newer one: annotations may change while a pod runs, and a runtime knows nothing of memory requests
         // and of resources that are no CPU.
-        let asking = elsewhere.declared.map_or_else(|| self.asking(&name), |one| one.pod.clone());
-        let (mut spec, why) = match Ask::of(&asking, rules) {
+        let asking = elsewhere.declared.map_or_else(|| self.asking(), |one| one.pod.clone());
+        let (mut spec, why) = match Ask::of(&asking, &rules.qos) {
             Ok(ask) => (spec(ask), elsewhere.declared.and_then(|one| one.why.clone())),
             Err(error) => {
                 let plain = WorkloadSpec::plain(QosLevel::SharedCores, self.requests().cpu);
@@ -63,12 +119,8 @@ impl Sandbox {
         spec.given = given;
         // What the kubelet places, it places whole.
         let containers: Vec<CgroupPath> = containers.filter(|_| given.is_none()).collect();
-        let uid = PodUid::new(self.pod.uid.as_str());
+        let (uid, name) = (self.uid.clone(), self.name.clone());
         Some((PodOnNode { uid, name, cgroup, containers, spec }, why))
-    }
-
-    pub(super) fn name(&self) -> WorkloadName {
-        WorkloadName::new(format!("{}/{}", self.pod.namespace, self.pod.name))
     }
 
     /// CPUs that a kubelet with the `static` CPU manager gave to containers of this pod for themselves, by its own word. Where it has not
@@ -99,7 +151,7 @@ impl Sandbox {
 
     /// What a runtime knows of a pod's wishes: annotations and labels, and its requests as shares. Which container asks for how much is the
     /// kubelet's; here they are one.
-    fn asking(&self, name: &WorkloadName) -> Pod {
+    fn asking(&self) -> Pod {
         let annotations: BTreeMap<String, String> =
             self.pod.annotations.clone().into_iter().collect();
         let main = annotations.get(annotation::MAIN_CONTAINER_NAME);
@@ -109,8 +161,8 @@ impl Sandbox {
             requests: self.requests(),
         };
         Pod {
-            uid: PodUid::new(self.pod.uid.as_str()),
-            name: name.clone(),
+            uid: self.uid.clone(),
+            name: self.name.clone(),
             owner: None,
             labels: self.pod.labels.clone().into_iter().collect(),
             annotations,

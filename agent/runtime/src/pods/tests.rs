@@ -1,5 +1,7 @@
 //! Who is here after a row of calls, what they ask for, and where their cgroups are.
 
+mod read_once;
+
 use std::collections::BTreeMap;
 
 use model::annotation;
@@ -71,9 +73,13 @@ fn list(pods: &[PodSandbox], containers: &[Container], more: bool) -> Call {
     })
 }
 
+fn table() -> PodTable {
+    PodTable::new(QosRules::default(), "/kubepods")
+}
+
 /// One line per pod: name, level, request, cgroup, containers.
-fn lines(table: &PodTable) -> Vec<String> {
-    let (pods, misread) = table.pods(&QosRules::default(), "/kubepods");
+fn lines(table: &mut PodTable) -> Vec<String> {
+    let (pods, misread) = table.pods();
     let line = |pod: &model::sample::PodOnNode| {
         let containers: Vec<String> = pod.containers.iter().map(ToString::to_string).collect();
         let why = misread.iter().find(|(name, _)| *name == pod.name).map(|(_, why)| why.as_str());
@@ -93,11 +99,11 @@ fn lines(table: &PodTable) -> Vec<String> {
 /// The table after each call, and which of the calls changed it.
 #[track_caller]
 fn check(calls: &[(Call, bool)], expect: &[&str]) {
-    let mut table = PodTable::default();
+    let mut table = table();
     for (nth, (call, changes)) in calls.iter().enumerate() {
         assert_eq!(table.hear(call), *changes, "call {nth}, {}", call.name());
     }
-    assert_eq!(lines(&table), expect);
+    assert_eq!(lines(&mut table), expect);
 }
 
 #[test]
@@ -170,15 +176,15 @@ fn annotations_say_what_a_pod_is() {
         check(&[(told(Event::RunPodSandbox, &pod, None), true)], &[expect]);
     }
     let wrong = pod("db", &[level("gold")], two);
-    let mut table = PodTable::default();
+    let mut table = table();
     table.hear(&told(Event::RunPodSandbox, &wrong, None));
-    let said = lines(&table);
+    let said = lines(&mut table);
     assert!(
         said[0].starts_with("shop/db shared_cores 2000 /burstable/poddb [] because "),
         "{said:?}"
     );
     assert!(said[0].contains(annotation::QOS_LEVEL) && said[0].contains("gold"), "{said:?}");
-    let (found, _) = table.pods(&QosRules::default(), "/kubepods");
+    let (found, _) = table.pods();
     assert_eq!(found[0].spec.qos, QosLevel::SharedCores);
 }
 
@@ -186,9 +192,9 @@ fn annotations_say_what_a_pod_is() {
 fn shares_are_read_back_to_what_was_asked() {
     for milli in 3..=64_000 {
         let asked = pod("web", &[], Some(shares(milli * 1024 / 1000)));
-        let mut table = PodTable::default();
+        let mut table = table();
         table.hear(&told(Event::RunPodSandbox, &asked, None));
-        let (pods, _) = table.pods(&QosRules::default(), "/kubepods");
+        let (pods, _) = table.pods();
         assert_eq!(pods[0].spec.request.0, milli);
     }
 }
@@ -225,12 +231,12 @@ fn a_resize_changes_what_is_asked_for() {
 
 #[test]
 fn the_agents_own_pod_is_left_out() {
-    let mut table = PodTable::without(Some("u-berth".to_owned()));
+    let mut table = table().without(Some(PodUid::from("u-berth")));
     for name in ["berth", "web"] {
         table.hear(&told(Event::RunPodSandbox, &pod(name, &[], None), None));
     }
-    assert_eq!(lines(&table), ["shop/web shared_cores 0 /burstable/podweb []"]);
-    assert_eq!(table.pod("s-berth", &QosRules::default(), "/kubepods"), None);
+    assert_eq!(lines(&mut table), ["shop/web shared_cores 0 /burstable/podweb []"]);
+    assert_eq!(table.pod("s-berth"), None);
 }
 
 #[test]
@@ -322,9 +328,9 @@ fn whole_cpus_of_guaranteed_pods_are_the_kubelets() {
         let linux = one.linux.as_mut().unwrap();
         linux.cgroups_path = format!("{parent}/c1");
         linux.resources.as_mut().unwrap().cpu.as_mut().unwrap().cpus = cpus.to_owned();
-        let mut table = PodTable::default();
+        let mut table = PodTable::new(QosRules::default(), "/");
         table.hear(&list(&[db], &[one], false));
-        let (found, _) = table.pods(&QosRules::default(), "/");
+        let (found, _) = table.pods();
         let given = found[0].spec.given.map(|cpus| cpus.to_string());
         assert_eq!(given.as_deref(), expect, "{parent} {shares} {cpus:?} {mark}");
         assert!(expect.is_none() || found[0].containers.is_empty(), "the kubelet's to write");
@@ -346,33 +352,33 @@ fn declared(name: &str, level: &str, cpu: u64, running: &[&str]) -> Declared {
         running: true,
     };
     let running = running.iter().map(|id| (*id).to_owned()).collect();
-    [(uid, DeclaredPod { pod, running, why: None })].into()
+    [(uid, DeclaredPod { pod, running, why: None }.into())].into()
 }
 
 /// The cluster's word is the newer one; without it, or once it is gone, the runtime's counts.
 #[test]
 fn what_the_cluster_says_goes_over_what_the_runtime_says() {
     let web = pod("web", &[], Some(shares(512)));
-    let mut table = PodTable::default();
+    let mut table = table();
     table.hear(&told(Event::RunPodSandbox, &web, None));
     let alone = "shop/web shared_cores 500 /burstable/podweb []";
-    assert_eq!(lines(&table), [alone]);
+    assert_eq!(lines(&mut table), [alone]);
     table.declare(Some(declared("web", "reclaimed_cores", 700, &[]).into()));
-    assert_eq!(lines(&table), ["shop/web reclaimed_cores 700 /burstable/podweb []"]);
-    let (pods, _) = table.pods(&QosRules::default(), "/kubepods");
+    assert_eq!(lines(&mut table), ["shop/web reclaimed_cores 700 /burstable/podweb []"]);
+    let (pods, _) = table.pods();
     assert_eq!(pods[0].spec.memory_request, Bytes(7));
     table.declare(Some(declared("web", "fast_cores", 700, &[]).into()));
-    assert!(lines(&table)[0].starts_with("shop/web shared_cores 500 /burstable/podweb [] because"));
+    assert!(lines(&mut table)[0].starts_with("shop/web shared_cores 500 /burstable/podweb [] because"));
     table.declare(Some(declared("other", "reclaimed_cores", 700, &[]).into()));
-    assert_eq!(lines(&table), [alone]);
+    assert_eq!(lines(&mut table), [alone]);
     table.declare(None);
-    assert_eq!(lines(&table), [alone]);
+    assert_eq!(lines(&mut table), [alone]);
 }
 
 #[test]
 fn containers_that_nobody_told_of() {
     let web = pod("web", &[], None);
-    let mut table = PodTable::default();
+    let mut table = table();
     let untold = |table: &PodTable| {
         table.untold().map(|(pod, id)| format!("{pod} {id}")).collect::<Vec<_>>()
     };
@@ -397,24 +403,24 @@ fn the_kubelets_word_counts_for_those_it_was_asked_about() {
     if let Some(cpu) = one.linux.as_mut().and_then(|it| it.resources.as_mut()?.cpu.as_mut()) {
         cpu.cpus = "2-3".to_owned();
     }
-    let given = |table: &PodTable| {
-        let (pods, _) = table.pods(&QosRules::default(), "/kubepods");
+    let given = |table: &mut PodTable| {
+        let (pods, _) = table.pods();
         pods[0].spec.given.map(|cpus| cpus.to_string())
     };
     let says = |cpus: &str| [(WorkloadName::new("shop/web"), cpus.parse().expect("a list"))].into();
-    let mut table = PodTable::default();
+    let mut table = table();
     let before = table.mark();
     table.hear(&create(&web, one));
-    assert_eq!(given(&table).as_deref(), Some("2-3"), "by its looks");
+    assert_eq!(given(&mut table).as_deref(), Some("2-3"), "by its looks");
     table.give(before, says("5"));
-    assert_eq!(given(&table).as_deref(), Some("2-3"), "asked about another one of its name");
+    assert_eq!(given(&mut table).as_deref(), Some("2-3"), "asked about another one of its name");
     table.give(table.mark(), says("5"));
-    assert_eq!(given(&table).as_deref(), Some("5"));
+    assert_eq!(given(&mut table).as_deref(), Some("5"));
     table.give(table.mark(), says(""));
-    assert_eq!(given(&table), None, "it shares");
+    assert_eq!(given(&mut table), None, "it shares");
     table.give(table.mark(), BTreeMap::new());
     assert_eq!(
-        given(&table).as_deref(),
+        given(&mut table).as_deref(),
         Some("2-3"),
         "a kubelet that has just started knows nobody"
     );

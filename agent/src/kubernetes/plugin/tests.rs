@@ -49,8 +49,7 @@ fn a_loop(answer: Option<Reserved>) -> (mpsc::Sender<Request>, JoinHandle<Vec<Ne
 
 fn plugin(on_unplaceable: OnUnplaceable, requests: mpsc::Sender<Request>) -> Plugin {
     Plugin {
-        table: PodTable::default(),
-        rules: QosRules::default(),
+        table: PodTable::new(QosRules::default(), "/kubepods"),
         managed: "/kubepods".to_owned(),
         on_unplaceable,
         pods: watch::channel(Arc::default()).0,

@@ -31,7 +31,7 @@ fn declared(names: &[&str]) -> Declared {
             containers: Vec::new(),
             running: true,
         };
-        (uid, DeclaredPod { pod, running: BTreeSet::new(), why: None })
+        (uid, DeclaredPod { pod, running: BTreeSet::new(), why: None }.into())
     };
     names.iter().map(pod).collect()
 }
