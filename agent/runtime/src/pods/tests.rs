@@ -368,7 +368,9 @@ fn what_the_cluster_says_goes_over_what_the_runtime_says() {
     let (pods, _) = table.pods();
     assert_eq!(pods[0].spec.memory_request, Bytes(7));
     table.declare(Some(declared("web", "fast_cores", 700, &[]).into()));
-    assert!(lines(&mut table)[0].starts_with("shop/web shared_cores 500 /burstable/podweb [] because"));
+    assert!(
+        lines(&mut table)[0].starts_with("shop/web shared_cores 500 /burstable/podweb [] because")
+    );
     table.declare(Some(declared("other", "reclaimed_cores", 700, &[]).into()));
     assert_eq!(lines(&mut table), [alone]);
     table.declare(None);

@@ -187,6 +187,7 @@ fn an_etcd_is_taken_over_once_and_mirrored_back() {
         let theirs = start_etcd(&at("etcd"), &free_url()).await;
         theirs.write(0..300).await;
         task(&["import", &theirs.url, "--once", "--data-dir", &text(at("ours"))]);
+        assert_eq!(checkpoints(&at("ours")), 1, "so that the first start reads no whole log");
         let ours = Server::ours(&at("ours")).await;
         assert_same(&theirs, &ours, 2).await;
         let other = start_etcd(&at("other"), &free_url()).await;
@@ -196,6 +197,11 @@ fn an_etcd_is_taken_over_once_and_mirrored_back() {
         };
         assert_eq!(keys(other.range(0).await.1), keys(ours.range(0).await.1));
     });
+}
+
+fn checkpoints(store: &Path) -> usize {
+    let names = fs::read_dir(store).unwrap().map(|entry| entry.unwrap().file_name());
+    names.filter(|name| name.to_string_lossy().ends_with(".checkpoint")).count()
 }
 
 /// kine makes no snapshots, counts no versions and knows of leases only how long they are. One of the long tests: setting up a kine takes

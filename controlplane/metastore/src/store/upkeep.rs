@@ -20,8 +20,10 @@ use crate::index::{Index, KeyRange};
 use crate::mvcc::{Entry, Place, Revision, Version};
 use crate::record;
 
-/// At least so much of the log lies behind a checkpoint before the next one is written, and at least twice what a checkpoint takes.
+/// At least so much of the log lies behind a checkpoint before the next one is written, and at least so many times what a checkpoint takes:
+/// while a store grows, a checkpoint costs a third of what its log does, and a start reads four checkpoints' worth at most.
 const CHECKPOINT_EVERY_BYTES: u64 = 64 << 20;
+const CHECKPOINT_EVERY_CHECKPOINTS: u64 = 3;
 /// Below this nothing is given back.
 const LEAST_BYTES: u64 = 128 << 20;
 /// The grain in which it is counted what lives where.
@@ -73,8 +75,7 @@ impl Store {
     }
 
     /// Writes a checkpoint now.
-    #[cfg(test)]
-    pub(crate) fn checkpoint(&self) -> Result<(), EngineError> {
+    pub fn checkpoint(&self) -> Result<(), EngineError> {
         self.write_checkpoint(&AtomicBool::new(false)).map(drop)
     }
 
@@ -82,7 +83,9 @@ impl Store {
         let size = self.engine.size();
         let since = size.head.0.saturating_sub(kept.checkpoint_at.0);
         self.metrics.health.behind_checkpoint(since);
-        let is_grown = since >= CHECKPOINT_EVERY_BYTES.max(2 * kept.checkpoint_bytes);
+        let every =
+            CHECKPOINT_EVERY_BYTES.max(CHECKPOINT_EVERY_CHECKPOINTS * kept.checkpoint_bytes);
+        let is_grown = since >= every;
         if !self.is_pressed(kept) && !is_grown {
             return Ok(());
         }

@@ -98,8 +98,8 @@ impl State {
     }
 }
 
-/// Which operations have happened, as a sum of one random number for each: a bit for each would take a gigabyte in a history of a million.
-/// Two sets of one sum are as likely as a fault of the memory, and would only make the search give up an order.
+/// Which operations have happened, as the exclusive or of a random number for each (Zobrist): a bit for each would take a gigabyte in a
+/// history of a million. Two sets with one number are as likely as a fault of the memory, and would only make the search give up an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Happened(u128);
 
@@ -126,8 +126,7 @@ struct Search<'a> {
     tried: HashSet<(Happened, State)>,
     /// Operations in the order that is tried, each with the state before.
     order: Vec<(usize, State)>,
-    n_answers_left: usize,
-    /// Of the answers that are left, with how many have it.
+    /// Of the answers that are left, with how many have each.
     revisions: BTreeMap<Revision, usize>,
 }
 
@@ -181,7 +180,6 @@ impl<'a> Search<'a> {
             next,
             previous,
             call_at,
-            n_answers_left: answer_at.iter().flatten().count(),
             answer_at,
             happened: Happened(0),
             state,
@@ -193,7 +191,7 @@ impl<'a> Search<'a> {
     fn run(mut self) -> Result<(), Nonlinear> {
         let mut place = self.next[ANSWERED];
         let mut furthest = (0, 0);
-        while self.n_answers_left > 0 {
+        while !self.revisions.is_empty() {
             // Whatever is next was called before the first answer of something that has not happened.
             let answer = self.first_answer();
             place = match self.events.get(place).copied() {
@@ -268,10 +266,8 @@ impl<'a> Search<'a> {
         let Some(answer) = &self.operations[nth].answer else { return };
         let left = self.revisions.entry(answer.revision).or_default();
         if is_left {
-            self.n_answers_left += 1;
             *left += 1;
         } else {
-            self.n_answers_left -= 1;
             *left -= 1;
             if *left == 0 {
                 self.revisions.remove(&answer.revision);

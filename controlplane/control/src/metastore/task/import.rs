@@ -3,14 +3,18 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use bytes::Bytes;
 use metastore::copy::Copier;
+use metastore::engine::log::LogEngine;
 use metastore::hash;
 use metastore::mvcc::{Place, Revision, Version};
 use metastore::record::Copied;
+use metastore::reserve::Boot;
 use metastore::rewind::{self, LogValues};
+use metastore::store::{Identity, Options, Store};
 use proto::etcd::etcdserverpb::HashKvRequest;
 use proto::etcd::etcdserverpb::maintenance_client::MaintenanceClient;
 use proto::etcd::mvccpb::event::EventType;
@@ -112,6 +116,16 @@ async fn begin(
     }
 }
 
+/// Reads everything back, so that the first start begins with a checkpoint and need not read the whole log.
+fn settle(engine: LogEngine) -> anyhow::Result<()> {
+    say("it is read back once");
+    let identity = Identity { cluster: 0, member: 1 };
+    let options = Options { identity, recent_bytes: 0, boot: Boot::UNKNOWN };
+    let store = Store::open(Arc::new(engine), &options).context("read the new store back")?;
+    store.checkpoint().context("write a checkpoint of the new store")?;
+    store.engine().close().context("end the new store's log")
+}
+
 /// Compares with the source, and gives the store its name.
 async fn end(
     args: &Args,
@@ -120,6 +134,7 @@ async fn end(
     revision: Revision,
 ) -> anyhow::Result<()> {
     let theirs = hash_of(channel, revision).await;
+    settle(new.engine()?)?;
     {
         let engine = new.engine()?;
         let rewound = rewind::at(&engine, revision)?;
