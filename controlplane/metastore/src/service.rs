@@ -84,6 +84,8 @@ pub enum ServiceError {
 const EXPIRE_EVERY: Duration = Duration::from_millis(250);
 /// Between two looks for something to forget.
 const FORGET_EVERY: Duration = Duration::from_millis(50);
+/// A tenth of what a thread that clients wait for has beside it.
+const UPKEEP_NICE: i32 = 10;
 
 /// Until `shutdown` says so or the log takes no more writes.
 pub async fn run(
@@ -189,12 +191,18 @@ fn commit(store: &Arc<Store>) -> Result<oneshot::Receiver<Ended>, ServiceError> 
     Ok(ended)
 }
 
-/// Ends soon after it is told to; nobody waits for it.
+/// Ends soon after it is told to; nobody waits for it, so that it gives way to those that somebody waits for: a checkpoint is a tenth of a
+/// second of a core and more.
 fn keep_up(store: &Arc<Store>) -> Result<Arc<AtomicBool>, ServiceError> {
     let over = Arc::new(AtomicBool::new(false));
     let (store, is_over) = (Arc::clone(store), Arc::clone(&over));
     let thread = std::thread::Builder::new().name("metastore-upkeep".to_owned());
-    thread.spawn(in_span(move || store.keep_up(&is_over))).map_err(ServiceError::Thread)?;
+    let keep_up = move || {
+        // Linux has it by thread. It may not be allowed, and is no need.
+        let _ = rustix::process::setpriority_process(None, UPKEEP_NICE);
+        store.keep_up(&is_over);
+    };
+    thread.spawn(in_span(keep_up)).map_err(ServiceError::Thread)?;
     Ok(over)
 }
 

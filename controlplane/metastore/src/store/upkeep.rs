@@ -28,8 +28,10 @@ const CHECKPOINT_EVERY_CHECKPOINTS: u64 = 3;
 const LEAST_BYTES: u64 = 128 << 20;
 /// The grain in which it is counted what lives where.
 const GRAIN_BYTES: u64 = 4 << 20;
-/// Written again in one group, so that nobody's write waits for it.
-const MOVED_BYTES: usize = 128 << 10;
+/// Written again in one group: the lock is held for a fifth of a millisecond.
+const MOVED_BYTES: usize = 32 << 10;
+/// Between two of them, because the disk is the writers' first.
+const MOVE_EVERY: Duration = Duration::from_micros(500);
 /// Written again at once where the disk is full: what is kept free is twice the room of a file of the log.
 const MOST_MOVED_BYTES: u64 = 64 << 20;
 /// What is vacated goes when the second checkpoint after it is there.
@@ -211,8 +213,7 @@ impl Store {
             n_moved += u64::from(sequencer.write_again(key, version, value));
         }
         self.wake(sequencer);
-        // The disk is the writers' first.
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(MOVE_EVERY);
         Ok(n_moved)
     }
 }
