@@ -80,7 +80,10 @@ impl Followed {
             }
             watcher::Event::InitApply(pod) => {
                 let (uid, pod) = read::pod(&pod)?;
-                self.incoming.get_or_insert_default().insert(uid, Arc::new(pod));
+                // One that is as it was stays the same for those who compare.
+                let known = self.pods.get(&uid).filter(|known| ***known == pod).cloned();
+                let pod = known.unwrap_or_else(|| Arc::new(pod));
+                self.incoming.get_or_insert_default().insert(uid, pod);
                 None
             }
             watcher::Event::InitDone => {

@@ -26,8 +26,6 @@ pub struct PodTable {
     /// A list that is being told in parts.
     incoming: Option<BTreeMap<String, Sandbox>>,
     rules: Rules,
-    /// The pod that is left out.
-    own: Option<PodUid>,
     others: Others,
     /// Sandboxes ever heard of.
     n_heard: u64,
@@ -60,12 +58,15 @@ pub struct Mark(u64);
 impl PodTable {
     /// Of the pods below `managed`, a path below the mount, as `qos` reads them.
     pub fn new(qos: QosRules, managed: &str) -> PodTable {
-        PodTable { rules: Rules { qos, managed: managed.to_owned() }, ..PodTable::default() }
+        PodTable {
+            rules: Rules { qos, managed: managed.to_owned(), own: None },
+            ..PodTable::default()
+        }
     }
 
     /// Leaves one pod out, by its uid: an agent that protected its own would hold batch work down for itself.
     pub fn without(self, own: Option<PodUid>) -> PodTable {
-        PodTable { own, ..self }
+        PodTable { rules: Rules { own, ..self.rules }, ..self }
     }
 
     /// Takes a call over; whether anything is different now.
@@ -211,10 +212,6 @@ impl PodTable {
         merge(held.map(|linux| &mut linux.pod_resources), resources)
     }
 
-    fn is_own(&self, sandbox: &Sandbox) -> bool {
-        self.own.as_ref() == Some(&sandbox.uid)
-    }
-
     /// Whose container it is, by its id.
     pub fn pod_of(&self, container: &str) -> Option<WorkloadName> {
         let of = |one: &&Sandbox| one.containers.contains_key(container);
@@ -223,15 +220,15 @@ impl PodTable {
 
     /// The pod of a sandbox, as it is understood.
     pub fn pod(&self, sandbox: &str) -> Read {
-        let sandbox = self.sandboxes.get(sandbox).filter(|one| !self.is_own(one))?;
+        let sandbox = self.sandboxes.get(sandbox)?;
         sandbox.read(&self.rules, self.others.of(sandbox))
     }
 
     /// Everybody with a cgroup below the managed one, and the reasons of those who are not understood. Of two sandboxes of one name the later
     /// one has it; in one cgroup they are one pod, whose sandbox was made anew (a runtime that ends meanwhile leaves the first one behind).
     pub fn pods(&mut self) -> (Vec<PodOnNode>, Vec<(WorkloadName, String)>) {
-        let PodTable { sandboxes, rules, own, others, .. } = self;
-        let lives = |one: &&mut Sandbox| !one.has_stopped && own.as_ref() != Some(&one.uid);
+        let PodTable { sandboxes, rules, others, .. } = self;
+        let lives = |one: &&mut Sandbox| !one.has_stopped;
         let mut living: Vec<&mut Sandbox> = sandboxes.values_mut().filter(lives).collect();
         living.sort_by_key(|one| std::cmp::Reverse(one.nth));
         let mut pods: BTreeMap<WorkloadName, PodOnNode> = BTreeMap::new();

@@ -40,9 +40,11 @@ pub(super) struct Rules {
     pub(super) qos: QosRules,
     /// The managed cgroup below the mount.
     pub(super) managed: String,
+    /// The pod that is left out.
+    pub(super) own: Option<PodUid>,
 }
 
-/// A pod, and why it is not what it says; `None` of one that has no cgroup below the managed one.
+/// A pod, and why it is not what it says; `None` of one that has no cgroup below the managed one, or is left out.
 pub(super) type Read = Option<(PodOnNode, Option<String>)>;
 
 /// What a sandbox was read as, and what else was known then.
@@ -56,7 +58,7 @@ struct Reading {
 impl Reading {
     fn is_of(&self, elsewhere: Elsewhere<'_>) -> bool {
         let is_same = match (&self.declared, elsewhere.declared) {
-            (Some(was), Some(is)) => Arc::ptr_eq(was, is) || was == is,
+            (Some(was), Some(is)) => Arc::ptr_eq(was, is),
             (was, is) => was.is_none() && is.is_none(),
         };
         is_same && self.given.as_ref() == elsewhere.given
@@ -97,6 +99,9 @@ impl Sandbox {
 
     /// A pod that is not understood is a shared one, with the reason.
     pub(super) fn read(&self, rules: &Rules, elsewhere: Elsewhere<'_>) -> Read {
+        if rules.own.as_ref() == Some(&self.uid) {
+            return None;
+        }
         let managed = rules.managed.as_str();
         let linux = self.pod.linux.as_ref()?;
         let cgroup = cgroup::below(managed, &cgroup::of_pod(&linux.cgroup_parent)?)?;

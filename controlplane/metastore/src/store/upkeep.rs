@@ -28,7 +28,7 @@ const CHECKPOINT_EVERY_CHECKPOINTS: u64 = 3;
 const LEAST_BYTES: u64 = 128 << 20;
 /// The grain in which it is counted what lives where.
 const GRAIN_BYTES: u64 = 4 << 20;
-/// Written again in one group: the lock is held for a fifth of a millisecond.
+/// Written again in one group, so that nobody's write waits long for the lock.
 const MOVED_BYTES: usize = 32 << 10;
 /// Between two of them, because the disk is the writers' first.
 const MOVE_EVERY: Duration = Duration::from_micros(500);
