@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use proto::etcd::etcdserverpb::kv_client::KvClient;
 use proto::etcd::etcdserverpb::{CompactionRequest, PutRequest};
+use rustix::process::{Pid, Signal, kill_process};
 use testkit::built;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -84,8 +85,39 @@ impl Store {
         self.child.id().to_string()
     }
 
-    pub(super) fn signal(&self, signal: &str) {
-        run(Command::new("kill").args(["-s", signal, &self.pid()]));
+    pub(super) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Stops it within a sync of its log: to it and its clients that is a disk that takes as long as it stands. Now and then the sync is
+    /// over before the signal comes.
+    pub(super) async fn stop_in_a_sync(&self) {
+        let began = Instant::now();
+        while !self.waits_for_the_disk() {
+            assert!(began.elapsed() < LIMIT, "it never waits for its disk\n{}", self.log());
+            tokio::task::yield_now().await;
+        }
+        self.signal(Signal::STOP);
+    }
+
+    /// Whether a thread of it is in an uninterruptible wait (proc(5), `stat`: the state is behind the name in brackets).
+    fn waits_for_the_disk(&self) -> bool {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        // A thread that has just ended waits for nothing.
+        let stats =
+            tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok());
+        stats.into_iter().any(|stat| stat.rsplit(')').next().unwrap().starts_with(" D"))
+    }
+
+    /// Syncs of the log so far, and those of them that took more than half a second.
+    pub(super) async fn syncs(&self) -> (u64, u64) {
+        let page = self.scrape().await.unwrap();
+        let of = |series: &str| -> u64 {
+            let name = format!("etcd_disk_wal_fsync_duration_seconds_{series} ");
+            page.lines().find_map(|line| line.strip_prefix(&name)).unwrap().parse().unwrap()
+        };
+        let all = of("count");
+        (all, all - of("bucket{le=\"0.512\"}"))
     }
 
     /// The page; `None` where nobody answers in time.
