@@ -8,6 +8,7 @@ mod left;
 mod occupied;
 mod pace;
 mod promised;
+mod settled;
 mod zones;
 
 use std::convert::Infallible;

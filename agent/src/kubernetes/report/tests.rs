@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect_file;
+use model::headroom::{Amount, Explained, Headroom, Unit};
 use model::ledger::{Ledger, Place, Resident};
 use model::measured::NodeMemory;
 use model::plan::{Finding, Plan, PoolPlan, Severity};
@@ -15,7 +16,7 @@ use serde_json::Value;
 
 use super::happenings::Happenings;
 use super::promised::Promised;
-use super::{cnr, pace};
+use super::{capacity, cnr, pace};
 use crate::node_state::NodeState;
 use crate::serve::tests::{state_of, workload};
 
@@ -67,6 +68,15 @@ pub(super) fn state() -> NodeState {
     snapshot.host.memory = [(node(0), memory)].into();
     snapshot.host.cpu_busy_ratio = [(model::CpuId(0), 0.25), (model::CpuId(1), 0.5)].into();
     NodeState { plan: plan.into(), snapshot: snapshot.into(), ..state }
+}
+
+fn headroom(milli_cpu: u64) -> Headroom {
+    let value = |unit, value| Explained { unit, terms: Vec::new(), value: Ok(Amount(value)) };
+    Headroom {
+        cpu: value(Unit::MilliCpu, milli_cpu),
+        memory: value(Unit::Bytes, 1 << 30),
+        per_numa: Default::default(),
+    }
 }
 
 fn status(state: &NodeState, promised: &Promised) -> pace::Content {
@@ -182,4 +192,27 @@ fn a_flood_is_told_slowly() {
         [20, 0, 1, 0, 5]
     );
     assert_eq!(n_told(2000), 4);
+}
+
+/// An hour of a node whose services are busy for some seconds of each minute, by noise of its own besides.
+#[test]
+fn a_restless_hour_is_few_writes() {
+    let mut promised = Promised::default();
+    let mut pace = pace::Pace::default();
+    let mut noise = 1_u64;
+    let mut n_writes = 0;
+    for second in 0..3600_u64 {
+        noise =
+            noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let is_busy = second % 53 < 7;
+        let cpu = if is_busy { 1000 } else { 3600 } + (noise >> 33) % 800;
+        let now = Timestamp(second * 1_000_000_000);
+        promised.look(now, Some(&headroom(cpu)));
+        let content = capacity::status("n1", &promised, (&[], "12:00")).expect("promised");
+        if pace.is_due(now, &content) {
+            pace.wrote(now, content, pace::Result::Taken, 0);
+            n_writes += 1;
+        }
+    }
+    assert!((1..=10).contains(&n_writes), "{n_writes}");
 }
