@@ -44,7 +44,7 @@ impl Promised {
         });
         if let Some((headroom, seen)) = known {
             let went_on = self.whole.filter(|_| self.known_at.is_some());
-            let whole = went_on.map_or(Whole::new(seen), |whole| whole.followed(now, seen));
+            let whole = went_on.map_or_else(|| Whole::new(seen), |whole| whole.followed(now, seen));
             self.whole = Some(whole);
             self.per_numa = divided(whole.amounts(), &headroom.per_numa);
             self.known_at = Some(now);

@@ -62,6 +62,9 @@ fn smoke_agent_answers_its_cli() {
     let agent = Agent::start(&scene, &scene.config("enforce", ""));
     let _loads = scene.contend();
     wait_until("a suppression", LIMIT, || scene.is_suppressed());
+    // By the kernel's pressure it may be held down before the first interval of run-queue waits is over.
+    let knows = || agent.berth(&["why-slow", "api"]).status.success();
+    wait_until("run-queue waits to be known", LIMIT, knows);
     for (args, words) in [
         (&["qos"][..], "reclaimed_cores"),
         (&["pools"], "reclaim"),
