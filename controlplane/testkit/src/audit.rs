@@ -11,7 +11,7 @@ apiVersion: audit.k8s.io/v1
 kind: Policy
 omitStages: [RequestReceived]
 rules:
-  - level: Request
+  - level: Metadata
     userGroups: [system:serviceaccounts]
     verbs: [create, update, patch, delete, deletecollection]
   - level: None

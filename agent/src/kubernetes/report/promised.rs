@@ -102,13 +102,14 @@ fn divided(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use model::headroom::{Absent, Amount, Explained, NodeHeadroom, Unit};
     use model::{Bytes, MilliCpu};
 
     use super::*;
 
-    fn headroom(cpu: Option<u64>) -> Headroom {
+    /// A quarter on node 0, the rest on node 1.
+    pub(in super::super) fn headroom(cpu: Option<u64>) -> Headroom {
         let absent = |unit| Explained::absent(unit, Absent::Filling { have: 1, want: 5 });
         let value = |unit, value| Explained { unit, terms: Vec::new(), value: Ok(Amount(value)) };
         let part = |of: u64| NodeHeadroom {

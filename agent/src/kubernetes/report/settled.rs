@@ -10,9 +10,9 @@ use std::cmp::Ordering;
 
 use model::{Nanos, Timestamp};
 
-pub(super) const DOWN_AFTER: Nanos = Nanos::from_secs(10);
+const DOWN_AFTER: Nanos = Nanos::from_secs(10);
 /// A promise that was too high is broken, one that was too low only leaves something idle.
-pub(super) const UP_AFTER: Nanos = Nanos::from_secs(120);
+const UP_AFTER: Nanos = Nanos::from_secs(120);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Settled {

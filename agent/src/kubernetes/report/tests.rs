@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect_file;
-use model::headroom::{Amount, Explained, Headroom, Unit};
 use model::ledger::{Ledger, Place, Resident};
 use model::measured::NodeMemory;
 use model::plan::{Finding, Plan, PoolPlan, Severity};
@@ -16,6 +15,7 @@ use serde_json::Value;
 
 use super::happenings::Happenings;
 use super::promised::Promised;
+use super::promised::tests::headroom;
 use super::{capacity, cnr, pace};
 use crate::node_state::NodeState;
 use crate::serve::tests::{state_of, workload};
@@ -68,15 +68,6 @@ pub(super) fn state() -> NodeState {
     snapshot.host.memory = [(node(0), memory)].into();
     snapshot.host.cpu_busy_ratio = [(model::CpuId(0), 0.25), (model::CpuId(1), 0.5)].into();
     NodeState { plan: plan.into(), snapshot: snapshot.into(), ..state }
-}
-
-fn headroom(milli_cpu: u64) -> Headroom {
-    let value = |unit, value| Explained { unit, terms: Vec::new(), value: Ok(Amount(value)) };
-    Headroom {
-        cpu: value(Unit::MilliCpu, milli_cpu),
-        memory: value(Unit::Bytes, 1 << 30),
-        per_numa: Default::default(),
-    }
 }
 
 fn status(state: &NodeState, promised: &Promised) -> pace::Content {
@@ -207,7 +198,7 @@ fn a_restless_hour_is_few_writes() {
         let is_busy = second % 53 < 7;
         let cpu = if is_busy { 1000 } else { 3600 } + (noise >> 33) % 800;
         let now = Timestamp(second * 1_000_000_000);
-        promised.look(now, Some(&headroom(cpu)));
+        promised.look(now, Some(&headroom(Some(cpu))));
         let content = capacity::status("n1", &promised, (&[], "12:00")).expect("promised");
         if pace.is_due(now, &content) {
             pace.wrote(now, content, pace::Result::Taken, 0);

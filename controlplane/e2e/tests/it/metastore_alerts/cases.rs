@@ -8,7 +8,6 @@ use proto::etcd::etcdserverpb::lease_client::LeaseClient;
 use proto::etcd::etcdserverpb::watch_client::WatchClient;
 use proto::etcd::etcdserverpb::watch_request::RequestUnion;
 use proto::etcd::etcdserverpb::{LeaseGrantRequest, WatchCreateRequest, WatchRequest};
-
 use rustix::process::Signal;
 
 use super::store::{Store, put_through, run};
@@ -137,7 +136,8 @@ async fn has_a_bad_policy(folder: &Path) -> Scrapes {
     Scrapes::new("its policy file is wrong", fires, [first, store.scrape().await])
 }
 
-/// The process stands still within syncs, until more than one of a hundred took long, however fast the disk of this machine is.
+/// The process stands still within syncs, until more than one of twenty-five took long, however fast the disk of this machine
+/// is.
 async fn has_a_slow_disk(folder: &Path) -> Scrapes {
     let store = Store::start(folder, "slow", &[]).await;
     minute(&store).await;
